@@ -1,0 +1,130 @@
+/* session.h — one running instance of a plan.
+ *
+ *   the caller ──push──▶ inputs ─▶ nodes … ─▶ outputs ──pull──▶ the caller
+ *
+ * The nodes of a session live on strands. The home strand is stepped by a driver: the caller
+ * (rm_session_step() from its own loop), or a thread of the session (RM_DRIVER_THREAD). Strands of
+ * heavy and blocking native nodes always have threads of their own.
+ *
+ * Graph inputs and outputs, from the manifest's `inputs` and `outputs`, are numbered in the order of
+ * the manifest.
+ */
+#ifndef REMOTEMEDIA_SESSION_H
+#define REMOTEMEDIA_SESSION_H
+
+#include "graph.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct rm_session rm_session;
+
+typedef enum rm_driver { RM_DRIVER_CALLER = 0, RM_DRIVER_THREAD = 1 } rm_driver;
+
+typedef enum rm_event_kind {
+    RM_EVENT_ENDED = 1,   /* the session is over; status says how */
+    RM_EVENT_ERROR = 2,   /* a node failed; on_error was applied, the session may go on */
+    RM_EVENT_OUTPUT = 3,  /* an output that was empty has something */
+    RM_EVENT_ROOM = 4     /* an input that was full has room */
+} rm_event_kind;
+
+typedef struct rm_event {
+    rm_event_kind kind;
+    rm_status status;
+    uint32_t index;        /* of the input or output */
+    const rm_error *error; /* borrowed; NULL: none */
+} rm_event;
+
+typedef struct rm_session_options {
+    size_t struct_size;
+    rm_driver driver;
+    /* CALLER only: something changed, step soon. From any thread, also from within a step; must
+     * not block nor step. One call until the next step. */
+    void (*wake)(void *context);
+    void *wake_context;
+    /* From the thread of the home strand, between two calls; must not block nor free the session. */
+    void (*on_event)(void *context, const rm_event *event);
+    void *event_context;
+    uint64_t memory_bytes_max; /* of buffers; 0: 256 MiB */
+    int metrics_off;           /* 1: no time histograms (counts stay) */
+} rm_session_options;
+
+/* Opens all nodes, in rank order; if one fails, closes the others in reverse order and returns its
+ * error with the node named (E0401). The plan must outlive the session. options may be NULL: a
+ * thread drives it. Thread: any; the caller becomes the owner. */
+RM_API RM_MUST_USE rm_status rm_session_open(const rm_plan *plan, const rm_session_options *options,
+                                             rm_session **ret_session, rm_error *err);
+
+/* CALLER: runs the home strand: at most `budget` node calls at the clock's now_ns (ns, must not go
+ * back). RM_MORE: the budget is used up. RM_PENDING: nothing to do before *ret_next_ns (INT64_MAX: no
+ * timer) or a wake. RM_DONE: ended, all is delivered. Below 0: ended by this error; see
+ * rm_session_error(). Thread: owner. */
+RM_API rm_status rm_session_step(rm_session *session, int64_t now_ns, uint32_t budget,
+                                 int64_t *ret_next_ns);
+
+/* THREAD: waits until the session ended, at most timeout_ms (-1: for ever). RM_EAGAIN: it has not.
+ * RM_DONE, or the error that ended it. Thread: any. */
+RM_API rm_status rm_session_wait(rm_session *session, int64_t timeout_ms);
+
+/* Why it ended. RM_OK while it runs or ended well; copies the error into *ret_error. Thread: any. */
+RM_API rm_status rm_session_error(rm_session *session, rm_error *ret_error);
+
+/* Thread for all of the following: CALLER: owner; THREAD: any. */
+
+/* Index of a named graph input or output. RM_ENOENT with a near name as help. */
+RM_API RM_MUST_USE rm_status rm_session_input(rm_session *session, const char *name, uint32_t *ret_index,
+                                              rm_error *err);
+RM_API RM_MUST_USE rm_status rm_session_output(rm_session *session, const char *name,
+                                               uint32_t *ret_index, rm_error *err);
+
+/* A packet for rm_session_push(), as rm_packet_new() and rm_packet_new_foreign(). */
+RM_API RM_MUST_USE rm_status rm_session_packet_new(rm_session *session, uint64_t payload_bytes,
+                                                   rm_packet **ret_packet);
+RM_API RM_MUST_USE rm_status rm_session_packet_new_foreign(rm_session *session, void *payload,
+                                                           uint64_t payload_bytes,
+                                                           void (*release)(void *owner), void *owner,
+                                                           rm_packet **ret_packet);
+
+/* RM_OK: the session owns the packet. RM_EAGAIN: full (RM_EVENT_ROOM follows), the caller keeps it.
+ * RM_DONE: the input was ended, or the session is over; the caller keeps it. */
+RM_API RM_MUST_USE rm_status rm_session_push(rm_session *session, uint32_t input, rm_packet *packet);
+/* No more packets on this input. */
+RM_API void rm_session_end(rm_session *session, uint32_t input);
+/* RM_OK: the caller owns *ret_packet. RM_EAGAIN: nothing there now. RM_DONE: ended and empty. */
+RM_API RM_MUST_USE rm_status rm_session_pull(rm_session *session, uint32_t output,
+                                             rm_packet **ret_packet);
+
+/* Barge-in: what is queued downstream of `node` dies, nodes there get RM_CONTROL_INTERRUPT, packets
+ * that were on their way die on arrival; upstream nothing is lost. node NULL: from the inputs on.
+ * RM_ENOENT: no such node. Thread: any. */
+RM_API rm_status rm_session_interrupt(rm_session *session, const char *node);
+
+/* Ends the session; after the call that is running no packet is delivered. Thread: any. */
+RM_API void rm_session_cancel(rm_session *session);
+
+/* Sets parameters of a running node: a JSON object with parameters that are LIVE. Checked before;
+ * takes effect between two calls. */
+RM_API RM_MUST_USE rm_status rm_session_set_params(rm_session *session, const char *node,
+                                                   const char *params_json, rm_error *err);
+
+/* Replaces a node between two calls: opens the new one (of the spec's type and parameters), hands
+ * over state where both can save and load, closes the old one. Ports and formats must fit. On
+ * failure the old one goes on. */
+RM_API RM_MUST_USE rm_status rm_session_swap(rm_session *session, const char *node,
+                                             const rm_node_type *type, const char *params_json,
+                                             rm_error *err);
+
+/* Live numbers as JSON: nodes (calls, items, errors, skipped, retries, time histogram p50 p90 p99
+ * max and sum in ns, state), edges (packets, bytes, drops, queued, peak, capacity), memory. The
+ * caller frees it by rm_free(). Thread: any; taken between two calls. */
+RM_API RM_MUST_USE rm_status rm_session_metrics(rm_session *session, char **ret_json, rm_error *err);
+
+/* Cancels if needed, waits for its threads, closes nodes in reverse order. NULL is fine. Thread:
+ * owner. */
+RM_API void rm_session_free(rm_session *session);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
