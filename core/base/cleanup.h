@@ -4,7 +4,8 @@
  *     …
  *     *ret_queue = RMI_TAKE(queue);                     // hands it over
  *
- * A type that RMI_AUTO is to release says so once, behind its declarations: RMI_DEFINE_AUTO(rmi_queue).
+ * A type that RMI_AUTO is to release says so once, behind its declarations:
+ * RMI_DEFINE_AUTO(rmi_queue).
  */
 #ifndef RMI_BASE_CLEANUP_H
 #define RMI_BASE_CLEANUP_H
@@ -12,10 +13,10 @@
 #include <stddef.h>
 
 /* type##_free() must accept NULL. */
-#define RMI_DEFINE_AUTO(type)                                                      \
-    static inline __attribute__((unused)) void rmi_auto_##type(type **object)      \
-    {                                                                              \
-        type##_free(*object);                                                      \
+#define RMI_DEFINE_AUTO(type)                                                 \
+    static inline __attribute__((unused)) void rmi_auto_##type(type **object) \
+    {                                                                         \
+        type##_free(*object);                                                 \
     }
 #define RMI_AUTO(type) __attribute__((cleanup(rmi_auto_##type))) type *
 

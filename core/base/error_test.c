@@ -1,4 +1,5 @@
-/* error_test.c — an error keeps its text whole, wraps outwards, and is cut where a character ends. */
+/* error_test.c — an error keeps its text whole, wraps outwards, and is cut where a character ends.
+ */
 #include <errno.h>
 #include <string.h>
 

@@ -6,8 +6,8 @@
  *     }
  *     TEST_MAIN(T(queue_keeps_the_order))
  *
- * A failed check prints both values and the test goes on; a test with a failed check is "not ok". An
- * argument on the command line runs the tests whose name contains it.
+ * A failed check prints both values and the test goes on; a test with a failed check is "not ok".
+ * An argument on the command line runs the tests whose name contains it.
  */
 #ifndef RMI_BASE_TEST_H
 #define RMI_BASE_TEST_H
@@ -29,53 +29,54 @@ static unsigned rmi_test_failures;
 
 #define TEST(name) static void test_##name(void)
 
-#define RMI_TEST_FAIL(...)                                          \
-    do {                                                            \
-        rmi_test_failures++;                                        \
-        printf("# %s:%d: ", __FILE__, __LINE__);                    \
-        printf(__VA_ARGS__);                                        \
-        printf("\n");                                               \
+#define RMI_TEST_FAIL(...)                       \
+    do {                                         \
+        rmi_test_failures++;                     \
+        printf("# %s:%d: ", __FILE__, __LINE__); \
+        printf(__VA_ARGS__);                     \
+        printf("\n");                            \
     } while (0)
 
-#define CHECK(condition)                               \
-    do {                                               \
-        if (!(condition)) {                            \
-            RMI_TEST_FAIL("%s is false", #condition);  \
-        }                                              \
+#define CHECK(condition)                              \
+    do {                                              \
+        if (!(condition)) {                           \
+            RMI_TEST_FAIL("%s is false", #condition); \
+        }                                             \
     } while (0)
 
-#define CHECK_INT(actual, expected)                                                     \
-    do {                                                                                \
-        intmax_t actual_ = (intmax_t)(actual), expected_ = (intmax_t)(expected);        \
-        if (actual_ != expected_) {                                                     \
-            RMI_TEST_FAIL("%s is %jd, want %jd", #actual, actual_, expected_);          \
-        }                                                                               \
+#define CHECK_INT(actual, expected)                                              \
+    do {                                                                         \
+        intmax_t actual_ = (intmax_t)(actual), expected_ = (intmax_t)(expected); \
+        if (actual_ != expected_) {                                              \
+            RMI_TEST_FAIL("%s is %jd, want %jd", #actual, actual_, expected_);   \
+        }                                                                        \
     } while (0)
 
-#define CHECK_NEAR(actual, expected, tolerance)                                                    \
-    do {                                                                                           \
-        double actual_ = (actual), expected_ = (expected), tolerance_ = (tolerance);               \
-        if (!(actual_ >= expected_ - tolerance_ && actual_ <= expected_ + tolerance_)) {           \
-            RMI_TEST_FAIL("%s is %.9g, want %.9g +- %.3g", #actual, actual_, expected_, tolerance_); \
-        }                                                                                          \
+#define CHECK_NEAR(actual, expected, tolerance)                                          \
+    do {                                                                                 \
+        double actual_ = (actual), expected_ = (expected), tolerance_ = (tolerance);     \
+        if (!(actual_ >= expected_ - tolerance_ && actual_ <= expected_ + tolerance_)) { \
+            RMI_TEST_FAIL("%s is %.9g, want %.9g +- %.3g", #actual, actual_, expected_,  \
+                          tolerance_);                                                   \
+        }                                                                                \
     } while (0)
 
-#define CHECK_TEXT(actual, expected)                                                          \
-    do {                                                                                      \
-        const char *actual_ = (actual), *expected_ = (expected);                              \
-        if (!actual_ || !expected_ || strcmp(actual_, expected_) != 0) {                      \
-            RMI_TEST_FAIL("%s is '%s', want '%s'", #actual, actual_ ? actual_ : "(null)",     \
-                          expected_ ? expected_ : "(null)");                                  \
-        }                                                                                     \
+#define CHECK_TEXT(actual, expected)                                                      \
+    do {                                                                                  \
+        const char *actual_ = (actual), *expected_ = (expected);                          \
+        if (!actual_ || !expected_ || strcmp(actual_, expected_) != 0) {                  \
+            RMI_TEST_FAIL("%s is '%s', want '%s'", #actual, actual_ ? actual_ : "(null)", \
+                          expected_ ? expected_ : "(null)");                              \
+        }                                                                                 \
     } while (0)
 
-#define CHECK_CONTAINS(actual, part)                                                         \
-    do {                                                                                     \
-        const char *actual_ = (actual), *part_ = (part);                                     \
-        if (!actual_ || !strstr(actual_, part_)) {                                           \
-            RMI_TEST_FAIL("%s is '%s', want it to contain '%s'", #actual,                    \
-                          actual_ ? actual_ : "(null)", part_);                              \
-        }                                                                                    \
+#define CHECK_CONTAINS(actual, part)                                      \
+    do {                                                                  \
+        const char *actual_ = (actual), *part_ = (part);                  \
+        if (!actual_ || !strstr(actual_, part_)) {                        \
+            RMI_TEST_FAIL("%s is '%s', want it to contain '%s'", #actual, \
+                          actual_ ? actual_ : "(null)", part_);           \
+        }                                                                 \
     } while (0)
 
 static inline int rmi_test_main(const rmi_test *tests, size_t count, int argc, char **argv)
@@ -96,14 +97,17 @@ static inline int rmi_test_main(const rmi_test *tests, size_t count, int argc, c
     return failed != 0;
 }
 
-#define RMI_TEST_ROW(name) {#name, test_##name}
+#define RMI_TEST_ROW(name) \
+    {                      \
+#name, test_##name \
+    }
 /* A row of TEST_MAIN(). */
 #define T(name) RMI_TEST_ROW(name)
-#define TEST_MAIN(...)                                              \
-    int main(int argc, char **argv)                                 \
-    {                                                               \
-        static const rmi_test tests[] = {__VA_ARGS__};              \
-        return rmi_test_main(tests, RMI_COUNT(tests), argc, argv);  \
+#define TEST_MAIN(...)                                             \
+    int main(int argc, char **argv)                                \
+    {                                                              \
+        static const rmi_test tests[] = {__VA_ARGS__};             \
+        return rmi_test_main(tests, RMI_COUNT(tests), argc, argv); \
     }
 
 #endif

@@ -170,10 +170,6 @@ RM_API RM_MUST_USE rm_status rm_packet_new_foreign(rm_node *node, void *payload,
                                                    uint64_t payload_bytes, void (*release)(void *owner),
                                                    void *owner, rm_packet **ret_packet);
 
-/* Gives the packet a copy of this msgpack map. Fails with RM_ENOMEM, RM_EINVAL (over 64 KiB).
- * Before the packet is emitted. Thread: strand. */
-RM_API RM_MUST_USE rm_status rm_packet_set_metadata(rm_packet *packet, const void *data, size_t bytes);
-
 /* Puts a packet into the outbox of output port `port`. Takes the packet, also on failure. Never
  * waits for room. RM_ELIMIT beyond the port's emit_max, RM_EINVAL for a port that is not there.
  * pts_ns, origin_ns, stream_id and trace that are unset are copied from the call's input.

@@ -30,6 +30,7 @@ extern "C" {
 
 enum { RM_PACKET_VERSION = 1, RM_PACKET_HEADER_BYTES = 128, RM_PACKET_ALIGNMENT = 64 };
 #define RM_PACKET_PAYLOAD_MAX ((uint64_t)1 << 32) /* 4 GiB */
+enum { RM_METADATA_MAX = 65536 }; /* bytes */
 #define RM_TIME_NONE INT64_MIN                    /* pts_ns of a packet without a time */
 
 typedef enum rm_kind {
@@ -183,7 +184,9 @@ typedef struct rm_packet_header {
 
 /* What the host keeps beside the header; no business of a node. */
 typedef struct rm_packet_private {
-    void *pool, *release, *owner, *next;
+    void *pool;
+    void (*release)(void *owner);
+    void *owner, *next;
     uint32_t refs, size_class;
     void *reserved;
 } rm_packet_private;
@@ -206,6 +209,10 @@ RM_API void *rm_packet_owner(const rm_packet *packet);
 
 /* True where the caller holds the only reference, so that it may write in place. Thread: data. */
 RM_API int rm_packet_is_sole(const rm_packet *packet);
+
+/* Gives the packet a copy of this msgpack map. Fails with RM_ENOMEM, RM_EINVAL (over RM_METADATA_MAX).
+ * Before the packet is emitted. Thread: its one holder. */
+RM_API RM_MUST_USE rm_status rm_packet_set_metadata(rm_packet *packet, const void *data, size_t bytes);
 
 /* Checks a header that came from outside: version, units, kind, flags, unused bytes, and that
  * frames, planes, strides and shape lie within payload_bytes, without overflow. header_bytes is how

@@ -1,0 +1,229 @@
+/* pool_test.c — packets come back to their pool from any thread, also after it was closed, and the
+ * budget holds. */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/test.h"
+#include "media/pool.h"
+
+static void count_call(void *context)
+{
+    (*(unsigned *)context)++;
+}
+
+static void count_atomic(void *context)
+{
+    atomic_fetch_add((atomic_uint *)context, 1);
+}
+
+static rmi_pool *pool_of(uint64_t bytes_max)
+{
+    rmi_budget *budget = NULL;
+    rmi_pool *pool = NULL;
+    CHECK_INT(rmi_budget_new(bytes_max, &budget, NULL), RM_OK);
+    CHECK_INT(rmi_pool_new(budget, &pool, NULL), RM_OK);
+    rmi_budget_free(budget);
+    return pool;
+}
+
+TEST(a_packet_is_clean_and_aligned_for_each_size)
+{
+    rmi_pool *pool = pool_of(1 << 20);
+    for (uint64_t bytes = 0; bytes <= 5000; bytes += bytes < 300 ? 1 : 97) {
+        rm_packet *packet = NULL;
+        CHECK_INT(rmi_pool_take(pool, bytes, &packet), RM_OK);
+        CHECK_INT(packet->header.payload_bytes, bytes);
+        CHECK_INT(packet->header.pts_ns == RM_TIME_NONE, 1);
+        CHECK_INT(packet->header.version, 1);
+        CHECK_INT((uintptr_t)packet->payload % 64, 0);
+        CHECK_INT(packet->payload == NULL, bytes == 0);
+        if (bytes) {
+            memset(packet->payload, 0xFF, bytes); /* the address sanitizer sees a class too small */
+        }
+        packet->header.flags = 7;
+        rmi_pool_give(pool, packet);
+    }
+    CHECK_INT(rmi_pool_out(pool), 0);
+    rmi_pool_free(pool);
+}
+
+TEST(the_same_block_is_used_again_and_costs_no_allocation)
+{
+    rmi_pool *pool = pool_of(1 << 20);
+    rm_packet *first = NULL, *again = NULL;
+    CHECK_INT(rmi_pool_take(pool, 1920, &first), RM_OK);
+    rmi_pool_give(pool, first);
+    uint64_t before = rmi_alloc_count();
+    CHECK_INT(rmi_pool_take(pool, 1900, &again), RM_OK);
+    CHECK(first == again);
+    CHECK_INT(rmi_alloc_count() - before, 0);
+    CHECK_INT(again->header.flags, 0);
+    rmi_pool_give(pool, again);
+    rmi_pool_free(pool);
+}
+
+TEST(the_budget_refuses_and_a_return_is_told)
+{
+    rmi_pool *pool = pool_of(64 << 10);
+    unsigned told = 0;
+    rmi_pool_set_on_return(pool, count_call, &told);
+    rm_packet *packet[64];
+    size_t n = 0;
+    rm_status status = RM_OK;
+    while (n < 64 && (status = rmi_pool_take(pool, 8192, &packet[n])) == RM_OK) {
+        n++;
+    }
+    CHECK_INT(status, RM_EAGAIN);
+    CHECK_INT(n, 7); /* of 8,192 + 192 bytes */
+    rm_packet *other = NULL;
+    CHECK_INT(rmi_pool_take(pool, 1 << 20, &other), RM_ENOMEM);
+    CHECK(!rmi_pool_want(pool));
+    rmi_pool_give(pool, packet[--n]);
+    CHECK_INT(told, 1);
+    CHECK_INT(rmi_pool_take(pool, 8192, &packet[n++]), RM_OK);
+    CHECK(!rmi_pool_want(pool));
+    rm_packet_unref(packet[--n]);
+    CHECK_INT(told, 2);
+    CHECK_INT(rmi_pool_take(pool, 4000, &other), RM_OK); /* the cache of another class gives way */
+    rmi_pool_give(pool, other);
+    while (n) {
+        rmi_pool_give(pool, packet[--n]);
+    }
+    rmi_pool_free(pool);
+}
+
+TEST(a_foreign_buffer_is_released_once_by_its_last_reference)
+{
+    rmi_pool *pool = pool_of(1 << 20);
+    unsigned released = 0;
+    rm_packet *packet = NULL;
+    CHECK_INT(rmi_pool_take(pool, 0, &packet), RM_OK);
+    rmi_packet_set_foreign(packet, "outside", 7, count_call, &released);
+    CHECK(rm_packet_owner(packet) == &released);
+    CHECK_INT(rm_packet_is_sole(packet), 1);
+    rm_packet_ref(packet);
+    CHECK_INT(rm_packet_is_sole(packet), 0);
+    rmi_pool_give(pool, packet);
+    CHECK_INT(released, 0);
+    rm_packet_unref(packet);
+    CHECK_INT(released, 1);
+    rmi_pool_free(pool);
+}
+
+TEST(packets_may_outlive_their_pool)
+{
+    rmi_budget *budget = NULL;
+    rmi_pool *pool = NULL;
+    CHECK_INT(rmi_budget_new(1 << 20, &budget, NULL), RM_OK);
+    CHECK_INT(rmi_pool_new(budget, &pool, NULL), RM_OK);
+    rm_packet *kept[3];
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_INT(rmi_pool_take(pool, 100, &kept[i]), RM_OK);
+    }
+    rmi_pool_free(pool);
+    CHECK(rmi_budget_bytes(budget) > 0);
+    for (size_t i = 0; i < 3; i++) {
+        memset(kept[i]->payload, 1, 100);
+        rm_packet_unref(kept[i]);
+    }
+    CHECK_INT(rmi_budget_bytes(budget), 0);
+    rmi_budget_free(budget);
+}
+
+typedef struct returner {
+    rm_packet *_Atomic slot[64];
+    atomic_bool stop;
+} returner;
+
+static void *return_packets(void *argument)
+{
+    returner *work = argument;
+    bool found = true;
+    while (found || !atomic_load(&work->stop)) {
+        found = false;
+        for (size_t i = 0; i < RMI_COUNT(work->slot); i++) {
+            rm_packet *packet = atomic_exchange(&work->slot[i], NULL);
+            if (packet) {
+                found = true;
+                rm_packet_unref(packet);
+            }
+        }
+    }
+    return NULL;
+}
+
+TEST(another_thread_returns_what_the_owner_takes)
+{
+    rmi_budget *budget = NULL;
+    rmi_pool *pool = NULL;
+    CHECK_INT(rmi_budget_new(128 << 10, &budget, NULL), RM_OK);
+    CHECK_INT(rmi_pool_new(budget, &pool, NULL), RM_OK);
+    atomic_uint told = 0;
+    rmi_pool_set_on_return(pool, count_atomic, &told);
+    returner work = {0};
+    pthread_t thread;
+    CHECK_INT(pthread_create(&thread, NULL, return_packets, &work), 0);
+    unsigned waited = 0;
+    for (unsigned i = 0; i < 20000; i++) {
+        rm_packet *packet = NULL;
+        while (rmi_pool_take(pool, 4000, &packet) == RM_EAGAIN) {
+            unsigned before = atomic_load(&told);
+            if (!rmi_pool_want(pool)) {
+                waited++;
+                while (atomic_load(&told) == before) {
+                    /* the returner always gets there: it holds every packet */
+                }
+            }
+        }
+        memset(packet->payload, (int)i, 16);
+        rm_packet *old = atomic_exchange(&work.slot[i % RMI_COUNT(work.slot)], packet);
+        if (old) {
+            rmi_pool_give(pool, old);
+        }
+    }
+    rmi_pool_free(pool); /* while the other thread still returns */
+    atomic_store(&work.stop, true);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    CHECK_INT(rmi_budget_bytes(budget), 0);
+    printf("# the owner waited %u times\n", waited);
+    rmi_budget_free(budget);
+}
+
+TEST(each_constructor_survives_a_failed_allocation)
+{
+    for (unsigned nth = 1;; nth++) {
+        rmi_budget *budget = NULL;
+        rmi_pool *pool = NULL;
+        rm_packet *packet = NULL;
+        rmi_alloc_fault_begin(nth);
+        rm_status status = rmi_budget_new(1 << 20, &budget, NULL);
+        if (status == RM_OK) {
+            status = rmi_pool_new(budget, &pool, NULL);
+        }
+        if (status == RM_OK) {
+            status = rmi_pool_take(pool, 100, &packet);
+        }
+        if (status == RM_OK) {
+            status = rm_packet_set_metadata(packet, "\x80", 1);
+        }
+        bool struck = rmi_alloc_fault_end();
+        if (packet) {
+            rmi_pool_give(pool, packet);
+        }
+        rmi_pool_free(pool);
+        rmi_budget_free(budget);
+        CHECK_INT(status, struck ? RM_ENOMEM : RM_OK);
+        if (!struck) {
+            CHECK_INT(nth, 5);
+            return;
+        }
+    }
+}
+
+TEST_MAIN(T(a_packet_is_clean_and_aligned_for_each_size),
+          T(the_same_block_is_used_again_and_costs_no_allocation),
+          T(the_budget_refuses_and_a_return_is_told),
+          T(a_foreign_buffer_is_released_once_by_its_last_reference),
+          T(packets_may_outlive_their_pool), T(another_thread_returns_what_the_owner_takes),
+          T(each_constructor_survives_a_failed_allocation))
