@@ -31,7 +31,7 @@ RM_API void rm_log_set_sink(rm_log_sink sink, void *context);
 
 /* Which messages reach the sink: "warning" for all, or topic patterns, later ones first in rank:
  * "info,audio.*:debug,engine:trace". Levels are error, warning, info, debug, trace, off. At most 16
- * patterns. Default "warning". On failure (RM_EINVAL) the old filter stays. */
+ * patterns. Default "warning". On failure (RM_EINVAL) the old filter stays. Call before sessions run. */
 RM_API RM_MUST_USE rm_status rm_log_set_filter(const char *filter, rm_error *err);
 
 RM_API void rm_log(rm_log_level level, const char *topic, const char *format, ...) RM_PRINTF(3, 4);
