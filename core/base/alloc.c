@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <remotemedia/node.h>
+#include <remotemedia/memory.h>
 
 static _Thread_local uint64_t allocations;
 static _Thread_local unsigned fault_in; /* 0: disarmed */

@@ -22,6 +22,7 @@
 
 #include "error.h"
 #include "format.h"
+#include "memory.h"
 #include "packet.h"
 #include "status.h"
 
@@ -204,10 +205,6 @@ RM_API void rm_node_input_format(const rm_node *node, uint32_t input, rm_format 
 /* Appends to what save() writes. RM_ELIMIT beyond 16 MiB. */
 typedef struct rm_blob rm_blob;
 RM_API rm_status rm_blob_append(rm_blob *blob, const void *data, size_t bytes);
-
-/* Zeroed memory and its release, counted by the host's allocator. Thread: any. */
-RM_API void *rm_alloc(size_t bytes);
-RM_API void rm_free(void *memory);
 
 #ifdef __cplusplus
 }

@@ -1,10 +1,15 @@
 /* value.h — the payload of value packets: one msgpack value, and its way from and to JSON.
  *
- * Extension types: 1 integer beyond 64 bits (decimal text), 2 tuple, 3 set, 4 datetime (ISO 8601
- * text). JSON forms of what JSON lacks use the manifest's keys: {"$bytes": base64}, {"$float":
- * "nan"}, {"$tuple": […]}, {"$set": […]}, {"$int": "…"}.
+ * Extension types: 1 integer beyond 64 bits (decimal text), 2 tuple (a msgpack array), 3 set (a
+ * msgpack array), 4 datetime (ISO 8601 text). JSON forms of what JSON lacks use the manifest's keys:
  *
- * Bounds: 64 levels deep; the text or the value at most 64 MiB.
+ *     {"$bytes": "base64"}  {"$float": "nan"|"inf"|"-inf"}  {"$int": "123…"}  {"$tuple": […]}
+ *     {"$set": […]}  {"$datetime": "…"}  {"$map": [[key, value], …]}   a map whose keys are not all text
+ *     {"$ext": [type, "base64"]}                                        any other extension type
+ *
+ * A key that starts with '$' is written with a second one: {"$$x": 1}.
+ *
+ * Bounds: 30 levels deep; the text or the value at most 64 MiB.
  */
 #ifndef REMOTEMEDIA_VALUE_H
 #define REMOTEMEDIA_VALUE_H
@@ -12,6 +17,7 @@
 #include <stddef.h>
 
 #include "error.h"
+#include "memory.h"
 
 #ifdef __cplusplus
 extern "C" {
