@@ -17,6 +17,7 @@
 #include "log.h"
 #include "node.h"
 #include "registry.h"
+#include "value.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -60,6 +61,8 @@ typedef struct rm_host {
     uint32_t (*dtype_bytes)(uint8_t);
     const char *(*dtype_name)(uint8_t);
     const char *(*kind_name)(uint8_t);
+    rm_status (*value_to_json)(const void *, size_t, char **, rm_error *);
+    rm_status (*value_from_json)(const char *, size_t, void **, size_t *, rm_error *);
 } rm_host;
 
 typedef struct rm_module {
@@ -107,6 +110,8 @@ extern __attribute__((visibility("hidden"))) const rm_host *rm_module_host;
 #define rm_dtype_bytes rm_module_host->dtype_bytes
 #define rm_dtype_name rm_module_host->dtype_name
 #define rm_kind_name rm_module_host->kind_name
+#define rm_value_to_json rm_module_host->value_to_json
+#define rm_value_from_json rm_module_host->value_from_json
 
 /* RM_MODULE(name, version, &type, …) defines the module's entry. */
 #define RM_MODULE(module_name, module_version, ...)                                         \

@@ -1,0 +1,29 @@
+/* near.h — "did you mean": which known name is nearest to a wrong one. */
+#ifndef RMI_BASE_NEAR_H
+#define RMI_BASE_NEAR_H
+
+#include <stddef.h>
+
+/* Insertions, deletions, replacements and swaps of neighbours that turn a into b (Damerau and
+ * Levenshtein, optimal string alignment). Names longer than 63 bytes count as far apart. */
+unsigned rmi_near_distance(const char *a, const char *b);
+
+/* Keeps the nearest name of those shown to it. */
+typedef struct rmi_near {
+    const char *wanted, *best;
+    unsigned distance;
+} rmi_near;
+
+static inline void rmi_near_try(rmi_near *near, const char *name)
+{
+    unsigned distance = rmi_near_distance(near->wanted, name);
+    if (!near->best || distance < near->distance) {
+        near->best = name;
+        near->distance = distance;
+    }
+}
+
+/* The best name, or NULL where none is near enough to be a slip: a third of its length. */
+const char *rmi_near_result(const rmi_near *near);
+
+#endif

@@ -1,0 +1,79 @@
+#include "engine/edge.h"
+
+#include "base/alloc.h"
+
+rm_status rmi_edge_new(uint32_t capacity, uint32_t capacity_max, rmi_edge **ret_edge, rm_error *err)
+{
+    if (capacity < 1 || capacity > RMI_EDGE_CAPACITY_MAX) {
+        return rm_fail(err, RM_EINVAL, "edge capacity is %u packets, want 1 to %d", capacity,
+                       RMI_EDGE_CAPACITY_MAX);
+    }
+    rmi_edge *edge = RMI_NEW(rmi_edge);
+    uint32_t slots = 1;
+    while (slots < capacity) {
+        slots *= 2;
+    }
+    rm_packet **ring = rmi_calloc(slots, sizeof(rm_packet *));
+    if (!edge || !ring) {
+        rmi_free(edge);
+        rmi_free(ring);
+        return rm_fail(err, RM_ENOMEM, "no memory for an edge of %u packets", capacity);
+    }
+    edge->ring = ring;
+    edge->mask = slots - 1;
+    edge->capacity = capacity;
+    edge->capacity_max = capacity_max > capacity ? capacity_max : capacity;
+    *ret_edge = edge;
+    return RM_OK;
+}
+
+void rmi_edge_free(rmi_edge *edge, rmi_pool *pool)
+{
+    if (!edge) {
+        return;
+    }
+    if (!edge->link) { /* a link owns its ring */
+        rmi_edge_clear(edge, pool);
+        rmi_free(edge->ring);
+    }
+    rmi_free(edge);
+}
+
+rm_status rmi_edge_grow(rmi_edge *edge)
+{
+    if (edge->link || edge->capacity >= edge->capacity_max) {
+        return RM_ELIMIT;
+    }
+    uint32_t capacity = edge->capacity * 2;
+    capacity = capacity < edge->capacity_max ? capacity : edge->capacity_max;
+    uint32_t slots = edge->mask + 1;
+    while (slots < capacity) {
+        slots *= 2;
+    }
+    rm_packet **ring = rmi_calloc(slots, sizeof(rm_packet *));
+    if (!ring) {
+        return RM_ENOMEM;
+    }
+    uint32_t length = rmi_edge_length(edge);
+    for (uint32_t i = 0; i < length; i++) {
+        ring[i] = edge->ring[(edge->head + i) & edge->mask];
+    }
+    rmi_free(edge->ring);
+    edge->ring = ring;
+    edge->mask = slots - 1;
+    edge->head = 0;
+    edge->tail = length;
+    edge->capacity = capacity;
+    edge->grown++;
+    return RM_OK;
+}
+
+uint32_t rmi_edge_clear(rmi_edge *edge, rmi_pool *pool)
+{
+    uint32_t count = rmi_edge_length(edge);
+    while (rmi_edge_length(edge)) {
+        rmi_pool_give(pool, edge->ring[edge->head++ & edge->mask]);
+    }
+    edge->bytes = 0;
+    return count;
+}

@@ -1,0 +1,78 @@
+/* edge.h — a bounded connection between two ports.
+ *
+ *     producer node ──push──▶ [ | | |x|x] ──pop──▶ consumer node        both on one strand
+ *
+ *     producer node ──push──▶ sending edge ─ link ─ receiving edge ──pop──▶ consumer node
+ *                                 strand A    ring    strand B
+ *
+ * An edge that crosses strands is two edges that share the ring of a link (link.h): the sending one
+ * has no consumer, the receiving one no producer. The end of a stream is a state of the edge, so
+ * that it never needs memory or room.
+ *
+ * Ownership: a queued packet belongs to the edge. Threads: the strand's.
+ */
+#ifndef RMI_ENGINE_EDGE_H
+#define RMI_ENGINE_EDGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <remotemedia/packet.h>
+
+#include "media/pool.h"
+
+enum { RMI_EDGE_CAPACITY_MAX = 65536 };
+
+typedef struct rmi_node rmi_node;
+typedef struct rmi_link rmi_link;
+
+typedef enum rmi_policy {
+    RMI_POLICY_BLOCK = 0,   /* full: the producer holds */
+    RMI_POLICY_DROP_OLDEST, /* full: the oldest queued packet goes */
+    RMI_POLICY_DROP_NEWEST, /* full: the new packet goes */
+    RMI_POLICY_LATEST       /* only the newest is kept, whatever the capacity */
+} rmi_policy;
+
+typedef struct rmi_edge {
+    rm_packet **ring;
+    uint32_t head, tail, mask; /* free-running; length = tail - head */
+    uint32_t capacity, capacity_max;
+    uint64_t bytes, bytes_max; /* queued payload; 0: no bound in bytes */
+    rmi_node *from, *to;
+    rmi_link *link;
+    uint32_t epoch; /* +1 with each interrupt */
+    uint8_t from_port, to_port;
+    uint8_t policy;
+    bool ended;  /* nothing more will be pushed */
+    bool closed; /* the consumer wants no more: pushes are let go */
+
+    uint64_t packets, packet_bytes, drops, grown; /* since it was made */
+    uint32_t peak;
+    uint32_t index; /* in the session */
+} rmi_edge;
+
+/* capacity: 1 to RMI_EDGE_CAPACITY_MAX. */
+RM_MUST_USE rm_status rmi_edge_new(uint32_t capacity, uint32_t capacity_max, rmi_edge **ret_edge,
+                                   rm_error *err);
+/* Lets go of what is queued. */
+void rmi_edge_free(rmi_edge *edge, rmi_pool *pool);
+
+/* Twice the capacity, at most capacity_max. RM_ELIMIT: it is there already. */
+RM_MUST_USE rm_status rmi_edge_grow(rmi_edge *edge);
+
+/* Lets go of what is queued; returns how many. */
+uint32_t rmi_edge_clear(rmi_edge *edge, rmi_pool *pool);
+
+static inline uint32_t rmi_edge_length(const rmi_edge *edge)
+{
+    return edge->tail - edge->head;
+}
+
+/* Local edges only; see rmi_link_has_room(). */
+static inline bool rmi_edge_is_full(const rmi_edge *edge)
+{
+    return rmi_edge_length(edge) >= edge->capacity ||
+           (edge->bytes_max && edge->bytes >= edge->bytes_max);
+}
+
+#endif

@@ -1,0 +1,45 @@
+#include "engine/link.h"
+
+#include "base/alloc.h"
+
+rm_status rmi_link_new(uint32_t capacity, rmi_link **ret_link, rm_error *err)
+{
+    rmi_edge *sending = NULL, *receiving = NULL;
+    rmi_link *link = rmi_aligned_calloc(64, sizeof *link);
+    if (!link || rmi_edge_new(capacity, capacity, &sending, err) != RM_OK ||
+        rmi_edge_new(capacity, capacity, &receiving, err) != RM_OK ||
+        !(link->epoch = rmi_calloc(sending->mask + 1, sizeof(uint32_t)))) {
+        if (sending) {
+            rmi_edge_free(sending, NULL);
+        }
+        if (receiving) {
+            rmi_edge_free(receiving, NULL);
+        }
+        rmi_free(link);
+        return rm_fail(err, RM_ENOMEM, "no memory for a link of %u packets", capacity);
+    }
+    rmi_free(receiving->ring);
+    link->ring = receiving->ring = sending->ring;
+    link->mask = sending->mask;
+    link->capacity = capacity;
+    link->epoch_message.run = rmi_link_receive_epoch;
+    link->sending = sending;
+    link->receiving = receiving;
+    sending->link = receiving->link = link;
+    *ret_link = link;
+    return RM_OK;
+}
+
+void rmi_link_free(rmi_link *link)
+{
+    if (!link) {
+        return;
+    }
+    uint32_t tail = atomic_load(&link->tail);
+    for (uint32_t head = atomic_load(&link->head); head != tail; head++) {
+        rm_packet_unref(link->ring[head & link->mask]);
+    }
+    rmi_free(link->ring);
+    rmi_free(link->epoch);
+    rmi_free(link);
+}

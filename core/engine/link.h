@@ -1,0 +1,98 @@
+/* link.h — an edge between two strands of one process: a ring with one producer and one consumer.
+ *
+ *     strand A                                          strand B
+ *     sending edge ── slots[tail] ──▶ [ | |x|x|x] ──▶ slots[head] ── receiving edge
+ *                  ◀───────── credits: capacity - (tail - head) ────────
+ *
+ * Neither side takes a lock or calls the system while the other one runs. A side that has nothing
+ * to do parks (parking.h); who changes the ring then wakes it, once a burst: rmi_strand_kick().
+ *
+ * Each slot carries the epoch of the sending edge, so that packets which were on their way when an
+ * interrupt came die on arrival.
+ *
+ * Ownership: the link belongs to the session; packets in the ring to the link.
+ * Threads: push, has_room, end by the producer's strand; poll, pop, close by the consumer's.
+ */
+#ifndef RMI_ENGINE_LINK_H
+#define RMI_ENGINE_LINK_H
+
+#include <stdatomic.h>
+
+#include "engine/edge.h"
+#include "engine/message.h"
+
+typedef struct rmi_strand rmi_strand;
+
+struct rmi_link {
+    rm_packet **ring;
+    uint32_t *epoch; /* beside each slot */
+    uint32_t mask, capacity;
+    rmi_strand *producer, *consumer;
+    rmi_edge *sending, *receiving;
+
+    /* An interrupt on its way to the consumer. */
+    rmi_message epoch_message;
+    _Atomic bool epoch_posted;
+    _Atomic uint32_t epoch_wanted;
+
+    /* Written by the producer. */
+    _Alignas(64) _Atomic uint32_t tail;
+    _Atomic bool ended;
+    _Atomic bool producer_waits; /* for room */
+    uint32_t head_seen;
+
+    /* Written by the consumer. */
+    _Alignas(64) _Atomic uint32_t head;
+    _Atomic bool closed;
+};
+
+/* Makes the link and both of its edges, which the caller owns and connects to their nodes. */
+RM_MUST_USE rm_status rmi_link_new(uint32_t capacity, rmi_link **ret_link, rm_error *err);
+/* Both strands have stopped. Lets go of what is in the ring. */
+void rmi_link_free(rmi_link *link);
+
+/* Runs on the consumer's strand. */
+void rmi_link_receive_epoch(rmi_strand *strand, rmi_message *message);
+
+/* Producer: room for one more packet. Where there is none it asks to be woken. */
+static inline bool rmi_link_has_room(rmi_link *link)
+{
+    uint32_t tail = atomic_load_explicit(&link->tail, memory_order_relaxed);
+    if (RMI_LIKELY(tail - link->head_seen < link->capacity)) {
+        return true;
+    }
+    link->head_seen = atomic_load_explicit(&link->head, memory_order_acquire);
+    if (tail - link->head_seen < link->capacity) {
+        return true;
+    }
+    atomic_store(&link->producer_waits, true); /* then look once more: see rmi_strand_kick() */
+    link->head_seen = atomic_load(&link->head);
+    return tail - link->head_seen < link->capacity;
+}
+
+/* Producer, once there is room. Takes the packet. */
+static inline void rmi_link_push(rmi_link *link, rm_packet *packet)
+{
+    uint32_t tail = atomic_load_explicit(&link->tail, memory_order_relaxed);
+    link->ring[tail & link->mask] = packet;
+    link->epoch[tail & link->mask] = link->sending->epoch;
+    atomic_store_explicit(&link->tail, tail + 1, memory_order_release);
+}
+
+/* Consumer: learns what has come. True: the receiving edge has something, or its end. */
+static inline bool rmi_link_poll(rmi_link *link)
+{
+    rmi_edge *edge = link->receiving;
+    bool ended = atomic_load_explicit(&link->ended, memory_order_acquire);
+    edge->tail = atomic_load_explicit(&link->tail, memory_order_acquire);
+    edge->ended = ended;
+    return edge->tail != edge->head || ended;
+}
+
+/* Consumer: after edge->head went on. */
+static inline void rmi_link_publish_head(rmi_link *link)
+{
+    atomic_store_explicit(&link->head, link->receiving->head, memory_order_release);
+}
+
+#endif

@@ -1,0 +1,309 @@
+/* Changing and reading a session while it runs: interrupt, parameters, swap, calls on a strand. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/near.h"
+#include "engine/session.h"
+#include "graph/params.h"
+
+rmi_node *rmi_session_find(rm_session *session, const char *id)
+{
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        if (strcmp(session->nodes[i]->pub.id, id) == 0) {
+            return session->nodes[i];
+        }
+    }
+    return NULL;
+}
+
+static rm_status find_node(rm_session *session, const char *id, rmi_node **ret_node, rm_error *err)
+{
+    *ret_node = rmi_session_find(session, id);
+    if (*ret_node) {
+        return RM_OK;
+    }
+    rmi_near near = {.wanted = id};
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        rmi_near_try(&near, session->nodes[i]->pub.id);
+    }
+    rm_status status = rm_fail(err, RM_ENOENT, "the session has no node '%.60s'", id);
+    const char *best = rmi_near_result(&near);
+    if (best) {
+        rm_error_help(err, "did you mean '%s'?", best);
+    }
+    return status;
+}
+
+/* ---- interrupt */
+
+typedef struct interrupt_message {
+    rmi_message message;
+    rmi_node *node;
+} interrupt_message;
+
+static void run_interrupt(rmi_strand *strand, rmi_message *message)
+{
+    interrupt_message *asked = RMI_CONTAINER(message, interrupt_message, message);
+    if (!strand->cancelling && !strand->finished) {
+        rmi_strand_interrupt(strand, asked->node);
+    }
+    rmi_free(asked);
+}
+
+static rm_status post_interrupt(rmi_node *node)
+{
+    interrupt_message *asked = RMI_NEW(interrupt_message);
+    if (!asked) {
+        return RM_ENOMEM;
+    }
+    asked->message.run = run_interrupt;
+    asked->node = node;
+    rmi_strand_post(node->strand, &asked->message);
+    return RM_OK;
+}
+
+rm_status rm_session_interrupt(rm_session *session, const char *id)
+{
+    rmi_node *node = NULL;
+    if (id) {
+        rm_status status = find_node(session, id, &node, NULL);
+        return status == RM_OK ? post_interrupt(node) : status;
+    }
+    rm_status status = RM_OK;
+    for (uint32_t i = 0; i < session->input_count && status == RM_OK; i++) {
+        status = post_interrupt(session->inputs[i]);
+    }
+    return status;
+}
+
+/* ---- a call on a strand */
+
+typedef struct call_message {
+    rmi_message message;
+    rm_session *session;
+    void (*call)(void *context);
+    void *context;
+    bool done; /* under the session's lock */
+} call_message;
+
+static void run_call(rmi_strand *strand, rmi_message *message)
+{
+    call_message *asked = RMI_CONTAINER(message, call_message, message);
+    (void)strand;
+    asked->call(asked->context);
+    pthread_mutex_lock(&asked->session->lock);
+    asked->done = true;
+    pthread_cond_broadcast(&asked->session->changed);
+    pthread_mutex_unlock(&asked->session->lock);
+}
+
+void rmi_session_call(rm_session *session, rmi_strand *strand, void (*call)(void *context),
+                      void *context)
+{
+    call_message asked = {
+        .message.run = run_call, .session = session, .call = call, .context = context};
+    rmi_session_thread *thread = &session->threads[strand->index];
+    pthread_mutex_lock(&session->lock);
+    bool direct = !session->started || thread->stopped || session->closed ||
+                  (strand->index == 0 && session->options.driver == RM_DRIVER_CALLER) ||
+                  atomic_load(&strand->thread) == rmi_thread_self();
+    if (!direct) {
+        rmi_strand_post(strand, &asked.message);
+        while (!asked.done) {
+            pthread_cond_wait(&session->changed, &session->lock);
+        }
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (direct) {
+        call(context);
+    }
+}
+
+/* ---- parameters */
+
+typedef struct params_call {
+    rmi_node *node;
+    void *params; /* in: the new ones; out: the old ones */
+    rm_status status;
+    rm_error error;
+} params_call;
+
+static void exchange_params(void *context)
+{
+    params_call *asked = context;
+    rmi_node *node = asked->node;
+    void *old = node->owned[3];
+    node->owned[3] = asked->params;
+    node->pub.params = asked->params;
+    rm_control control = {.op = RM_CONTROL_PARAMS};
+    asked->status = RM_OK;
+    if (node->pub.type->control && node->state < RMI_NODE_ENDED) {
+        asked->status = node->pub.type->control(&node->pub, &control, &asked->error);
+    }
+    if (asked->status < 0) { /* the node refused: back to what was */
+        node->owned[3] = old;
+        node->pub.params = old;
+        return;
+    }
+    asked->params = old;
+}
+
+rm_status rm_session_set_params(rm_session *session, const char *id, const char *params_json,
+                                rm_error *err)
+{
+    rmi_node *node = NULL;
+    params_call asked = {.error = RM_ERROR_INIT};
+    rm_status status = find_node(session, id, &node, err);
+    if (status == RM_OK) {
+        status =
+            rmi_params_update(node->pub.type, params_json, node->pub.params, &asked.params, err);
+    }
+    if (status != RM_OK) {
+        return status;
+    }
+    asked.node = node;
+    rmi_session_call(session, node->strand, exchange_params, &asked);
+    rmi_params_free(node->pub.type, asked.params);
+    if (asked.status < 0 && err) {
+        *err = asked.error;
+        rm_error_wrap(err, "node '%s'", id);
+    }
+    return asked.status < 0 ? asked.status : RM_OK;
+}
+
+/* ---- swap */
+
+struct rm_blob {
+    uint8_t *data;
+    size_t bytes, capacity;
+};
+
+enum { BLOB_BYTES_MAX = 16 << 20 };
+
+rm_status rm_blob_append(rm_blob *blob, const void *data, size_t bytes)
+{
+    if (bytes > BLOB_BYTES_MAX - blob->bytes) {
+        return RM_ELIMIT;
+    }
+    if (blob->bytes + bytes > blob->capacity) {
+        size_t capacity = 2 * (blob->bytes + bytes);
+        uint8_t *grown = rmi_realloc(blob->data, capacity);
+        if (!grown) {
+            return RM_ENOMEM;
+        }
+        blob->data = grown;
+        blob->capacity = capacity;
+    }
+    if (bytes) {
+        memcpy(blob->data + blob->bytes, data, bytes);
+    }
+    blob->bytes += bytes;
+    return RM_OK;
+}
+
+typedef struct swap_call {
+    rmi_node *node;
+    const rmi_node_spec *spec;
+    rmi_node *fresh; /* made, not yet opened */
+    rm_status status;
+    rm_error *err;
+} swap_call;
+
+static bool same_ports(const rm_port *a, const rm_port *b)
+{
+    size_t i = 0;
+    while (a && b && a[i].name && b[i].name) {
+        if (strcmp(a[i].name, b[i].name) != 0) {
+            return false;
+        }
+        i++;
+    }
+    return !(a && a[i].name) && !(b && b[i].name);
+}
+
+static rm_status hand_state_over(rmi_node *from, rmi_node *to, rm_error *err)
+{
+    rm_blob blob = {0};
+    if (!from->pub.type->save || !to->pub.type->load) {
+        return RM_OK;
+    }
+    rm_status status = from->pub.type->save(&from->pub, &blob, err);
+    if (status == RM_OK) {
+        status = to->pub.type->load(&to->pub, blob.data, blob.bytes, err);
+    }
+    rmi_free(blob.data);
+    return status;
+}
+
+/* Puts what belongs to the code (type, parameters, state, ports) of `fresh` into the node, and the
+ * old code into `fresh`; edges, queues and counters are the graph's and stay. */
+static void exchange_code(rmi_node *node, rmi_node *fresh)
+{
+    rm_node pub = node->pub;
+    rmi_in_port *in_port = node->in_port;
+    void *owned[4];
+    memcpy(owned, node->owned, sizeof owned);
+    node->pub = fresh->pub;
+    memcpy(node->owned, fresh->owned, sizeof owned);
+    for (uint16_t i = 0; i < node->n_current; i++) {
+        fresh->in_port[i].planned = in_port[i].planned;
+        fresh->in_port[i].kind = 0; /* the new code hears of its format anew */
+    }
+    node->in_port = fresh->in_port;
+    fresh->pub = pub;
+    fresh->in_port = in_port;
+    memcpy(fresh->owned, owned, sizeof owned);
+}
+
+static void run_swap(void *context)
+{
+    swap_call *asked = context;
+    rmi_node *node = asked->node, *fresh = asked->fresh;
+    if (node->state != RMI_NODE_IDLE || node->held) {
+        asked->status =
+            node->state == RMI_NODE_PENDING || node->state == RMI_NODE_HOLDING || node->held
+                ? RM_EAGAIN
+                : rm_fail(asked->err, RM_EINVAL, "node '%s' has ended", node->pub.id);
+        return;
+    }
+    fresh->strand = node->strand;
+    asked->status = fresh->pub.type->open ? fresh->pub.type->open(&fresh->pub, asked->err) : RM_OK;
+    if (asked->status < 0) {
+        return;
+    }
+    asked->status = hand_state_over(node, fresh, asked->err);
+    if (asked->status == RM_OK) {
+        /* The host finds a node by its address: the state moves in, the shell stays. */
+        exchange_code(node, fresh);
+    }
+    if (fresh->pub.type->close) {
+        fresh->pub.type->close(&fresh->pub);
+    }
+    if (asked->status == RM_OK) {
+        rmi_strand_consider(node->strand, node);
+    }
+}
+
+rm_status rm_session_swap(rm_session *session, const char *id, const rm_node_type *type,
+                          const char *params_json, rm_error *err)
+{
+    rmi_node *node = NULL;
+    rm_status status = find_node(session, id, &node, err);
+    if (status != RM_OK) {
+        return status;
+    }
+    if (!same_ports(node->pub.type->inputs, type->inputs) ||
+        !same_ports(node->pub.type->outputs, type->outputs)) {
+        return rm_fail(err, RM_EINVAL, "'%s' cannot take the place of '%s': its ports differ",
+                       type->name, node->pub.type->name);
+    }
+    rmi_node_spec spec = {.type = type, .id = node->pub.id, .params_json = params_json};
+    swap_call asked = {.node = node, .spec = &spec, .err = err};
+    status = rmi_node_new(&spec, &asked.fresh, err);
+    if (status != RM_OK) {
+        return status;
+    }
+    rmi_session_call(session, node->strand, run_swap, &asked);
+    rmi_node_free(asked.fresh);
+    return asked.status;
+}

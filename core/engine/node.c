@@ -1,0 +1,372 @@
+/* The outbox and what a node's author calls. */
+#include "engine/node.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "engine/link.h"
+#include "engine/strand.h"
+
+/* ---- room and readiness */
+
+static bool edge_accepts(const rmi_edge *edge)
+{
+    if (edge->closed) {
+        return true;
+    }
+    if (edge->link) {
+        return atomic_load_explicit(&edge->link->closed, memory_order_relaxed) ||
+               rmi_link_has_room(edge->link);
+    }
+    return edge->policy != RMI_POLICY_BLOCK || !rmi_edge_is_full(edge);
+}
+
+bool rmi_node_has_room(const rmi_node *node)
+{
+    for (uint16_t p = 0; p < node->n_out; p++) {
+        for (uint32_t e = 0; e < node->out[p].edge_count; e++) {
+            if (!edge_accepts(node->out[p].edges[e])) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool edge_is_drained(const rmi_edge *edge)
+{
+    return edge->ended && rmi_edge_length(edge) == 0;
+}
+
+/* A set can be taken, or the end of the input be noticed. */
+static bool inputs_match(const rmi_node *node)
+{
+    if (node->merge == RMI_MERGE_ZIP) {
+        for (uint16_t i = 0; i < node->n_in; i++) {
+            if (edge_is_drained(node->in[i])) {
+                return true;
+            }
+        }
+        for (uint16_t i = 0; i < node->n_in; i++) {
+            if (rmi_edge_length(node->in[i]) == 0) {
+                return false;
+            }
+        }
+        return true;
+    }
+    bool all_drained = true;
+    for (uint16_t i = 0; i < node->n_in; i++) {
+        if (rmi_edge_length(node->in[i]) > 0) {
+            return true;
+        }
+        all_drained &= node->in[i]->ended;
+    }
+    return all_drained;
+}
+
+bool rmi_node_is_runnable(const rmi_node *node)
+{
+    if (node->state == RMI_NODE_HOLDING) {
+        return true;
+    }
+    if (node->state != RMI_NODE_IDLE || node->stalled) {
+        return false;
+    }
+    if (node->flushing || node->held || node->done) {
+        return true;
+    }
+    return node->is_source ? rmi_node_has_room(node) : inputs_match(node);
+}
+
+/* ---- the outbox */
+
+static void push_local(rmi_strand *strand, rmi_edge *edge, rm_packet *packet)
+{
+    if (edge->policy == RMI_POLICY_LATEST) {
+        edge->drops += rmi_edge_clear(edge, strand->pool);
+    } else if (edge->policy != RMI_POLICY_BLOCK && rmi_edge_is_full(edge)) {
+        edge->drops++;
+        if (edge->policy == RMI_POLICY_DROP_NEWEST) {
+            rmi_pool_give(strand->pool, packet);
+            return;
+        }
+        rm_packet *oldest = edge->ring[edge->head++ & edge->mask];
+        edge->bytes -= oldest->header.payload_bytes;
+        rmi_pool_give(strand->pool, oldest);
+    }
+    edge->ring[edge->tail++ & edge->mask] = packet;
+    edge->bytes += packet->header.payload_bytes;
+    uint32_t length = rmi_edge_length(edge);
+    edge->peak = length > edge->peak ? length : edge->peak;
+    rmi_node *to = edge->to;
+    if (to->state == RMI_NODE_IDLE && (to->n_in == 1 ? !to->stalled : rmi_node_is_runnable(to))) {
+        rmi_strand_make_ready(strand, to);
+    }
+}
+
+/* Takes one reference of the packet; the edge accepts it. */
+static void edge_push(rmi_strand *strand, rmi_edge *edge, rm_packet *packet)
+{
+    if (edge->closed ||
+        (edge->link && atomic_load_explicit(&edge->link->closed, memory_order_relaxed))) {
+        rmi_pool_give(strand->pool, packet);
+        return;
+    }
+    edge->packets++;
+    edge->packet_bytes += packet->header.payload_bytes;
+    if (edge->link) {
+        rmi_link_push(edge->link, packet);
+        strand->kick_needed = true;
+    } else {
+        push_local(strand, edge, packet);
+    }
+}
+
+/* Sends the front packet to each edge of its port that has room; false: not all have it yet. */
+static bool send_front(rmi_node *node)
+{
+    rm_packet *packet = node->outbox[node->outbox_sent];
+    rmi_out_port *port = &node->out[node->outbox_port[node->outbox_sent]];
+    if (port->edge_count == 1) {
+        if (!edge_accepts(port->edges[0])) {
+            return false;
+        }
+        edge_push(node->strand, port->edges[0], packet);
+        return true;
+    }
+    uint32_t missing = 0;
+    for (uint32_t e = 0; e < port->edge_count; e++) {
+        if (node->outbox_done >> e & 1) {
+            continue;
+        }
+        if (!edge_accepts(port->edges[e])) {
+            missing++;
+            continue;
+        }
+        node->outbox_done |= 1ull << e;
+        edge_push(node->strand, port->edges[e], rm_packet_ref(packet));
+    }
+    if (missing) {
+        return false;
+    }
+    node->outbox_done = 0;
+    rmi_pool_give(node->strand->pool, packet);
+    return true;
+}
+
+bool rmi_node_commit(rmi_node *node)
+{
+    while (node->outbox_sent < node->outbox_count) {
+        if (!send_front(node)) {
+            return false;
+        }
+        node->emitted++;
+        node->outbox_sent++;
+    }
+    node->outbox_count = node->outbox_sent = 0;
+    return true;
+}
+
+void rmi_node_drop_outbox(rmi_node *node)
+{
+    while (node->outbox_sent < node->outbox_count) {
+        rmi_pool_give(node->strand->pool, node->outbox[node->outbox_sent++]);
+    }
+    node->outbox_count = node->outbox_sent = 0;
+    node->outbox_done = 0;
+    for (uint16_t p = 0; p < node->n_out; p++) {
+        node->out[p].emitted = 0;
+    }
+}
+
+void rmi_node_drop_inputs(rmi_node *node)
+{
+    for (uint16_t i = 0; i < node->n_current; i++) {
+        if (node->current[i]) {
+            rmi_pool_give(node->strand->pool, node->current[i]);
+            node->current[i] = NULL;
+        }
+    }
+    node->held = false;
+}
+
+/* ---- what a node's author calls */
+
+static rm_packet *first_input(const rmi_node *node)
+{
+    for (uint16_t i = 0; i < node->n_current; i++) {
+        if (node->current[i]) {
+            return node->current[i];
+        }
+    }
+    return NULL;
+}
+
+/* What the node left open comes from the input that it works on. */
+static void inherit(rmi_node *node, rm_packet_header *header, uint64_t sequence)
+{
+    const rm_packet *input = first_input(node);
+    if (input) {
+        if (header->pts_ns == RM_TIME_NONE) {
+            header->pts_ns = input->header.pts_ns;
+        }
+        if (header->origin_ns == 0) {
+            header->origin_ns = input->header.origin_ns;
+        }
+        header->stream_id = header->stream_id ? header->stream_id : input->header.stream_id;
+        header->trace = header->trace ? header->trace : input->header.trace;
+    } else if (header->origin_ns == 0) {
+        header->origin_ns = node->strand->now_ns;
+    }
+    header->sequence = sequence;
+}
+
+static rm_status outbox_add(rmi_node *node, uint32_t port, rm_packet *packet)
+{
+    node->outbox[node->outbox_count] = packet;
+    node->outbox_port[node->outbox_count++] = (uint8_t)port;
+    return RM_OK;
+}
+
+static rm_status check_emit(rmi_node *node, uint32_t port)
+{
+    if (port >= node->n_out) {
+        return RM_EINVAL;
+    }
+    if (node->out[port].emitted >= node->out[port].emit_max) {
+        return RM_ELIMIT;
+    }
+    node->out[port].emitted++;
+    return RM_OK;
+}
+
+rm_status rm_emit(rm_node *pub, uint32_t port, rm_packet *packet)
+{
+    rmi_node *node = rmi_node_of(pub);
+    rm_status status = check_emit(node, port);
+    if (RMI_UNLIKELY(status != RM_OK)) {
+        rm_packet_unref(packet);
+        return status;
+    }
+    if (packet->header.sequence == 0) { /* not emitted before */
+        inherit(node, &packet->header, ++node->out[port].sequence);
+    }
+    return outbox_add(node, port, packet);
+}
+
+rm_status rm_forward(rm_node *pub, uint32_t port)
+{
+    rmi_node *node = rmi_node_of(pub);
+    rm_packet *packet = node->current[0];
+    rm_status status = packet ? check_emit(node, port) : RM_EINVAL;
+    if (RMI_UNLIKELY(status != RM_OK)) {
+        return status;
+    }
+    if (node->on_error == RMI_ON_ERROR_FAIL) {
+        node->current[0] = NULL; /* moved: nobody needs the input again */
+    } else {
+        rm_packet_ref(packet);
+    }
+    return outbox_add(node, port, packet);
+}
+
+rm_status rm_packet_new(rm_node *pub, uint64_t payload_bytes, rm_packet **ret_packet)
+{
+    rmi_node *node = rmi_node_of(pub);
+    rmi_strand *strand = node->strand;
+    if (RMI_UNLIKELY(atomic_load_explicit(&strand->thread, memory_order_relaxed) !=
+                     rmi_thread_self())) {
+        return rmi_pool_take_shared(strand->pool, payload_bytes, ret_packet);
+    }
+    rm_status status = rmi_pool_take(strand->pool, payload_bytes, ret_packet);
+    if (RMI_UNLIKELY(status == RM_EAGAIN)) {
+        node->wants_memory = true;
+    }
+    return status;
+}
+
+rm_status rm_packet_new_foreign(rm_node *pub, void *payload, uint64_t payload_bytes,
+                                void (*release)(void *owner), void *owner, rm_packet **ret_packet)
+{
+    if (payload_bytes > RM_PACKET_PAYLOAD_MAX || (payload_bytes && !payload) || !release) {
+        return RM_EINVAL;
+    }
+    rm_packet *packet = NULL;
+    rm_status status = rm_packet_new(pub, 0, &packet);
+    if (status == RM_OK) {
+        rmi_packet_set_foreign(packet, payload, payload_bytes, release, owner);
+        *ret_packet = packet;
+    }
+    return status;
+}
+
+rm_status rm_request(rm_node *pub, uint32_t input, const rm_control *control)
+{
+    rmi_node *node = rmi_node_of(pub);
+    rmi_strand *strand = node->strand;
+    rm_status status = RM_EINVAL;
+    for (uint16_t i = 0; i < node->n_in; i++) {
+        rmi_edge *edge = node->in[i];
+        if (edge->to_port != input) {
+            continue;
+        }
+        if (!edge->from) {
+            return RM_EUNSUPPORTED; /* a link: requests do not cross strands */
+        }
+        if (strand->control_count == RMI_CONTROLS_MAX) {
+            return RM_ELIMIT;
+        }
+        rmi_pending_control *pending = &strand->controls[strand->control_count++];
+        pending->node = edge->from;
+        pending->control = *control;
+        pending->control.port = edge->from_port;
+        pending->control.line = NULL;
+        status = RM_OK;
+    }
+    return status;
+}
+
+void rm_node_ready(rm_node *pub)
+{
+    rmi_node *node = rmi_node_of(pub);
+    if (!atomic_exchange(&node->ready_posted, true)) {
+        rmi_strand_post(node->strand, &node->ready_message);
+    }
+}
+
+void rm_node_complete(rm_node *pub, rm_status status, const rm_error *err)
+{
+    rmi_node *node = rmi_node_of(pub);
+    if (atomic_exchange(&node->complete_posted, true)) {
+        return; /* completed already */
+    }
+    node->complete_status = status;
+    node->complete_error = err ? *err : (rm_error)RM_ERROR_INIT;
+    rmi_strand_post(node->strand, &node->complete_message);
+}
+
+void rm_node_wake_at(rm_node *pub, int64_t when_ns)
+{
+    rmi_node *node = rmi_node_of(pub);
+    if (node->heap_index == 0 || when_ns < node->wake_ns) {
+        rmi_strand_set_timer(node->strand, node, when_ns);
+    }
+}
+
+int64_t rm_node_now(const rm_node *pub)
+{
+    return ((const rmi_node *)pub)->strand->now_ns;
+}
+
+void rm_node_input_format(const rm_node *pub, uint32_t input, rm_format *ret_format)
+{
+    const rmi_node *node = (const rmi_node *)pub;
+    *ret_format = (rm_format){.kind = RM_KIND_ANY};
+    if (input < node->n_current) {
+        const rmi_in_port *port = &node->in_port[input];
+        *ret_format = port->planned;
+        if (port->kind) {
+            rm_format_from_line(port->kind, &port->line, ret_format);
+        }
+    }
+}

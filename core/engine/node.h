@@ -1,0 +1,142 @@
+/* node.h — a node of a running session, as the engine sees it. README.md draws its states.
+ *
+ *     edges in ─▶ current ─▶ process() ─▶ outbox ─▶ edges out
+ *                 (held until the call      (committed only if
+ *                  and its retries are over) the call went well)
+ *
+ * Ownership: `current` and the outbox hold references. Threads: the strand's, but for the message
+ * members, which any thread may post.
+ */
+#ifndef RMI_ENGINE_NODE_H
+#define RMI_ENGINE_NODE_H
+
+#include <remotemedia/node.h>
+
+#include "engine/edge.h"
+#include "engine/histogram.h"
+#include "engine/message.h"
+
+enum { RMI_NODE_EDGES_MAX = 64 };
+
+typedef enum rmi_node_state {
+    RMI_NODE_NEW = 0,
+    RMI_NODE_IDLE,
+    RMI_NODE_RUNNING,
+    RMI_NODE_HOLDING,
+    RMI_NODE_PENDING,
+    RMI_NODE_BACKOFF,
+    RMI_NODE_ENDED,
+    RMI_NODE_FAILED,
+    RMI_NODE_ABANDONED, /* its work did not end within the grace time of a cancel */
+    RMI_NODE_CLOSED
+} rmi_node_state;
+
+typedef enum rmi_merge { RMI_MERGE_ANY = 0, RMI_MERGE_ZIP } rmi_merge;
+
+typedef enum rmi_on_error {
+    RMI_ON_ERROR_FAIL = 0,
+    RMI_ON_ERROR_SKIP,
+    RMI_ON_ERROR_RETRY,
+    RMI_ON_ERROR_BYPASS
+} rmi_on_error;
+
+/* What a node's entry in the manifest says about how it is run. */
+typedef struct rmi_node_options {
+    rmi_merge merge;
+    rmi_on_error on_error;
+    uint32_t attempts;  /* retry: further tries, 1 to 100 */
+    int64_t backoff_ns; /* retry: the first wait is 0 to this, the next 0 to twice this, … */
+} rmi_node_options;
+
+/* Reads `merge` and `on_error` of a manifest node (a JSON object as text; NULL: the defaults). */
+RM_MUST_USE rm_status rmi_node_options_parse(const char *node_json, rmi_node_options *ret_options,
+                                             rm_error *err);
+
+typedef struct rmi_in_port {
+    rm_formats accepts; /* count 0: anything */
+    rm_format planned;  /* kind any: not known before it runs */
+    uint8_t kind;       /* of the stream as the node knows it; 0: nothing came yet */
+    rm_format_line line;
+} rmi_in_port;
+
+typedef struct rmi_out_port {
+    rmi_edge **edges;
+    uint32_t edge_count;
+    uint16_t emit_max, emitted; /* in this call */
+    uint64_t sequence;
+} rmi_out_port;
+
+struct rmi_node {
+    rm_node pub; /* first, so that a node's author and the engine share the pointer */
+    rm_inputs inputs;
+    struct rmi_strand *strand;
+    uint16_t rank; /* in the strand: bit of the ready set */
+    uint16_t n_in, n_out, n_current;
+    uint8_t state; /* rmi_node_state */
+    bool is_source;
+    bool more;     /* the last call returned RM_MORE */
+    bool stalled;  /* the last call returned RM_EAGAIN: waits to be told */
+    bool held;     /* `current` has the inputs of a call that is not over */
+    bool done;     /* wants no more input */
+    bool flushing; /* inputs have ended: flush() instead of process() */
+    bool flushed;  /* flush() is over */
+    bool wants_memory;
+    bool interrupted; /* results of the work that is out will be dropped */
+    uint8_t merge;
+    uint8_t on_error;
+    uint32_t next_in; /* any: where the round goes on */
+
+    rmi_edge **in; /* n_in of them */
+    rm_packet *current[RM_PORTS_MAX];
+    rmi_out_port *out;
+
+    rm_packet **outbox; /* outbox_max slots, beside each its port */
+    uint8_t *outbox_port;
+    uint32_t outbox_max, outbox_count, outbox_sent;
+    uint64_t outbox_done; /* edges of the front packet's port that have it */
+
+    /* timing */
+    uint32_t skip_timing;
+    uint64_t calls, items, errors, skipped, retries, emitted;
+    rmi_histogram *time;
+
+    /* timers */
+    int64_t wake_ns;     /* when it is in the strand's heap */
+    uint32_t heap_index; /* from 1; 0: not there */
+    uint32_t attempt;
+    rmi_node_options options;
+
+    /* posts from any thread */
+    rmi_message ready_message, complete_message;
+    _Atomic bool ready_posted, complete_posted;
+    rm_status complete_status;
+    rm_error complete_error;
+    int64_t cancel_deadline_ns; /* PENDING work that was told to give up */
+
+    /* swap: what takes the place once the node is idle */
+    struct rmi_node *successor;
+    rmi_in_port *in_port; /* n_current of them */
+    rmi_edge *taken;      /* any: where the current packet came from */
+    void *owned[4];       /* memory behind pub: id, params, texts, state */
+    bool opened, abandoned;
+    uint32_t index; /* in the session: rank order */
+    rm_error error; /* the last one */
+};
+
+/* ---- for the strand */
+
+/* Sends what is in the outbox as far as edges have room; false: some of it stays. */
+bool rmi_node_commit(rmi_node *node);
+void rmi_node_drop_outbox(rmi_node *node);
+void rmi_node_drop_inputs(rmi_node *node);
+/* True where the strand has something to do for it. */
+bool rmi_node_is_runnable(const rmi_node *node);
+/* True where each edge out of it has room. */
+bool rmi_node_has_room(const rmi_node *node);
+
+static inline rmi_node *rmi_node_of(rm_node *node)
+{
+    return (rmi_node *)node;
+}
+
+#endif

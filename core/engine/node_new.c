@@ -1,0 +1,268 @@
+/* Making a node: from its type, its parameters and its options. */
+#include <jansson.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "engine/session.h"
+#include "graph/params.h"
+
+/* ---- options */
+
+static const struct {
+    const char *name;
+    rmi_on_error policy;
+} policies[] = {{"fail", RMI_ON_ERROR_FAIL},
+                {"skip", RMI_ON_ERROR_SKIP},
+                {"retry", RMI_ON_ERROR_RETRY},
+                {"bypass", RMI_ON_ERROR_BYPASS}};
+
+static rm_status read_policy(const char *name, rmi_node_options *options, rm_error *err)
+{
+    for (size_t i = 0; i < RMI_COUNT(policies); i++) {
+        if (strcmp(policies[i].name, name) == 0) {
+            options->on_error = policies[i].policy;
+            return RM_OK;
+        }
+    }
+    return rm_fail_as(err, RM_CODE_MANIFEST_VALUE,
+                      "on_error is '%.40s', want fail, skip, retry or bypass", name);
+}
+
+/* "skip", or {"policy": "retry", "attempts": 3, "backoff_ms": 100}. */
+static rm_status read_on_error(json_t *value, rmi_node_options *options, rm_error *err)
+{
+    if (json_is_string(value)) {
+        return read_policy(json_string_value(value), options, err);
+    }
+    json_t *policy = json_object_get(value, "policy");
+    json_t *attempts = json_object_get(value, "attempts");
+    json_t *backoff = json_object_get(value, "backoff_ms");
+    if (!json_is_string(policy)) {
+        return rm_fail_as(err, RM_CODE_MANIFEST_TYPE, "on_error has no text 'policy'");
+    }
+    if (attempts) {
+        if (json_integer_value(attempts) < 1 || json_integer_value(attempts) > 100) {
+            return rm_fail_as(err, RM_CODE_MANIFEST_VALUE,
+                              "on_error.attempts is %lld, want 1 to 100",
+                              (long long)json_integer_value(attempts));
+        }
+        options->attempts = (uint32_t)json_integer_value(attempts);
+    }
+    if (backoff) {
+        if (!(json_number_value(backoff) >= 0 && json_number_value(backoff) <= 600000)) {
+            return rm_fail_as(err, RM_CODE_MANIFEST_VALUE,
+                              "on_error.backoff_ms is %g, want 0 to 600000",
+                              json_number_value(backoff));
+        }
+        options->backoff_ns = (int64_t)(json_number_value(backoff) * 1e6);
+    }
+    return read_policy(json_string_value(policy), options, err);
+}
+
+rm_status rmi_node_options_parse(const char *node_json, rmi_node_options *ret_options,
+                                 rm_error *err)
+{
+    rmi_node_options options = {.attempts = 3, .backoff_ns = 100 * (int64_t)1000000};
+    json_t *node = json_loads(node_json ? node_json : "{}", 0, NULL);
+    if (!node) {
+        return rm_fail(err, RM_EINVAL, "a node's options are not JSON");
+    }
+    rm_status status = RM_OK;
+    json_t *on_error = json_object_get(node, "on_error");
+    const char *merge = json_string_value(json_object_get(node, "merge"));
+    if (on_error) {
+        status = read_on_error(on_error, &options, err);
+    }
+    if (status == RM_OK && merge) {
+        options.merge = strcmp(merge, "zip") == 0 ? RMI_MERGE_ZIP : RMI_MERGE_ANY;
+        if (strcmp(merge, "zip") != 0 && strcmp(merge, "any") != 0) {
+            status =
+                rm_fail_as(err, RM_CODE_MANIFEST_VALUE, "merge is '%.40s', want any or zip", merge);
+        }
+    }
+    json_decref(node);
+    if (status == RM_OK) {
+        *ret_options = options;
+    }
+    return status;
+}
+
+/* ---- ports */
+
+static rm_status make_inputs(rmi_node *node, rm_error *err)
+{
+    const rm_port *port = node->pub.type->inputs;
+    while (port && port[node->n_current].name) {
+        if (++node->n_current > RM_PORTS_MAX) {
+            return rm_fail(err, RM_EINVAL, "more than %d input ports", RM_PORTS_MAX);
+        }
+    }
+    node->in_port = rmi_calloc(node->n_current, sizeof *node->in_port);
+    node->in = rmi_calloc(RMI_NODE_EDGES_MAX, sizeof(rmi_edge *));
+    if (!node->in_port || !node->in) {
+        return rm_fail(err, RM_ENOMEM, "no memory for the input ports");
+    }
+    for (uint16_t i = 0; i < node->n_current; i++) {
+        rm_status status = rm_formats_parse(port[i].formats, &node->in_port[i].accepts, err);
+        if (status != RM_OK) {
+            return status;
+        }
+    }
+    return RM_OK;
+}
+
+static rm_status make_outputs(rmi_node *node, rm_error *err)
+{
+    const rm_port *port = node->pub.type->outputs;
+    while (port && port[node->n_out].name) {
+        if (++node->n_out > RM_PORTS_MAX) {
+            return rm_fail(err, RM_EINVAL, "more than %d output ports", RM_PORTS_MAX);
+        }
+    }
+    node->out = rmi_calloc(node->n_out, sizeof *node->out);
+    if (!node->out) {
+        return rm_fail(err, RM_ENOMEM, "no memory for the output ports");
+    }
+    for (uint16_t i = 0; i < node->n_out; i++) {
+        uint32_t emit_max = port[i].emit_max ? port[i].emit_max : 1;
+        if (emit_max > RM_EMIT_MAX) {
+            return rm_fail(err, RM_EINVAL, "emit_max of output '%s' is %u, want 1 to %d",
+                           port[i].name, emit_max, RM_EMIT_MAX);
+        }
+        node->out[i].emit_max = (uint16_t)emit_max;
+        node->outbox_max += emit_max;
+        node->out[i].edges = rmi_calloc(RMI_NODE_EDGES_MAX, sizeof(rmi_edge *));
+        if (!node->out[i].edges) {
+            return rm_fail(err, RM_ENOMEM, "no memory for the output ports");
+        }
+    }
+    node->outbox = rmi_calloc(node->outbox_max + 1, sizeof(rm_packet *)); /* + 1: bypass */
+    node->outbox_port = rmi_calloc(node->outbox_max + 1, 1);
+    return node->outbox && node->outbox_port ? RM_OK
+                                             : rm_fail(err, RM_ENOMEM, "no memory for the outbox");
+}
+
+rm_status rmi_node_add_edge(rmi_node *node, uint32_t port, bool is_output, rmi_edge *edge,
+                            rm_error *err)
+{
+    uint32_t ports = is_output ? node->n_out : node->n_current;
+    if (port >= ports) {
+        return rm_fail(err, RM_EINVAL, "node '%s' has no %s port %u", node->pub.id,
+                       is_output ? "output" : "input", port);
+    }
+    uint32_t count = is_output ? node->out[port].edge_count : node->n_in;
+    if (count == RMI_NODE_EDGES_MAX) {
+        return rm_fail(err, RM_ELIMIT, "node '%s' has more than %d edges on one side", node->pub.id,
+                       RMI_NODE_EDGES_MAX);
+    }
+    if (is_output) {
+        edge->from = node;
+        edge->from_port = (uint8_t)port;
+        node->out[port].edges[node->out[port].edge_count++] = edge;
+    } else {
+        edge->to = node;
+        edge->to_port = (uint8_t)port;
+        node->in[node->n_in++] = edge;
+    }
+    return RM_OK;
+}
+
+/* ---- making and freeing */
+
+static void run_ready_message(rmi_strand *strand, rmi_message *message)
+{
+    rmi_node *node = RMI_CONTAINER(message, rmi_node, ready_message);
+    atomic_store(&node->ready_posted, false);
+    node->stalled = false;
+    rmi_strand_consider(strand, node);
+}
+
+static void run_complete_message(rmi_strand *strand, rmi_message *message)
+{
+    rmi_node *node = RMI_CONTAINER(message, rmi_node, complete_message);
+    if (node->state == RMI_NODE_PENDING) {
+        atomic_store(&node->complete_posted, false);
+        rmi_strand_completed(strand, node);
+    } else if (node->state == RMI_NODE_ABANDONED) {
+        rmi_node_drop_outbox(node);
+        rmi_node_drop_inputs(node);
+        if (node->pub.type->close) {
+            node->pub.type->close(&node->pub);
+        }
+        node->state = RMI_NODE_CLOSED;
+        node->abandoned = false;
+    }
+}
+
+static rm_status node_fill(rmi_node *node, const rmi_node_spec *spec, rm_error *err)
+{
+    const rm_node_type *type = spec->type;
+    char *id = node->owned[0] = rmi_strdup(spec->id);
+    char *json = node->owned[1] = rmi_strdup(spec->params_json ? spec->params_json : "{}");
+    void *state = node->owned[2] = rmi_aligned_calloc(64, type->state_size ? type->state_size : 1);
+    node->time = rmi_calloc(1, sizeof *node->time);
+    if (!id || !json || !state || !node->time) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a node");
+    }
+    node->pub = (rm_node){.state = state, .params_json = json, .id = id, .type = type};
+    rm_status status = make_inputs(node, err);
+    if (status == RM_OK) {
+        status = make_outputs(node, err);
+    }
+    if (status == RM_OK) {
+        status = rmi_node_options_parse(spec->node_json, &node->options, err);
+    }
+    if (status == RM_OK) {
+        status = rmi_params_fill(type, json, &node->owned[3], err);
+    }
+    if (status != RM_OK) {
+        return status;
+    }
+    node->pub.params = node->owned[3];
+    node->inputs = (rm_inputs){node->n_current, node->current};
+    node->is_source = node->n_current == 0;
+    node->merge = (uint8_t)node->options.merge;
+    node->on_error = (uint8_t)node->options.on_error;
+    node->ready_message.run = run_ready_message;
+    node->complete_message.run = run_complete_message;
+    return RM_OK;
+}
+
+rm_status rmi_node_new(const rmi_node_spec *spec, rmi_node **ret_node, rm_error *err)
+{
+    rmi_node *node = rmi_aligned_calloc(64, sizeof *node);
+    if (!node) {
+        return rm_fail(err, RM_ENOMEM, "no memory for node '%s'", spec->id);
+    }
+    rm_status status = node_fill(node, spec, err);
+    if (status != RM_OK) {
+        rm_error_wrap(err, "node '%s'", spec->id);
+        rmi_node_free(node);
+        return status;
+    }
+    *ret_node = node;
+    return RM_OK;
+}
+
+void rmi_node_free(rmi_node *node)
+{
+    if (!node) {
+        return;
+    }
+    for (uint16_t p = 0; p < node->n_out && node->out; p++) {
+        rmi_free(node->out[p].edges);
+    }
+    rmi_free(node->out);
+    rmi_free(node->in);
+    rmi_free(node->in_port);
+    rmi_free(node->outbox);
+    rmi_free(node->outbox_port);
+    rmi_free(node->time);
+    if (node->pub.type) {
+        rmi_params_free(node->pub.type, node->owned[3]);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        rmi_free(node->owned[i]);
+    }
+    rmi_free(node);
+}

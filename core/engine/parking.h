@@ -1,0 +1,62 @@
+/* parking.h — how a thread sleeps until somebody wakes it, without a lock on the way.
+ *
+ *     sleeper                                     waker
+ *     rmi_parking_prepare()  parked = 1           change what the sleeper looks at
+ *     look once more; work? rmi_parking_leave()   rmi_parking_wake():  parked == 1? exchange, wake
+ *     rmi_parking_wait()     while parked == 1
+ *
+ * Both sides have a sequentially consistent fence between their write and their read, so at least
+ * one of them sees the other. A wake costs one load where nobody sleeps.
+ */
+#ifndef RMI_ENGINE_PARKING_H
+#define RMI_ENGINE_PARKING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct rmi_parking {
+    _Alignas(64) _Atomic uint32_t parked;
+    /* How a sleeper that is not a thread of ours is woken; NULL: by the system's futex. Runs on the
+     * waker's thread. */
+    void (*wake)(void *context);
+    void *context;
+} rmi_parking;
+
+/* Orders what this side wrote before what it reads next. The thread sanitizer knows no fences, so that
+ * it gets a write of everybody's instead. */
+static inline void rmi_parking_fence(rmi_parking *parking)
+{
+#if defined(__SANITIZE_THREAD__)
+    atomic_fetch_or(&parking->parked, 0);
+#else
+    (void)parking;
+    atomic_thread_fence(memory_order_seq_cst);
+#endif
+}
+
+static inline void rmi_parking_prepare(rmi_parking *parking)
+{
+    atomic_store(&parking->parked, 1);
+    rmi_parking_fence(parking);
+}
+
+static inline void rmi_parking_leave(rmi_parking *parking)
+{
+    atomic_store_explicit(&parking->parked, 0, memory_order_relaxed);
+}
+
+/* Sleeps until woken or timeout_ns passed (INT64_MAX: no bound). */
+void rmi_parking_wait(rmi_parking *parking, int64_t timeout_ns);
+
+void rmi_parking_wake_sleeper(rmi_parking *parking);
+
+static inline void rmi_parking_wake(rmi_parking *parking)
+{
+    rmi_parking_fence(parking);
+    if (atomic_load_explicit(&parking->parked, memory_order_relaxed)) {
+        rmi_parking_wake_sleeper(parking);
+    }
+}
+
+#endif

@@ -1,0 +1,693 @@
+#include "engine/session.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "engine/clock.h"
+#include "engine/io_nodes.h"
+
+enum { MEMORY_BYTES_DEFAULT = 256 << 20, THREAD_BUDGET = 1024, STOP_POLL_NS = 500000 };
+
+/* ---- building */
+
+static void on_memory_returned(void *context)
+{
+    rmi_strand *strand = context;
+    if (!atomic_exchange(&strand->memory_posted, true)) {
+        rmi_strand_post(strand, &strand->memory_message);
+    }
+}
+
+static void run_memory_message(rmi_strand *strand, rmi_message *message)
+{
+    (void)message;
+    atomic_store(&strand->memory_posted, false);
+    for (uint16_t i = 0; i < strand->node_count; i++) {
+        rmi_node *node = strand->nodes[i];
+        if (node->wants_memory) {
+            node->wants_memory = node->stalled = false;
+            rmi_strand_consider(strand, node);
+        }
+    }
+}
+
+static rmi_strand *strand_new(rm_session *session, uint32_t index)
+{
+    rmi_strand *strand = rmi_aligned_calloc(64, sizeof *strand);
+    if (!strand) {
+        return NULL;
+    }
+    strand->session = session;
+    strand->index = index;
+    strand->metrics = !session->options.metrics_off;
+    strand->random = 0x9E3779B97F4A7C15ull + index;
+    strand->memory_message.run = run_memory_message;
+    if (rmi_pool_new(session->budget, &strand->pool, NULL) != RM_OK) {
+        rmi_free(strand);
+        return NULL;
+    }
+    rmi_pool_set_on_return(strand->pool, on_memory_returned, strand);
+    return strand;
+}
+
+static void strand_free(rmi_strand *strand)
+{
+    if (!strand) {
+        return;
+    }
+    rmi_pool_free(strand->pool);
+    rmi_free(strand->nodes);
+    rmi_free(strand->links_in);
+    rmi_free(strand->links_out);
+    rmi_free(strand->ready);
+    rmi_free(strand->timers);
+    rmi_free(strand);
+}
+
+rm_status rmi_session_new(const rm_session_options *options, uint32_t strand_count,
+                          rm_session **ret_session, rm_error *err)
+{
+    if (strand_count < 1 || strand_count > RMI_SESSION_STRANDS_MAX) {
+        return rm_fail(err, RM_EINVAL, "%u strands, want 1 to %d", strand_count,
+                       RMI_SESSION_STRANDS_MAX);
+    }
+    rm_session *session = RMI_NEW(rm_session);
+    if (!session) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a session");
+    }
+    pthread_mutex_init(&session->lock, NULL);
+    pthread_cond_init(&session->changed, NULL);
+    session->options.driver = RM_DRIVER_THREAD;
+    if (options) {
+        size_t size =
+            options->struct_size < sizeof *options ? options->struct_size : sizeof *options;
+        memcpy(&session->options, options, size);
+    }
+    uint64_t bytes = session->options.memory_bytes_max ? session->options.memory_bytes_max
+                                                       : MEMORY_BYTES_DEFAULT;
+    rm_status status = rmi_budget_new(bytes, &session->budget, err);
+    for (uint32_t i = 0; status == RM_OK && i < strand_count; i++) {
+        session->strands[i] = strand_new(session, i);
+        session->strand_count = i + 1;
+        if (!session->strands[i]) {
+            status = rm_fail(err, RM_ENOMEM, "no memory for a strand");
+        }
+    }
+    if (status != RM_OK) {
+        rm_session_free(session);
+        return status;
+    }
+    *ret_session = session;
+    return RM_OK;
+}
+
+static rm_status grow_list(void *list, uint32_t count, uint32_t *capacity, rm_error *err)
+{
+    if (count < *capacity) {
+        return RM_OK;
+    }
+    uint32_t larger = *capacity ? 2 * *capacity : 16;
+    void *old;
+    memcpy(&old, list, sizeof old);
+    void *grown = rmi_realloc(old, larger * sizeof(void *));
+    if (!grown) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a larger session");
+    }
+    memcpy(list, &grown, sizeof grown);
+    *capacity = larger;
+    return RM_OK;
+}
+
+static rm_status note_port(rm_session *session, rmi_node *node, rm_error *err)
+{
+    bool is_input = node->pub.type == &rmi_input_type;
+    if (!is_input && node->pub.type != &rmi_output_type) {
+        return RM_OK;
+    }
+    uint32_t *count = is_input ? &session->input_count : &session->output_count;
+    if (*count == RMI_SESSION_PORTS_MAX) {
+        return rm_fail(err, RM_ELIMIT, "more than %d graph %s", RMI_SESSION_PORTS_MAX,
+                       is_input ? "inputs" : "outputs");
+    }
+    (is_input ? session->inputs : session->outputs)[(*count)++] = node;
+    return RM_OK;
+}
+
+rm_status rmi_session_add(rm_session *session, const rmi_node_spec *spec, uint32_t *ret_node,
+                          rm_error *err)
+{
+    rmi_node *node = NULL;
+    if (spec->strand >= session->strand_count || session->node_count >= RMI_STRAND_NODES_MAX) {
+        return rm_fail(err, RM_EINVAL, "node '%s': strand %u of %u, node %u of %d", spec->id,
+                       spec->strand, session->strand_count, session->node_count,
+                       RMI_STRAND_NODES_MAX);
+    }
+    rm_status status =
+        grow_list(&session->nodes, session->node_count, &session->node_capacity, err);
+    if (status == RM_OK) {
+        status = rmi_node_new(spec, &node, err);
+    }
+    if (status == RM_OK) {
+        status = note_port(session, node, err);
+    }
+    if (status != RM_OK) {
+        rmi_node_free(node);
+        return status;
+    }
+    node->strand = session->strands[spec->strand];
+    node->index = session->node_count;
+    session->nodes[session->node_count] = node;
+    *ret_node = session->node_count++;
+    return RM_OK;
+}
+
+static void set_format(rmi_node *to, uint32_t port, const rm_format *format)
+{
+    if (format && port < to->n_current) {
+        to->in_port[port].planned = *format;
+    }
+}
+
+static rm_status add_link(rmi_strand *strand, rmi_link *link, bool is_in, rm_error *err)
+{
+    rmi_link ***list = is_in ? &strand->links_in : &strand->links_out;
+    uint16_t *count = is_in ? &strand->link_in_count : &strand->link_out_count;
+    rmi_link **grown = rmi_realloc(*list, (size_t)(*count + 1) * sizeof(rmi_link *));
+    if (!grown) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a link");
+    }
+    grown[(*count)++] = link;
+    *list = grown;
+    return RM_OK;
+}
+
+/* A link owns its ring; sending and receiving edge belong to the session from here on. */
+static rm_status connect_strands(rm_session *session, const rmi_edge_spec *spec,
+                                 rmi_edge **ret_edge, rm_error *err)
+{
+    rmi_node *from = session->nodes[spec->from], *to = session->nodes[spec->to];
+    rmi_link *link = NULL;
+    rm_status status = rmi_link_new(spec->capacity, &link, err);
+    if (status != RM_OK) {
+        return status;
+    }
+    link->producer = from->strand;
+    link->consumer = to->strand;
+    status = add_link(to->strand, link, true, err);
+    if (status != RM_OK) {
+        rmi_edge_free(link->sending, NULL);
+        rmi_edge_free(link->receiving, NULL);
+        rmi_link_free(link);
+        return status;
+    }
+    *ret_edge = link->sending;
+    session->edges[session->edge_count++] = link->sending;
+    status = add_link(from->strand, link, false, err);
+    if (status == RM_OK) {
+        status = rmi_node_add_edge(from, spec->from_port, true, link->sending, err);
+    }
+    if (status == RM_OK) {
+        status = rmi_node_add_edge(to, spec->to_port, false, link->receiving, err);
+    }
+    return status;
+}
+
+static rm_status connect_local(rm_session *session, const rmi_edge_spec *spec, rmi_edge **ret_edge,
+                               rm_error *err)
+{
+    rmi_edge *edge = NULL;
+    rm_status status = rmi_edge_new(spec->capacity, spec->capacity_max, &edge, err);
+    if (status != RM_OK) {
+        return status;
+    }
+    session->edges[session->edge_count++] = *ret_edge = edge;
+    edge->bytes_max = spec->bytes_max;
+    edge->policy = (uint8_t)spec->policy;
+    status = rmi_node_add_edge(session->nodes[spec->from], spec->from_port, true, edge, err);
+    if (status == RM_OK) {
+        status = rmi_node_add_edge(session->nodes[spec->to], spec->to_port, false, edge, err);
+    }
+    return status;
+}
+
+rm_status rmi_session_connect(rm_session *session, const rmi_edge_spec *given, rm_error *err)
+{
+    rmi_edge_spec spec = *given;
+    rmi_edge *edge = NULL;
+    if (spec.from >= spec.to || spec.to >= session->node_count) {
+        return rm_fail(err, RM_EINVAL, "an edge goes from node %u to %u of %u, want downstream",
+                       spec.from, spec.to, session->node_count);
+    }
+    spec.capacity = spec.capacity ? spec.capacity : 16;
+    spec.capacity_max = spec.capacity_max ? spec.capacity_max : 1024;
+    rm_status status =
+        grow_list(&session->edges, session->edge_count, &session->edge_capacity, err);
+    if (status != RM_OK) {
+        return status;
+    }
+    rmi_node *from = session->nodes[spec.from], *to = session->nodes[spec.to];
+    if (from->strand == to->strand) {
+        status = connect_local(session, &spec, &edge, err);
+    } else if (spec.policy == RMI_POLICY_BLOCK) {
+        status = connect_strands(session, &spec, &edge, err);
+    } else {
+        return rm_fail(err, RM_EINVAL, "a link between strands must block, '%s' -> '%s' drops",
+                       from->pub.id, to->pub.id);
+    }
+    if (status == RM_OK) {
+        edge->index = session->edge_count - 1;
+        set_format(to, spec.to_port, spec.format);
+    }
+    return status;
+}
+
+/* Gives each strand its nodes, in rank order, and the tables that are sized by them. */
+static rm_status lay_out(rmi_strand *strand, rm_error *err)
+{
+    rm_session *session = strand->session;
+    uint16_t count = 0;
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        count += session->nodes[i]->strand == strand;
+    }
+    strand->nodes = rmi_calloc(count, sizeof(rmi_node *));
+    strand->ready = rmi_calloc((size_t)count / 64 + 1, sizeof(uint64_t));
+    strand->timers = rmi_calloc((size_t)count + 1, sizeof(rmi_node *));
+    if (!strand->nodes || !strand->ready || !strand->timers) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a strand of %u nodes", count);
+    }
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        rmi_node *node = session->nodes[i];
+        if (node->strand == strand) {
+            node->rank = strand->node_count;
+            strand->nodes[strand->node_count++] = node;
+        }
+    }
+    strand->open_nodes = strand->node_count;
+    return RM_OK;
+}
+
+/* ---- the end */
+
+static void close_nodes(rm_session *session)
+{
+    for (uint32_t i = session->opened; i-- > 0;) {
+        rmi_node *node = session->nodes[i];
+        if (node->abandoned) {
+            continue; /* its work may still use what close() would release */
+        }
+        rmi_node_drop_outbox(node);
+        rmi_node_drop_inputs(node);
+        if (node->pub.type->close) {
+            node->pub.type->close(&node->pub);
+        }
+        node->state = RMI_NODE_CLOSED;
+    }
+    session->opened = 0;
+}
+
+static void send_event(rm_session *session, const rm_event *event)
+{
+    if (session->options.on_event) {
+        session->options.on_event(session->options.event_context, event);
+    }
+}
+
+static void join_threads(rm_session *session)
+{
+    for (uint32_t i = 1; i < session->strand_count; i++) {
+        if (session->threads[i].started) {
+            pthread_join(session->threads[i].thread, NULL);
+            session->threads[i].started = false;
+        }
+    }
+}
+
+/* On the home strand's thread, once every strand has finished. */
+static void session_end(rm_session *session)
+{
+    if (session->closed) {
+        return;
+    }
+    session->closed = true;
+    join_threads(session);
+    close_nodes(session);
+    pthread_mutex_lock(&session->lock);
+    session->ended = true;
+    session->result = session->error.status < 0         ? session->error.status
+                      : session->strands[0]->result < 0 ? session->strands[0]->result
+                                                        : RM_DONE;
+    if (session->result == RM_ECANCELED && session->error.status == RM_OK) {
+        (void)rm_fail(&session->error, RM_ECANCELED, "the run was cancelled");
+    }
+    rm_event event = {.kind = RM_EVENT_ENDED,
+                      .status = session->result,
+                      .error = session->result < 0 ? &session->error : NULL};
+    pthread_cond_broadcast(&session->changed);
+    pthread_mutex_unlock(&session->lock);
+    send_event(session, &event);
+}
+
+static void run_cancel(rmi_strand *strand, rmi_message *message)
+{
+    (void)message;
+    rmi_strand_cancel(strand);
+}
+
+void rm_session_cancel(rm_session *session)
+{
+    for (uint32_t i = 0; i < session->strand_count; i++) {
+        if (!atomic_exchange(&session->cancel_posted[i], true)) {
+            session->cancel_message[i].run = run_cancel;
+            rmi_strand_post(session->strands[i], &session->cancel_message[i]);
+        }
+    }
+}
+
+void rmi_session_node_failed(rm_session *session, rmi_node *node, const rm_error *error)
+{
+    (void)node;
+    pthread_mutex_lock(&session->lock);
+    if (session->error.status == RM_OK) {
+        session->error = *error;
+    }
+    pthread_mutex_unlock(&session->lock);
+    rm_session_cancel(session);
+    rmi_strand_cancel(node->strand);
+}
+
+void rmi_session_node_recovered(rm_session *session, rmi_node *node, const rm_error *error)
+{
+    if (node->strand == session->strands[0]) {
+        rm_event event = {.kind = RM_EVENT_ERROR, .status = error->status, .error = error};
+        send_event(session, &event);
+    }
+    rm_log(RM_LOG_DEBUG, "engine", "node '%s', item %llu: %s", node->pub.id,
+           (unsigned long long)error->item, error->message);
+}
+
+/* ---- driving */
+
+/* Steps until there is nothing to do; then parks. Returns when the strand has finished. */
+static void drive_strand(rmi_strand *strand)
+{
+    int64_t next_ns;
+    for (;;) {
+        rm_status status = rmi_strand_step(strand, rmi_clock_ns(), THREAD_BUDGET, &next_ns);
+        if (strand->finished) {
+            return;
+        }
+        if (status == RM_MORE) {
+            continue;
+        }
+        rmi_parking_prepare(&strand->parking);
+        if (rmi_strand_has_work(strand)) {
+            rmi_parking_leave(&strand->parking);
+            continue;
+        }
+        int64_t wait_ns = next_ns == INT64_MAX ? INT64_MAX : next_ns - rmi_clock_ns();
+        rmi_parking_wait(&strand->parking, wait_ns);
+    }
+}
+
+static void strand_stopped(rmi_session_thread *thread)
+{
+    rmi_strand *strand = thread->strand;
+    rm_session *session = strand->session;
+    int64_t ignored;
+    pthread_mutex_lock(&session->lock);
+    thread->stopped = true; /* from here on calls are run by who asks */
+    pthread_cond_broadcast(&session->changed);
+    pthread_mutex_unlock(&session->lock);
+    (void)rmi_strand_step(strand, 0, 0, &ignored); /* what was posted before that */
+    atomic_fetch_add(&session->strands_finished, 1);
+    rmi_parking_wake(&session->strands[0]->parking);
+}
+
+static void *run_strand(void *argument)
+{
+    rmi_session_thread *thread = argument;
+    drive_strand(thread->strand);
+    strand_stopped(thread);
+    return NULL;
+}
+
+static bool others_finished(rm_session *session)
+{
+    return atomic_load(&session->strands_finished) + 1 >= session->strand_count;
+}
+
+/* The thread driver: the home strand on a thread of the session. */
+static void *run_home(void *argument)
+{
+    rmi_session_thread *thread = argument;
+    rm_session *session = thread->strand->session;
+    drive_strand(thread->strand);
+    while (!others_finished(session)) {
+        rmi_parking_prepare(&thread->strand->parking);
+        if (others_finished(session)) {
+            rmi_parking_leave(&thread->strand->parking);
+            break;
+        }
+        rmi_parking_wait(&thread->strand->parking, INT64_MAX);
+    }
+    session_end(session);
+    int64_t ignored;
+    pthread_mutex_lock(&session->lock);
+    thread->stopped = true;
+    pthread_mutex_unlock(&session->lock);
+    (void)rmi_strand_step(thread->strand, 0, 0, &ignored);
+    return NULL;
+}
+
+static rm_status start_threads(rm_session *session, rm_error *err)
+{
+    uint32_t first = session->options.driver == RM_DRIVER_THREAD ? 0 : 1;
+    for (uint32_t i = session->strand_count; i-- > first;) {
+        rmi_session_thread *thread = &session->threads[i];
+        int failed = pthread_create(&thread->thread, NULL, i ? run_strand : run_home, thread);
+        if (failed) {
+            for (uint32_t k = i; k-- > 0;) { /* those that never ran have finished */
+                atomic_fetch_add(&session->strands_finished, k > 0);
+            }
+            return rm_fail_os(err, failed, "cannot start a thread for strand %u", i);
+        }
+        thread->started = true;
+    }
+    return RM_OK;
+}
+
+static rm_status open_nodes(rm_session *session, rm_error *err)
+{
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        rmi_node *node = session->nodes[i];
+        rm_error why = RM_ERROR_INIT;
+        rm_status status = node->pub.type->open ? node->pub.type->open(&node->pub, &why) : RM_OK;
+        if (status < 0) {
+            if (why.status >= 0) {
+                (void)rm_fail_as(&why, RM_CODE_NODE_OPEN, "cannot be opened: %s",
+                                 rm_status_name(status));
+            }
+            if (why.code <= RM_CODE_UNSUPPORTED) {
+                why.code = RM_CODE_NODE_OPEN; /* a code of the status alone says less */
+            }
+            rm_error_wrap(&why, "node '%s'", node->pub.id);
+            snprintf(why.node, sizeof why.node, "%s", node->pub.id);
+            why.status = status;
+            if (err) {
+                *err = why;
+            }
+            close_nodes(session);
+            return status;
+        }
+        session->opened = i + 1;
+        node->state = RMI_NODE_IDLE;
+        node->opened = true;
+    }
+    return RM_OK;
+}
+
+rm_status rmi_session_start(rm_session *session, rm_error *err)
+{
+    for (uint32_t i = 0; i < session->strand_count; i++) {
+        rm_status status = lay_out(session->strands[i], err);
+        if (status != RM_OK) {
+            return status;
+        }
+        session->threads[i].strand = session->strands[i];
+        session->strands[i]->now_ns =
+            session->options.driver == RM_DRIVER_THREAD || i ? rmi_clock_ns() : 0;
+    }
+    atomic_store(&session->strands[0]->thread, rmi_thread_self());
+    if (session->options.driver == RM_DRIVER_CALLER) {
+        session->strands[0]->parking.wake =
+            session->options.wake ? session->options.wake : rmi_io_ignore_wake;
+        session->strands[0]->parking.context = session->options.wake_context;
+    }
+    session->begin_ns = rmi_clock_ns();
+    session->begin_ticks = rmi_clock_ticks();
+    rm_status status = open_nodes(session, err);
+    if (status != RM_OK) {
+        return status;
+    }
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        rmi_strand_consider(session->nodes[i]->strand, session->nodes[i]);
+    }
+    session->started = true;
+    return start_threads(session, err);
+}
+
+rm_status rm_session_step(rm_session *session, int64_t now_ns, uint32_t budget,
+                          int64_t *ret_next_ns)
+{
+    int64_t ignored;
+    int64_t *next_ns = ret_next_ns ? ret_next_ns : &ignored;
+    rmi_strand *home = session->strands[0];
+    *next_ns = INT64_MAX;
+    if (session->options.driver != RM_DRIVER_CALLER) {
+        return RM_EINVAL;
+    }
+    if (session->closed) {
+        return session->result;
+    }
+    rmi_parking_leave(&home->parking);
+    for (;;) {
+        rm_status status = rmi_strand_step(home, now_ns, budget, next_ns);
+        if (status == RM_MORE) {
+            return RM_MORE;
+        }
+        if (home->finished && others_finished(session)) {
+            session_end(session);
+            return session->result;
+        }
+        rmi_parking_prepare(&home->parking);
+        bool work = home->finished ? others_finished(session) : rmi_strand_has_work(home);
+        if (!work) {
+            return RM_PENDING;
+        }
+        rmi_parking_leave(&home->parking);
+    }
+}
+
+rm_status rm_session_wait(rm_session *session, int64_t timeout_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += (time_t)(timeout_ms / 1000);
+    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&session->lock);
+    int timed_out = 0;
+    while (!session->ended && !timed_out) {
+        timed_out = timeout_ms < 0
+                        ? pthread_cond_wait(&session->changed, &session->lock)
+                        : pthread_cond_timedwait(&session->changed, &session->lock, &until);
+    }
+    rm_status status = session->ended ? session->result : RM_EAGAIN;
+    pthread_mutex_unlock(&session->lock);
+    return status;
+}
+
+rm_status rm_session_error(rm_session *session, rm_error *ret_error)
+{
+    pthread_mutex_lock(&session->lock);
+    rm_error error = session->error;
+    pthread_mutex_unlock(&session->lock);
+    if (ret_error) {
+        *ret_error = error;
+    }
+    return error.status;
+}
+
+/* Ends what runs; the caller drives the home strand to its end. */
+static void stop(rm_session *session)
+{
+    rm_session_cancel(session);
+    if (session->options.driver == RM_DRIVER_THREAD) {
+        if (session->threads[0].started) {
+            pthread_join(session->threads[0].thread, NULL);
+            session->threads[0].started = false;
+        }
+        return;
+    }
+    int64_t next_ns;
+    rmi_strand *home = session->strands[0];
+    while (!session->closed) {
+        rm_status status = rm_session_step(session, rmi_clock_ns(), THREAD_BUDGET, &next_ns);
+        if (status == RM_PENDING) {
+            /* A wake goes to the owner's function, so this thread looks again by itself. */
+            rmi_parking_wait(&home->parking, STOP_POLL_NS);
+        }
+    }
+}
+
+/* Work that outlived the grace time of a cancel may still touch its node, strand and pool. */
+static bool has_abandoned_work(rm_session *session)
+{
+    int64_t ignored;
+    bool found = false;
+    for (uint32_t i = 0; i < session->strand_count; i++) {
+        if (session->strands[i]->finished) {
+            (void)rmi_strand_step(session->strands[i], 0, 0, &ignored); /* takes what was posted */
+        }
+    }
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        found |= session->nodes[i]->abandoned;
+    }
+    return found;
+}
+
+static void drop_unpulled(rm_session *session)
+{
+    rm_packet *packet;
+    for (uint32_t i = 0; i < session->output_count; i++) {
+        while (session->outputs[i]->opened && rm_session_pull(session, i, &packet) == RM_OK) {
+            rm_packet_unref(packet);
+        }
+    }
+}
+
+void rm_session_free(rm_session *session)
+{
+    if (!session) {
+        return;
+    }
+    if (session->started && rm_session_wait(session, 0) == RM_EAGAIN) {
+        stop(session);
+    } else if (session->started && session->threads[0].started) {
+        pthread_join(session->threads[0].thread, NULL);
+    }
+    join_threads(session);
+    if (has_abandoned_work(session)) {
+        rm_log(RM_LOG_ERROR, "engine", "a session is not freed: work of a node is still out");
+        return;
+    }
+    close_nodes(session);
+    drop_unpulled(session);
+    for (uint32_t i = 0; i < session->edge_count; i++) {
+        rmi_edge *edge = session->edges[i];
+        if (edge->link) {
+            rmi_edge *receiving = edge->link->receiving;
+            rmi_link_free(edge->link);
+            rmi_edge_free(receiving, NULL);
+            rmi_edge_free(edge, NULL);
+        } else {
+            rmi_edge_free(edge, session->strands[0]->pool);
+        }
+    }
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        rmi_node_free(session->nodes[i]);
+    }
+    for (uint32_t i = 0; i < session->strand_count; i++) {
+        strand_free(session->strands[i]);
+    }
+    rmi_budget_free(session->budget);
+    rmi_free(session->nodes);
+    rmi_free(session->edges);
+    pthread_mutex_destroy(&session->lock);
+    pthread_cond_destroy(&session->changed);
+    rmi_free(session);
+}

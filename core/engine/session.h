@@ -1,0 +1,94 @@
+/* session.h — a session: its strands, the links between them, and who drives them.
+ *
+ *     rmi_session_new() ─▶ add nodes ─▶ connect ─▶ rmi_session_start() ─▶ … ─▶ rm_session_free()
+ *
+ * rm_session_open() builds from a plan, the harness builds by hand; both end here.
+ */
+#ifndef RMI_ENGINE_SESSION_H
+#define RMI_ENGINE_SESSION_H
+
+#include <pthread.h>
+
+#include <remotemedia/session.h>
+
+#include "engine/strand.h"
+
+enum { RMI_SESSION_STRANDS_MAX = 64, RMI_SESSION_PORTS_MAX = 64 };
+
+/* Nodes of these types are a session's inputs and outputs; params {"name": "…"}. */
+extern const rm_node_type rmi_input_type, rmi_output_type;
+
+typedef struct rmi_node_spec {
+    const rm_node_type *type;
+    const char *id, *params_json, *node_json; /* NULL: {} */
+    uint32_t strand;
+} rmi_node_spec;
+
+typedef struct rmi_edge_spec {
+    uint32_t from, from_port, to, to_port; /* nodes by the number that rmi_session_add() gave */
+    uint32_t capacity, capacity_max;       /* packets; 0: 16 and 1,024 */
+    uint64_t bytes_max;                    /* 0: no bound */
+    rmi_policy policy;
+    const rm_format *format; /* NULL: not known */
+} rmi_edge_spec;
+
+typedef struct rmi_session_thread {
+    rmi_strand *strand;
+    pthread_t thread;
+    bool started;
+    bool stopped; /* under the session's lock: posts are no longer run */
+} rmi_session_thread;
+
+struct rm_session {
+    rm_session_options options;
+    rmi_budget *budget;
+    rmi_node **nodes; /* in rank order */
+    uint32_t node_count, node_capacity;
+    rmi_edge **edges; /* as added; of a link the sending one */
+    uint32_t edge_count, edge_capacity;
+    rmi_strand *strands[RMI_SESSION_STRANDS_MAX];
+    uint32_t strand_count;
+    rmi_session_thread threads[RMI_SESSION_STRANDS_MAX];
+    rmi_node *inputs[RMI_SESSION_PORTS_MAX], *outputs[RMI_SESSION_PORTS_MAX];
+    uint32_t input_count, output_count;
+    uint32_t opened; /* nodes[0 … opened-1] are open */
+    bool started, closed;
+    int64_t begin_ns;
+    uint64_t begin_ticks;
+    _Atomic uint32_t strands_finished;
+    rmi_message cancel_message[RMI_SESSION_STRANDS_MAX];
+    _Atomic bool cancel_posted[RMI_SESSION_STRANDS_MAX];
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    /* Protected by lock. */
+    rm_error error;   /* the first failure */
+    bool ended;       /* result holds */
+    rm_status result; /* RM_DONE or the error */
+};
+
+/* options NULL: the defaults. strand_count: 1 to RMI_SESSION_STRANDS_MAX. */
+RM_MUST_USE rm_status rmi_session_new(const rm_session_options *options, uint32_t strand_count,
+                                      rm_session **ret_session, rm_error *err);
+/* Nodes in rank order: every edge goes from a lower to a higher one. */
+RM_MUST_USE rm_status rmi_session_add(rm_session *session, const rmi_node_spec *spec,
+                                      uint32_t *ret_node, rm_error *err);
+RM_MUST_USE rm_status rmi_session_connect(rm_session *session, const rmi_edge_spec *spec,
+                                          rm_error *err);
+/* Opens the nodes and starts the threads. */
+RM_MUST_USE rm_status rmi_session_start(rm_session *session, rm_error *err);
+
+/* Runs `call` on the strand between two calls of its nodes, and waits for it. */
+void rmi_session_call(rm_session *session, rmi_strand *strand, void (*call)(void *context),
+                      void *context);
+rmi_node *rmi_session_find(rm_session *session, const char *id);
+
+/* node_new.c */
+RM_MUST_USE rm_status rmi_node_new(const rmi_node_spec *spec, rmi_node **ret_node, rm_error *err);
+void rmi_node_free(rmi_node *node);
+RM_MUST_USE rm_status rmi_node_add_edge(rmi_node *node, uint32_t port, bool is_output,
+                                        rmi_edge *edge, rm_error *err);
+
+RMI_DEFINE_AUTO(rm_session)
+
+#endif
