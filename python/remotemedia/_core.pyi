@@ -1,0 +1,270 @@
+"""The C extension: registry, graph, plan and session of libremotemedia, and the host of Python nodes.
+
+It checks arguments, moves values and maps errors; policy lives in the pure-Python files. What runs a
+session (initialize, run, cleanup, cancel) is ``remotemedia._drive``, made of these parts::
+
+    Registry --> Graph.parse / inline --> Graph.plan --> Plan --> Session(plan) --> _drive.run()
+
+Threads: a Session belongs to the thread that made it (its event loop); ``interrupt``, ``cancel``
+and ``notify`` may be called from any thread. After ``os.fork()`` the child's sessions are dead and
+say so.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, final
+
+__version__: Final[str]
+
+class Error(Exception):
+    """What went wrong, where, and what would mend it. Base of all errors of this package.
+
+    ``code`` is the stable number (301 prints as E0301), ``status`` the C name ("RM_ENOENT"),
+    ``node`` the id of the node or None, ``item`` the item's number from 1 or None, ``help`` what
+    would mend it or "". ``findings`` is not empty where a document was checked.
+    """
+
+    code: int
+    status: str
+    message: str
+    help: str
+    node: str | None
+    item: int | None
+    findings: list[Finding]
+
+@final
+class Finding(tuple[str, int, int, int, str, str, str]):
+    """One finding about a manifest: a named tuple."""
+
+    severity: Literal["error", "warning"]
+    code: int
+    line: int  # from 1; 0: no place
+    column: int
+    pointer: str  # JSON Pointer
+    message: str
+    help: str
+
+@final
+class NodeType:
+    """A node type whose code is Python; a resolver returns one, see `Registry`.
+
+    Parameters
+    ----------
+    make : callable without arguments, or None
+        Returns the node object; called once for each session. A live object is given by
+        ``lambda: obj``.
+    name, summary : str
+    inputs, outputs : sequence of (name, formats)
+        ``formats`` is format.h's text or None for anything. Default: one port "input", one
+        "output". No input: the node is a source, its ``process()`` is called without argument once
+        and returns an iterable, iterator or async iterator.
+    params : sequence of mappings, or None
+        Keys name, kind ("bool" "int" "float" "string" "enum" "json"), default, min, max, unit,
+        choices (sequence of str), summary, required, live. They are checked at planning. None: any
+        parameter is accepted.
+    merge : "any" or "zip" — see the manifest; with several input ports `process` gets a tuple.
+    blocking : True: always on a thread of its own; False: always on the caller's loop; None: decided
+        by measuring.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], object] | None,
+        *,
+        name: str,
+        summary: str = "",
+        inputs: Sequence[tuple[str, str | None]] | None = None,
+        outputs: Sequence[tuple[str, str | None]] | None = None,
+        params: Sequence[Mapping[str, Any]] | None = None,
+        example: str = "",
+        blocking: bool | None = None,
+    ) -> None: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def make(self) -> Callable[[], object] | None: ...
+
+Resolver = Callable[[dict[str, Any]], NodeType | None]
+
+@final
+class Registry:
+    """Which node types exist.
+
+    ``resolve`` is asked at planning for each node that is not native. It gets a dict with ``id``,
+    ``node_type``, ``code`` (str or None), ``params`` (JSON text), ``node`` (JSON text of the whole
+    node) and ``instance`` (the n of ``{"$python": n}``, 0: none), and returns a `NodeType`, or None:
+    not mine. An exception that it raises ends the planning and is the cause of the Error.
+
+    Two types are built in for feeding and collecting without a push for each item: ``python.feed``
+    (no input, one output) and ``python.collect`` (one input), see `Session.feed` and
+    `Session.collect`.
+    """
+
+    def __init__(self, resolve: Resolver | None = None) -> None: ...
+    def load(self, path: str) -> None: ...
+    def load_all(self) -> list[tuple[str, Error]]:
+        """Loads every module of the module path; returns those that failed, and why."""
+    def names(self) -> list[str]:
+        """The types known so far, sorted."""
+    def describe(self, name: str) -> dict[str, Any]:
+        """A type, loading its module if needed.
+
+        Keys name, summary, example, flags (list of "blocks" "heavy" "pure" "live" "python" "late"),
+        origin, inputs, outputs (lists of dicts name, formats, same_as, summary, emit_max), params
+        (list of dicts name, kind, flags, default (JSON text or None), min, max, unit, choices,
+        summary).
+        """
+    def schema(self, name: str) -> str:
+        """A JSON Schema (2020-12) of the type's parameters, as text."""
+
+@final
+class Graph:
+    """A parsed manifest. Immutable."""
+
+    @staticmethod
+    def parse(text: str | bytes) -> Graph:
+        """Raises `Error` with all findings."""
+    @staticmethod
+    def check(text: str | bytes) -> tuple[Graph | None, list[Finding]]:
+        """As `parse`, without raising; warnings are among the findings."""
+    @staticmethod
+    def inline(text: str) -> Graph: ...
+    def to_json(self) -> str: ...
+    def set_param(self, node: str, name: str, value: str) -> Graph:
+        """A new graph. ``value`` is a JSON value, or else taken as a string."""
+    def plan(self, registry: Registry, *, media_threads: int = 0) -> Plan:
+        """Raises `Error` with all findings."""
+    @property
+    def name(self) -> str: ...
+    @property
+    def nodes(self) -> list[dict[str, Any]]:
+        """Dicts id, name, node_type, params (JSON text), line, column."""
+    @property
+    def edges(self) -> list[dict[str, Any]]:
+        """Dicts from, to (node ids), from_port, to_port (str or None), capacity, policy."""
+
+@final
+class Plan:
+    """Formats, placement and reasons, fixed before anything opens. Keeps graph and registry alive."""
+
+    def to_json(self) -> str:
+        """The plan with the reason of each choice, as `remotemedia explain --json` prints it."""
+    @property
+    def findings(self) -> list[Finding]:
+        """Warnings of parsing and planning."""
+    @property
+    def python_nodes(self) -> list[tuple[str, NodeType]]:
+        """Ids and types of the nodes whose code is Python, in rank order."""
+    @property
+    def native_only(self) -> bool: ...
+
+# What Session.step() and Session.state say.
+MORE: Final[int]  # the slice is over, call again
+PENDING: Final[int]  # wait for the wake descriptor, a timer, or a node's task
+DONE: Final[int]
+FAILED: Final[int]
+
+@final
+class Session:
+    """One running instance of a plan. Use `_drive` unless you write a driver.
+
+    ``nodes`` maps the id of each Python node of the plan to its object, already initialised;
+    `_drive` does it. ``memory_bytes_max``: 0 stands for 256 MiB.
+    """
+
+    def __init__(
+        self, plan: Plan, nodes: Mapping[str, object], *, memory_bytes_max: int = 0
+    ) -> None: ...
+
+    # before open()
+    def feed(self, node: str, source: object) -> None:
+        """What the ``python.feed`` node reads: a list or tuple (read in place, no call for each
+        item), any iterable, an async iterable, or None for a queue that `push` fills."""
+    def collect(self, node: str, results: list[Any] | Callable[[Any], object] | None) -> None:
+        """Where the ``python.collect`` node puts what arrives: appended to a list, given to a
+        function, or (None) into a queue that `pull` empties."""
+    def open(self, loop: object | None = None, task_factory: Callable[..., object] | None = None) -> None:
+        """Opens all nodes. ``loop``: the running event loop, or None for `run_sync` without one.
+        Raises `Error` (E0401); the node's own exception is its ``__cause__``."""
+
+    # driving
+    def start(self, done: object | None, outer: object | None) -> int:
+        """Runs the first slice from within task ``outer``. Later slices are scheduled on the loop;
+        the end sets the result None of future ``done``. Returns `state`."""
+    def run(self) -> int:
+        """Without a loop: runs to the end, letting the GIL go while it waits; signal handlers run
+        and may raise."""
+    @property
+    def state(self) -> int: ...
+    def fileno(self) -> int:
+        """The wake descriptor: readable when another thread has something for this session."""
+
+    # two-way sessions
+    def push(self, node: str, item: object) -> bool:
+        """False: the queue is full, wait for `on_room`."""
+    def end(self, node: str) -> None: ...
+    def pull(self, node: str) -> tuple[bool, Any]:
+        """(True, item), or (False, None): nothing there now, see `state` for the end."""
+    on_room: Callable[[], object] | None
+    on_output: Callable[[], object] | None
+
+    # any thread
+    def interrupt(self, node: str | None = None) -> None:
+        """Barge-in: what is queued downstream of ``node`` dies; None: from the sources on."""
+    def cancel(self) -> None: ...
+    def set_params(self, node: str, params: str) -> None: ...
+    def metrics(self) -> str:
+        """Live numbers as JSON text."""
+
+    # the end
+    def failure(self) -> tuple[BaseException, str | None, int | None] | None:
+        """Why it ended: (the exception that a Python node raised, or an `Error`; node; item)."""
+    def take_errors(self) -> list[tuple[BaseException, str | None, int | None]]:
+        """Errors that on_error dealt with since the last call; at most 1,000 are kept."""
+    @property
+    def busy(self) -> int:
+        """Calls that are still running on worker threads."""
+    def tasks(self) -> list[Any]:
+        """The nodes' long-lived tasks, to be cancelled and awaited."""
+    def leftovers(self) -> list[Any]:
+        """Async generators that were not run to their end, to be closed by ``aclose()``."""
+    def close(self) -> None:
+        """Frees the native session. Deferred while `busy`."""
+
+# values
+@final
+class View:
+    """A packet's memory as a buffer (PEP 3118); holds a reference to the packet. Writable where the
+    packet had one reference, else read-only."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def readonly(self) -> bool: ...
+    @property
+    def address(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+def set_types(audio: Callable[..., Any] | None, video: Callable[..., Any] | None) -> None:
+    """How native packets reach Python: ``audio(samples, rate_hz, pts_ns, duration_ns, metadata)``,
+    ``video(planes, width, height, fourcc, pts_ns, strides, metadata)``. ``samples`` is an ndarray of
+    shape (channels, frames), a `View` where numpy is missing; ``planes`` is a list of memoryviews;
+    pts_ns is None where there is none; metadata a dict or None."""
+
+def pack(value: object) -> bytes:
+    """A value of the value model as msgpack. Raises TypeError naming the type, ValueError beyond 30
+    levels."""
+
+def unpack(data: bytes | bytearray | memoryview) -> Any: ...
+def code_meaning(code: int) -> str:
+    """One line about a stable error code, "" for an unknown one."""
+
+def codes() -> list[tuple[int, str]]: ...
+def set_log(sink: Callable[[int, str, str], object] | None, filter: str | None = None) -> None:
+    """Level (1 error .. 5 trace), topic, message. ``filter`` as REMOTEMEDIA_LOG."""
+
+def module_path() -> list[str]: ...
+def shutdown(grace_s: float = 1.0) -> None:
+    """Cancels what runs, waits for the worker threads at most that long, and lets no new work in.
+    Runs by itself at interpreter exit."""
