@@ -534,6 +534,9 @@ rm_status rmi_session_start(rm_session *session, rm_error *err)
         rmi_strand_consider(session->nodes[i]->strand, session->nodes[i]);
     }
     session->started = true;
+    if (session->options.driver == RM_DRIVER_THREAD) {
+        atomic_store(&session->strands[0]->thread, NULL);
+    }
     return start_threads(session, err);
 }
 
