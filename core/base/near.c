@@ -39,6 +39,9 @@ unsigned rmi_near_distance(const char *a, const char *b)
 const char *rmi_near_result(const rmi_near *near)
 {
     size_t length = strlen(near->wanted);
+    if (length < 2) {
+        return NULL; /* every other letter would be near */
+    }
     size_t limit = length < 4 ? 1 : (length + 2) / 3;
     return near->best && near->distance <= limit ? near->best : NULL;
 }

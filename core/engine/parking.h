@@ -23,8 +23,8 @@ typedef struct rmi_parking {
     void *context;
 } rmi_parking;
 
-/* Orders what this side wrote before what it reads next. The thread sanitizer knows no fences, so that
- * it gets a write of everybody's instead. */
+/* Orders what this side wrote before what it reads next. The thread sanitizer knows no fences, so
+ * that it gets a write of everybody's instead. */
 static inline void rmi_parking_fence(rmi_parking *parking)
 {
 #if defined(__SANITIZE_THREAD__)

@@ -270,7 +270,8 @@ rm_status rmi_params_fill(const rm_node_type *type, const char *params_json, voi
 
 void rmi_params_free(const rm_node_type *type, void *params)
 {
-    for (const rm_param *p = type->params; params && p && p->name; p++) {
+    const rm_param *table = params ? type->params : NULL;
+    for (const rm_param *p = table; p && p->name; p++) {
         if (p->kind == RM_PARAM_STRING || p->kind == RM_PARAM_JSON) {
             char *text;
             memcpy(&text, (char *)params + p->offset, sizeof text);

@@ -82,6 +82,8 @@ typedef struct rm_plan_node {
     int inserted;             /* a converter that the plan put there */
     const char *tier;         /* "native", "cpython" */
     const char *reason;       /* of its placement */
+    const char *params_json;
+    const char *node_json;    /* its entry in the manifest; NULL: it has none */
 } rm_plan_node;
 
 typedef struct rm_plan_edge {

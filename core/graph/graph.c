@@ -1,0 +1,452 @@
+#include "graph/graph.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/near.h"
+#include "graph/locate.h"
+#include "graph/schema.h"
+
+#define MANIFEST_BYTES_MAX ((size_t)64 << 20)
+
+/* Features that this reader knows, for `requires`. */
+static const char *const known_features[] = {"ports", "policies", "on_error", "inputs", "outputs"};
+
+/* ---- findings */
+
+void rmi_findings_add(rmi_findings *findings, rm_severity severity, const char *pointer,
+                      const rm_error *error)
+{
+    uint32_t line = 0, column = 0;
+    if (findings->text) {
+        rmi_locate(findings->text, findings->bytes, pointer, &line, &column);
+    }
+    rm_finding finding = {severity, error->code,    line,       column,
+                          pointer,  error->message, error->help};
+    rm_report_add(findings->report, &finding);
+    if (severity == RM_SEVERITY_ERROR && findings->errors++ == 0 && findings->err) {
+        *findings->err = *error;
+        if (line) {
+            rm_error_wrap(findings->err, "line %u, column %u", line, column);
+        }
+    }
+}
+
+__attribute__((format(printf, 4, 5))) static void add(rmi_findings *findings, rm_code code,
+                                                      const char *pointer, const char *format, ...)
+{
+    rm_error error = RM_ERROR_INIT;
+    char message[RM_ERROR_MESSAGE_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    (void)rm_fail_as(&error, code, "%s", message);
+    rmi_findings_add(findings, RM_SEVERITY_ERROR, pointer, &error);
+}
+
+static void schema_found(void *context, const rmi_schema_finding *found)
+{
+    rm_error error = RM_ERROR_INIT;
+    (void)rm_fail_as(&error, found->code, "%s", found->message);
+    rm_error_help(&error, "%s", found->help);
+    rmi_findings_add(context, found->severity, found->pointer, &error);
+}
+
+/* ---- nodes */
+
+static void check_requires(const json_t *manifest, rmi_findings *findings)
+{
+    const json_t *list = json_object_get(manifest, "requires");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *feature = json_string_value(json_array_get(list, i));
+        bool known = false;
+        for (size_t k = 0; k < RMI_COUNT(known_features); k++) {
+            known |= strcmp(known_features[k], feature) == 0;
+        }
+        if (!known) {
+            char pointer[32];
+            snprintf(pointer, sizeof pointer, "/requires/%zu", i);
+            add(findings, RM_CODE_MANIFEST_REQUIRES, pointer,
+                "the manifest requires '%.60s', which this version does not know", feature);
+        }
+    }
+}
+
+/* Index of a node by its id; SIZE_MAX: none. */
+static size_t find_node(const rm_graph *graph, const char *id)
+{
+    for (size_t i = 0; i < graph->node_count; i++) {
+        if (strcmp(graph->nodes[i].id, id) == 0) {
+            return i;
+        }
+    }
+    return SIZE_MAX;
+}
+
+static rm_status read_nodes(rm_graph *graph, rmi_findings *findings)
+{
+    const json_t *list = json_object_get(graph->manifest, "nodes");
+    graph->nodes = rmi_calloc(json_array_size(list), sizeof *graph->nodes);
+    if (!graph->nodes) {
+        return RM_ENOMEM;
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        rmi_graph_node *node = &graph->nodes[i];
+        node->json = json_array_get(list, i);
+        node->id = json_string_value(json_object_get(node->json, "id"));
+        node->node_type = json_string_value(json_object_get(node->json, "node_type"));
+        const json_t *params = json_object_get(node->json, "params");
+        char *dump = json_is_object(params) ? json_dumps(params, JSON_COMPACT) : NULL;
+        node->params_json = rmi_strdup(dump ? dump : "{}");
+        free(dump);
+        if (!node->params_json) {
+            return RM_ENOMEM;
+        }
+        size_t twin = find_node(graph, node->id);
+        graph->node_count = i + 1;
+        if (twin != SIZE_MAX) {
+            char pointer[48];
+            snprintf(pointer, sizeof pointer, "/nodes/%zu/id", i);
+            add(findings, RM_CODE_MANIFEST_DUPLICATE, pointer,
+                "node %zu has the id '%s', which node %zu has already", i + 1, node->id, twin + 1);
+        }
+    }
+    return RM_OK;
+}
+
+/* ---- edges */
+
+static size_t resolve_end(const rm_graph *graph, const char *id, const char *pointer,
+                          const char *role, rmi_findings *findings)
+{
+    size_t index = find_node(graph, id);
+    if (index != SIZE_MAX) {
+        return index;
+    }
+    rm_error error = RM_ERROR_INIT;
+    rmi_near near = {.wanted = id};
+    for (size_t i = 0; i < graph->node_count; i++) {
+        rmi_near_try(&near, graph->nodes[i].id);
+    }
+    (void)rm_fail_as(&error, RM_CODE_CONNECTION_DANGLING,
+                     "%s names node '%.60s', which does not exist", role, id);
+    const char *best = rmi_near_result(&near);
+    if (best) {
+        rm_error_help(&error, "did you mean '%s'?", best);
+    }
+    rmi_findings_add(findings, RM_SEVERITY_ERROR, pointer, &error);
+    return SIZE_MAX;
+}
+
+static void read_capacity(const json_t *capacity, rm_graph_edge *edge)
+{
+    const json_t *packets =
+        json_is_object(capacity) ? json_object_get(capacity, "packets") : capacity;
+    const json_t *most = json_object_get(capacity, "grow_max");
+    edge->capacity_packets = packets ? (uint32_t)json_integer_value(packets) : 16;
+    edge->capacity_bytes = (uint64_t)json_integer_value(json_object_get(capacity, "bytes"));
+    edge->capacity_packets_max = most ? (uint32_t)json_integer_value(most) : 1024;
+    if (edge->capacity_packets_max < edge->capacity_packets) {
+        edge->capacity_packets_max = edge->capacity_packets;
+    }
+}
+
+static void read_edge(rm_graph *graph, const json_t *json, size_t index, rmi_findings *findings)
+{
+    char pointer[48];
+    snprintf(pointer, sizeof pointer, "/connections/%zu/from", index);
+    size_t from = resolve_end(graph, json_string_value(json_object_get(json, "from")), pointer,
+                              "connection 'from'", findings);
+    snprintf(pointer, sizeof pointer, "/connections/%zu/to", index);
+    size_t to = resolve_end(graph, json_string_value(json_object_get(json, "to")), pointer,
+                            "connection 'to'", findings);
+    if (from == SIZE_MAX || to == SIZE_MAX) {
+        return;
+    }
+    if (from == to) {
+        add(findings, RM_CODE_CONNECTION_CYCLE, pointer, "node '%s' is connected to itself",
+            graph->nodes[to].id);
+        return;
+    }
+    const char *policy = json_string_value(json_object_get(json, "policy"));
+    rm_graph_edge *edge = &graph->edges[graph->edge_count++];
+    *edge = (rm_graph_edge){.from_node = (uint32_t)from, .to_node = (uint32_t)to};
+    edge->from_port_name = json_string_value(json_object_get(json, "from_port"));
+    edge->to_port_name = json_string_value(json_object_get(json, "to_port"));
+    edge->policy = policy ? policy : "block";
+    read_capacity(json_object_get(json, "capacity"), edge);
+}
+
+static rm_status read_edges(rm_graph *graph, rmi_findings *findings)
+{
+    const json_t *list = json_object_get(graph->manifest, "connections");
+    size_t count = list ? json_array_size(list) : graph->node_count;
+    graph->edges = rmi_calloc(count, sizeof *graph->edges);
+    if (!graph->edges) {
+        return RM_ENOMEM;
+    }
+    for (size_t i = 0; list && i < count; i++) {
+        read_edge(graph, json_array_get(list, i), i, findings);
+    }
+    for (size_t i = 1; !list && i < count; i++) {
+        rm_graph_edge *edge = &graph->edges[graph->edge_count++];
+        *edge = (rm_graph_edge){.from_node = (uint32_t)i - 1, .to_node = (uint32_t)i};
+        edge->policy = "block";
+        read_capacity(NULL, edge);
+    }
+    return RM_OK;
+}
+
+/* Depth-first; a node met again while it is being walked closes a cycle, which is printed. */
+typedef struct cycle_search {
+    const rm_graph *graph;
+    uint8_t *colour; /* 0 new, 1 being walked, 2 done */
+    uint32_t *path;
+    size_t depth;
+    rmi_findings *findings;
+    bool found;
+} cycle_search;
+
+static void report_cycle(cycle_search *search, uint32_t again)
+{
+    char names[256] = "";
+    bool inside = false;
+    for (size_t i = 0; i <= search->depth; i++) {
+        uint32_t node = i < search->depth ? search->path[i] : again;
+        inside |= node == again;
+        size_t used = strlen(names);
+        if (inside) {
+            snprintf(names + used, sizeof names - used, "%s%s", used ? " -> " : "",
+                     search->graph->nodes[node].id);
+        }
+    }
+    add(search->findings, RM_CODE_CONNECTION_CYCLE, "/connections",
+        "the connections form a cycle: %s", names);
+    search->found = true;
+}
+
+static void walk(cycle_search *search, uint32_t node)
+{
+    search->colour[node] = 1;
+    search->path[search->depth++] = node;
+    for (size_t e = 0; e < search->graph->edge_count && !search->found; e++) {
+        const rm_graph_edge *edge = &search->graph->edges[e];
+        if (edge->from_node != node) {
+            continue;
+        }
+        if (search->colour[edge->to_node] == 1) {
+            report_cycle(search, edge->to_node);
+        } else if (search->colour[edge->to_node] == 0) {
+            walk(search, edge->to_node);
+        }
+    }
+    search->depth--;
+    search->colour[node] = 2;
+}
+
+static rm_status check_cycles(const rm_graph *graph, rmi_findings *findings)
+{
+    RMI_AUTO_MEMORY uint8_t *colour = rmi_calloc(graph->node_count, 1);
+    RMI_AUTO_MEMORY uint32_t *path = rmi_calloc(graph->node_count + 1, sizeof *path);
+    if (!colour || !path) {
+        return RM_ENOMEM;
+    }
+    cycle_search search = {graph, colour, path, 0, findings, false};
+    for (uint32_t i = 0; i < graph->node_count && !search.found; i++) {
+        if (colour[i] == 0) {
+            walk(&search, i);
+        }
+    }
+    return RM_OK;
+}
+
+static void check_endpoints(const rm_graph *graph, const char *field, rmi_findings *findings)
+{
+    const char *name;
+    json_t *endpoint;
+    json_object_foreach(json_object_get(graph->manifest, field), name, endpoint)
+    {
+        char pointer[160];
+        snprintf(pointer, sizeof pointer, "/%s/%.100s/node", field, name);
+        (void)resolve_end(graph, json_string_value(json_object_get(endpoint, "node")), pointer,
+                          field, findings);
+    }
+}
+
+/* ---- the whole */
+
+static rm_status build(rm_graph *graph, rmi_findings *findings)
+{
+    rm_status status =
+        rmi_schema_check_manifest(graph->manifest, schema_found, findings, findings->err);
+    if (status != RM_OK || findings->errors) {
+        return status;
+    }
+    check_requires(graph->manifest, findings);
+    status = read_nodes(graph, findings);
+    if (status == RM_OK) {
+        status = read_edges(graph, findings);
+    }
+    if (status == RM_OK) {
+        check_endpoints(graph, "inputs", findings);
+        check_endpoints(graph, "outputs", findings);
+        status = check_cycles(graph, findings);
+    }
+    return status == RM_OK ? RM_OK : rm_fail(findings->err, status, "no memory for a graph");
+}
+
+rm_status rmi_graph_from_json(json_t *manifest, const char *text, size_t bytes,
+                              rm_graph **ret_graph, rm_report *report, rm_error *err)
+{
+    RMI_AUTO(rm_graph) graph = RMI_NEW(rm_graph);
+    if (graph) {
+        atomic_init(&graph->refs, 1);
+        graph->manifest = json_incref(manifest);
+        graph->bytes = bytes;
+        graph->text = text ? rmi_strndup(text, bytes) : NULL;
+    }
+    if (!graph || (text && !graph->text)) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a graph");
+    }
+    rm_error first = RM_ERROR_INIT;
+    rmi_findings findings = {graph->text, bytes, report, &first, 0};
+    rm_status status = build(graph, &findings);
+    if (status == RM_OK && findings.errors == 0) {
+        *ret_graph = RMI_TAKE(graph);
+        return RM_OK;
+    }
+    if (err) {
+        *err = first;
+    }
+    return first.status;
+}
+
+static rm_status syntax_error(const json_error_t *where, rm_report *report, rm_error *err)
+{
+    rm_error error = RM_ERROR_INIT;
+    enum json_error_code code = json_error_code(where);
+    if (code == json_error_out_of_memory) {
+        return rm_fail(err, RM_ENOMEM, "no memory to read a manifest");
+    }
+    if (code == json_error_stack_overflow) {
+        (void)rm_fail_as(&error, RM_CODE_MANIFEST_TOO_LARGE,
+                         "the manifest is nested deeper than 2,048 levels");
+    } else {
+        (void)rm_fail_as(&error,
+                         code == json_error_duplicate_key ? RM_CODE_MANIFEST_DUPLICATE
+                                                          : RM_CODE_MANIFEST_SYNTAX,
+                         "the manifest is not valid JSON: %s", where->text);
+    }
+    uint32_t line = where->line > 0 ? (uint32_t)where->line : 1;
+    uint32_t column = where->column > 0 ? (uint32_t)where->column : 1;
+    rm_finding finding = {RM_SEVERITY_ERROR, error.code, line, column, "", error.message, ""};
+    rm_report_add(report, &finding);
+    rm_error_wrap(&error, "line %u, column %u", line, column);
+    if (err) {
+        *err = error;
+    }
+    return error.status;
+}
+
+rm_status rm_graph_parse(const char *json, size_t bytes, rm_graph **ret_graph, rm_report *report,
+                         rm_error *err)
+{
+    json_error_t where;
+    if (bytes > MANIFEST_BYTES_MAX) {
+        rm_status status =
+            rm_fail_as(err, RM_CODE_MANIFEST_TOO_LARGE,
+                       "the manifest has %zu bytes, want at most %zu", bytes, MANIFEST_BYTES_MAX);
+        rm_finding finding = {RM_SEVERITY_ERROR,
+                              RM_CODE_MANIFEST_TOO_LARGE,
+                              0,
+                              0,
+                              "",
+                              "the manifest is over 64 MiB",
+                              ""};
+        rm_report_add(report, &finding);
+        return status;
+    }
+    json_t *manifest = json_loadb(json, bytes, JSON_REJECT_DUPLICATES, &where);
+    if (!manifest) {
+        return syntax_error(&where, report, err);
+    }
+    rm_status status = rmi_graph_from_json(manifest, json, bytes, ret_graph, report, err);
+    json_decref(manifest);
+    return status;
+}
+
+rm_graph *rmi_graph_ref(const rm_graph *graph)
+{
+    rm_graph *shared = (rm_graph *)(uintptr_t)graph;
+    atomic_fetch_add(&shared->refs, 1);
+    return shared;
+}
+
+void rm_graph_free(rm_graph *graph)
+{
+    if (!graph || atomic_fetch_sub(&graph->refs, 1) != 1) {
+        return;
+    }
+    for (size_t i = 0; i < graph->node_count; i++) {
+        rmi_free(graph->nodes[i].params_json);
+    }
+    rmi_free(graph->nodes);
+    rmi_free(graph->edges);
+    rmi_free(graph->text);
+    json_decref(graph->manifest);
+    rmi_free(graph);
+}
+
+/* ---- reading it */
+
+const char *rm_graph_name(const rm_graph *graph)
+{
+    const char *name =
+        json_string_value(json_object_get(json_object_get(graph->manifest, "metadata"), "name"));
+    return name ? name : "pipeline";
+}
+
+size_t rm_graph_node_count(const rm_graph *graph)
+{
+    return graph->node_count;
+}
+
+size_t rm_graph_edge_count(const rm_graph *graph)
+{
+    return graph->edge_count;
+}
+
+void rm_graph_node_at(const rm_graph *graph, size_t index, rm_graph_node *ret_node)
+{
+    const rmi_graph_node *node = &graph->nodes[index];
+    const char *name = json_string_value(json_object_get(node->json, "name"));
+    *ret_node = (rm_graph_node){.id = node->id,
+                                .name = name ? name : node->id,
+                                .node_type = node->node_type,
+                                .params_json = node->params_json};
+    if (graph->text) {
+        char pointer[32];
+        snprintf(pointer, sizeof pointer, "/nodes/%zu", index);
+        rmi_locate(graph->text, graph->bytes, pointer, &ret_node->line, &ret_node->column);
+    }
+}
+
+void rm_graph_edge_at(const rm_graph *graph, size_t index, rm_graph_edge *ret_edge)
+{
+    *ret_edge = graph->edges[index];
+}
+
+rm_status rm_graph_to_json(const rm_graph *graph, char **ret_json, rm_error *err)
+{
+    char *dump = json_dumps(graph->manifest, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+    char *copy = dump ? rmi_strdup(dump) : NULL;
+    free(dump);
+    if (!copy) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a manifest");
+    }
+    *ret_json = copy;
+    return RM_OK;
+}

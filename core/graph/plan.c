@@ -1,0 +1,545 @@
+#include "graph/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/near.h"
+#include "graph/params.h"
+
+/* ---- growing */
+
+rm_status rmi_plan_add_node(rm_plan *plan, const rm_node_type *type, const char *id,
+                            const char *params_json, rmi_plan_node **ret_node, rm_error *err)
+{
+    if (plan->node_count == plan->node_capacity) {
+        size_t capacity = plan->node_capacity ? 2 * plan->node_capacity : 16;
+        rmi_plan_node **grown = rmi_realloc(plan->nodes, capacity * sizeof(rmi_plan_node *));
+        if (!grown) {
+            return rm_fail(err, RM_ENOMEM, "no memory for a plan");
+        }
+        plan->nodes = grown;
+        plan->node_capacity = capacity;
+    }
+    rmi_plan_node *node = RMI_NEW(rmi_plan_node);
+    if (!node) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a plan");
+    }
+    plan->nodes[plan->node_count++] = node; /* the plan frees it from here on */
+    node->id = rmi_strdup(id);
+    node->params_json = rmi_strdup(params_json);
+    if (!node->id || !node->params_json) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a plan");
+    }
+    node->manifest_index = SIZE_MAX;
+    node->pub =
+        (rm_plan_node){.id = node->id, .type = type, .tier = "native", .reason = node->reason};
+    for (uint32_t i = 0; type->inputs && type->inputs[i].name; i++) {
+        rm_status status = rm_formats_parse(type->inputs[i].formats, &node->want[i], err);
+        if (status != RM_OK) {
+            return status;
+        }
+    }
+    *ret_node = node;
+    return type->plan ? rmi_params_fill(type, params_json, &node->params, err) : RM_OK;
+}
+
+rm_status rmi_plan_add_edge(rm_plan *plan, rmi_plan_edge **ret_edge, rm_error *err)
+{
+    if (plan->edge_count == plan->edge_capacity) {
+        size_t capacity = plan->edge_capacity ? 2 * plan->edge_capacity : 16;
+        rmi_plan_edge *grown = rmi_realloc(plan->edges, capacity * sizeof *grown);
+        if (!grown) {
+            return rm_fail(err, RM_ENOMEM, "no memory for a plan");
+        }
+        plan->edges = grown;
+        plan->edge_capacity = capacity;
+    }
+    rmi_plan_edge *edge = &plan->edges[plan->edge_count++];
+    memset(edge, 0, sizeof *edge);
+    *ret_edge = edge;
+    return RM_OK;
+}
+
+/* ---- nodes of the manifest */
+
+typedef struct planning {
+    rm_plan *plan;
+    const rm_graph *graph;
+    rmi_findings *findings;
+    size_t index; /* of the manifest node at hand */
+} planning;
+
+static uint64_t python_instance(const json_t *node)
+{
+    const json_t *code = json_object_get(node, "code");
+    return (uint64_t)json_integer_value(json_object_get(code, "$python"));
+}
+
+static rm_status ask_tiers(planning *p, const rmi_graph_node *node, const char *node_json,
+                           const rm_tier_type **ret_tier, const rm_node_type **ret_type,
+                           rm_error *err)
+{
+    rm_node_spec spec = {.struct_size = sizeof spec,
+                         .id = node->id,
+                         .node_type = node->node_type,
+                         .code = json_string_value(json_object_get(node->json, "code")),
+                         .params_json = node->params_json,
+                         .node_json = node_json,
+                         .instance = python_instance(node->json)};
+    for (size_t i = 0; i < rmi_registry_tier_count(p->plan->registry); i++) {
+        const rm_tier_type *tier = rmi_registry_tier_at(p->plan->registry, i);
+        rm_status status = tier->make_type(tier->context, &spec, ret_type, err);
+        if (status != RM_ENOENT) {
+            *ret_tier = tier;
+            return status;
+        }
+    }
+    return RM_ENOENT;
+}
+
+/* The registry's type, or one that a tier makes of code. */
+static rm_status find_type(planning *p, const rmi_graph_node *node, const char *node_json,
+                           const rm_tier_type **ret_tier, const rm_node_type **ret_type,
+                           rm_error *err)
+{
+    bool is_code = strchr(node->node_type, ':') || json_object_get(node->json, "code");
+    if (!is_code) {
+        rm_status status = rm_registry_find(p->plan->registry, node->node_type, ret_type, err);
+        if (status != RM_ENOENT) {
+            return status;
+        }
+    }
+    rm_error unknown = is_code || !err ? (rm_error)RM_ERROR_INIT : *err;
+    rm_status status = ask_tiers(p, node, node_json, ret_tier, ret_type, err);
+    if (status != RM_ENOENT) {
+        return status;
+    }
+    if (is_code) {
+        status =
+            rm_fail_as(err, RM_CODE_TIER_MISSING,
+                       "node '%s' is Python code (%s), and this program cannot run Python nodes",
+                       node->id, node->node_type);
+        rm_error_help(err, "run it with the `remotemedia` command of the Python wheel");
+        return status;
+    }
+    if (err) {
+        *err = unknown;
+    }
+    return unknown.status;
+}
+
+static void param_found(void *context, const char *name, const rm_error *error)
+{
+    planning *p = context;
+    char pointer[192];
+    snprintf(pointer, sizeof pointer, "/nodes/%zu/params%s%.120s", p->index, name[0] ? "/" : "",
+             name);
+    rm_error copy = *error;
+    rm_error_wrap(&copy, "node '%s'", p->graph->nodes[p->index].id);
+    rmi_findings_add(p->findings, RM_SEVERITY_ERROR, pointer, &copy);
+}
+
+static rm_status plan_node(planning *p)
+{
+    const rmi_graph_node *node = &p->graph->nodes[p->index];
+    const rm_node_type *type = NULL;
+    const rm_tier_type *tier = NULL;
+    rm_error err = RM_ERROR_INIT;
+    char *dump = json_dumps(node->json, JSON_COMPACT);
+    RMI_AUTO_MEMORY char *node_json = dump ? rmi_strdup(dump) : NULL;
+    free(dump);
+    if (!node_json) {
+        return rm_fail(p->findings->err, RM_ENOMEM, "no memory for a plan");
+    }
+    rm_status status = find_type(p, node, node_json, &tier, &type, &err);
+    if (status != RM_OK) {
+        char pointer[64];
+        snprintf(pointer, sizeof pointer, "/nodes/%zu/node_type", p->index);
+        rmi_findings_add(p->findings, RM_SEVERITY_ERROR, pointer, &err);
+        return status == RM_ENOMEM ? status : RM_OK;
+    }
+    const json_t *params = json_object_get(node->json, "params");
+    unsigned found = rmi_params_check(type, params, param_found, p);
+    rmi_plan_node *made = NULL;
+    /* A node with wrong parameters is kept, so that further findings are made, but it is not
+     * planned. */
+    status =
+        found ? RM_OK : rmi_plan_add_node(p->plan, type, node->id, node->params_json, &made, &err);
+    if (!found && status != RM_OK) {
+        return rm_fail(p->findings->err, status, "%s", err.message);
+    }
+    if (found) {
+        if (tier) {
+            tier->release_type(tier->context, type);
+        }
+        return RM_OK;
+    }
+    made->manifest_index = p->index;
+    made->made_by = tier;
+    made->node_json = RMI_TAKE(node_json);
+    made->pub.tier = tier ? tier->name : "native";
+    return RM_OK;
+}
+
+/* ---- graph ports and edges */
+
+static uint32_t plan_index(const rm_plan *plan, size_t manifest_index)
+{
+    for (size_t i = 0; i < plan->node_count; i++) {
+        if (plan->nodes[i]->manifest_index == manifest_index) {
+            return (uint32_t)i;
+        }
+    }
+    return UINT32_MAX;
+}
+
+/* Index of a port by its name; the first one for NULL. */
+static rm_status find_port(const rmi_plan_node *node, const char *name, bool is_output,
+                           uint32_t *ret_port, rm_error *err)
+{
+    const rm_port *ports = is_output ? node->pub.type->outputs : node->pub.type->inputs;
+    rmi_near near = {.wanted = name ? name : ""};
+    for (uint32_t i = 0; ports && ports[i].name; i++) {
+        if (!name || strcmp(ports[i].name, name) == 0) {
+            *ret_port = i;
+            return RM_OK;
+        }
+        rmi_near_try(&near, ports[i].name);
+    }
+    const char *side = is_output ? "output" : "input";
+    if (!name) {
+        return rm_fail_as(err, RM_CODE_CONNECTION_DANGLING, "node '%s' (%s) has no %s", node->id,
+                          node->pub.type->name, side);
+    }
+    rm_status status =
+        rm_fail_as(err, RM_CODE_CONNECTION_DANGLING, "node '%s' (%s) has no %s port '%.60s'",
+                   node->id, node->pub.type->name, side, name);
+    const char *best = rmi_near_result(&near);
+    if (best) {
+        rm_error_help(err, "did you mean '%s'?", best);
+    }
+    return status;
+}
+
+static rm_status connect(planning *p, const rm_graph_edge *wanted, const char *pointer)
+{
+    rm_plan *plan = p->plan;
+    rm_error err = RM_ERROR_INIT;
+    uint32_t from_port = 0, to_port = 0;
+    rmi_plan_edge *edge = NULL;
+    rm_status status =
+        find_port(plan->nodes[wanted->from_node], wanted->from_port_name, true, &from_port, &err);
+    if (status == RM_OK) {
+        status =
+            find_port(plan->nodes[wanted->to_node], wanted->to_port_name, false, &to_port, &err);
+    }
+    if (status != RM_OK) {
+        rmi_findings_add(p->findings, RM_SEVERITY_ERROR, pointer, &err);
+        return RM_OK;
+    }
+    status = rmi_plan_add_edge(plan, &edge, p->findings->err);
+    if (status == RM_OK) {
+        edge->pub = (rm_plan_edge){.from_node = wanted->from_node,
+                                   .from_port = from_port,
+                                   .to_node = wanted->to_node,
+                                   .to_port = to_port,
+                                   .capacity_packets = wanted->capacity_packets,
+                                   .capacity_packets_max = wanted->capacity_packets_max,
+                                   .capacity_bytes = wanted->capacity_bytes,
+                                   .policy = wanted->policy};
+    }
+    return status;
+}
+
+/* Graph inputs become rm.input nodes before, outputs rm.output nodes behind. */
+static rm_status plan_endpoints(planning *p, bool is_output)
+{
+    const char *field = is_output ? "outputs" : "inputs", *name;
+    json_t *endpoint;
+    json_object_foreach(json_object_get(p->graph->manifest, field), name, endpoint)
+    {
+        char params[160], id[128], pointer[160];
+        const char *node = json_string_value(json_object_get(endpoint, "node"));
+        const char *port = json_string_value(json_object_get(endpoint, "port"));
+        snprintf(params, sizeof params, "{\"name\":\"%.100s\"}", name);
+        snprintf(id, sizeof id, "%s.%.100s", field, name);
+        snprintf(pointer, sizeof pointer, "/%s/%.100s", field, name);
+        uint32_t inner = UINT32_MAX;
+        for (size_t i = 0; i < p->graph->node_count; i++) {
+            if (strcmp(p->graph->nodes[i].id, node) == 0) {
+                inner = plan_index(p->plan, i);
+            }
+        }
+        rmi_plan_node *made;
+        rm_status status =
+            rmi_plan_add_node(p->plan, is_output ? &rmi_output_type : &rmi_input_type, id, params,
+                              &made, p->findings->err);
+        if (status != RM_OK || inner == UINT32_MAX) {
+            return status;
+        }
+        uint32_t outer = (uint32_t)p->plan->node_count - 1;
+        rm_graph_edge edge = {.from_node = is_output ? inner : outer,
+                              .to_node = is_output ? outer : inner,
+                              .from_port_name = is_output ? port : NULL,
+                              .to_port_name = is_output ? NULL : port,
+                              .capacity_packets = 16,
+                              .capacity_packets_max = 1024,
+                              .policy = "block"};
+        status = connect(p, &edge, pointer);
+        if (status != RM_OK) {
+            return status;
+        }
+    }
+    return RM_OK;
+}
+
+static rm_status plan_edges(planning *p)
+{
+    for (size_t i = 0; i < p->graph->edge_count; i++) {
+        rm_graph_edge edge = p->graph->edges[i];
+        char pointer[48];
+        snprintf(pointer, sizeof pointer, "/connections/%zu", i);
+        edge.from_node = plan_index(p->plan, edge.from_node);
+        edge.to_node = plan_index(p->plan, edge.to_node);
+        if (edge.from_node == UINT32_MAX || edge.to_node == UINT32_MAX) {
+            continue; /* its node was reported */
+        }
+        rm_status status = connect(p, &edge, pointer);
+        if (status != RM_OK) {
+            return status;
+        }
+    }
+    return RM_OK;
+}
+
+/* An input port that nothing feeds would wait for ever. */
+static void check_fed(planning *p)
+{
+    for (size_t n = 0; n < p->plan->node_count; n++) {
+        const rmi_plan_node *node = p->plan->nodes[n];
+        for (uint32_t i = 0; node->pub.type->inputs && node->pub.type->inputs[i].name; i++) {
+            bool fed = false;
+            for (size_t e = 0; e < p->plan->edge_count; e++) {
+                const rm_plan_edge *edge = &p->plan->edges[e].pub;
+                fed |= edge->to_node == n && edge->to_port == i;
+            }
+            if (!fed && node->manifest_index != SIZE_MAX) {
+                rm_error error = RM_ERROR_INIT;
+                char pointer[48];
+                snprintf(pointer, sizeof pointer, "/nodes/%zu", node->manifest_index);
+                (void)rm_fail_as(&error, RM_CODE_CONNECTION_DANGLING,
+                                 "input '%s' of node '%s' is connected to nothing",
+                                 node->pub.type->inputs[i].name, node->id);
+                rm_error_help(&error, "connect it, or name it under \"inputs\"");
+                rmi_findings_add(p->findings, RM_SEVERITY_ERROR, pointer, &error);
+            }
+        }
+    }
+}
+
+/* ---- order and placement */
+
+rm_status rmi_plan_sort(rm_plan *plan, rm_error *err)
+{
+    size_t count = plan->node_count;
+    RMI_AUTO_MEMORY uint32_t *waits = rmi_calloc(count, sizeof *waits);
+    RMI_AUTO_MEMORY uint32_t *place = rmi_calloc(count, sizeof *place);
+    RMI_AUTO_MEMORY rmi_plan_node **sorted = rmi_calloc(count, sizeof(rmi_plan_node *));
+    if (!waits || !place || !sorted) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a plan");
+    }
+    for (size_t e = 0; e < plan->edge_count; e++) {
+        waits[plan->edges[e].pub.to_node]++;
+    }
+    for (size_t done = 0; done < count; done++) {
+        size_t next = 0;
+        while (next < count && (waits[next] != 0 || !plan->nodes[next])) {
+            next++;
+        }
+        if (next == count) {
+            return rm_fail_as(err, RM_CODE_CONNECTION_CYCLE, "the connections form a cycle");
+        }
+        sorted[done] = plan->nodes[next];
+        plan->nodes[next] = NULL;
+        place[next] = (uint32_t)done;
+        for (size_t e = 0; e < plan->edge_count; e++) {
+            waits[plan->edges[e].pub.to_node] -= plan->edges[e].pub.from_node == next;
+        }
+    }
+    memcpy(plan->nodes, sorted, count * sizeof(rmi_plan_node *));
+    for (size_t e = 0; e < plan->edge_count; e++) {
+        plan->edges[e].pub.from_node = place[plan->edges[e].pub.from_node];
+        plan->edges[e].pub.to_node = place[plan->edges[e].pub.to_node];
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        plan->nodes[i]->pub.rank = i;
+    }
+    return RM_OK;
+}
+
+static uint32_t media_threads(const rm_plan_options *options)
+{
+    if (options && options->media_threads) {
+        return options->media_threads < 32 ? options->media_threads : 32;
+    }
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores > 2 ? (uint32_t)(cores < 33 ? cores - 1 : 32) : 1;
+}
+
+/* A boundary stands only where a node blocks or is heavy. */
+static void place(rm_plan *plan, const rm_plan_options *options)
+{
+    uint32_t media = media_threads(options), heavy = 0, strands = 1;
+    for (size_t i = 0; i < plan->node_count; i++) {
+        rmi_plan_node *node = plan->nodes[i];
+        uint32_t flags = node->pub.type->flags;
+        const char *why = "light: on the home strand, a hop costs nanoseconds";
+        if (flags & RM_NODE_PYTHON) {
+            why = "Python: on the home strand, where the interpreter is";
+        } else if (flags & RM_NODE_BLOCKS && strands < 60) {
+            node->pub.strand = strands++;
+            why = "its calls may block: a thread of its own";
+        } else if (flags & RM_NODE_HEAVY && strands < 60) {
+            heavy++;
+            why = "heavy: on a media thread";
+        }
+        size_t used = strlen(node->reason);
+        snprintf(node->reason + used, sizeof node->reason - used, "%s%s", used ? "; " : "", why);
+    }
+    uint32_t first = strands, used = heavy < media ? heavy : media, turn = 0;
+    for (size_t i = 0; i < plan->node_count; i++) {
+        uint32_t flags = plan->nodes[i]->pub.type->flags;
+        if (flags & RM_NODE_HEAVY && !(flags & (RM_NODE_BLOCKS | RM_NODE_PYTHON)) && used) {
+            plan->nodes[i]->pub.strand = first + turn++ % used;
+        }
+    }
+    plan->strand_count = first + used;
+    for (size_t e = 0; e < plan->edge_count; e++) {
+        rm_plan_edge *edge = &plan->edges[e].pub;
+        rmi_plan_node *from = plan->nodes[edge->from_node], *to = plan->nodes[edge->to_node];
+        if (from->pub.strand != to->pub.strand && strcmp(edge->policy, "block") != 0) {
+            to->pub.strand = from->pub.strand; /* who drops must see the whole queue */
+        }
+        edge->is_link = from->pub.strand != to->pub.strand;
+    }
+    for (size_t e = 0; e < plan->edge_count; e++) {
+        rm_plan_edge *edge = &plan->edges[e].pub;
+        edge->is_link =
+            plan->nodes[edge->from_node]->pub.strand != plan->nodes[edge->to_node]->pub.strand;
+    }
+}
+
+/* ---- the whole */
+
+static rm_status make(planning *p, const rm_plan_options *options)
+{
+    rm_status status = RM_OK;
+    for (p->index = 0; p->index < p->graph->node_count && status == RM_OK; p->index++) {
+        status = plan_node(p);
+    }
+    if (status == RM_OK) {
+        status = plan_endpoints(p, false);
+    }
+    if (status == RM_OK) {
+        status = plan_endpoints(p, true);
+    }
+    if (status == RM_OK) {
+        status = plan_edges(p);
+    }
+    if (status != RM_OK || p->findings->errors) {
+        return status;
+    }
+    check_fed(p);
+    status = rmi_plan_sort(p->plan, p->findings->err);
+    if (status == RM_OK) {
+        status = rmi_plan_negotiate(p->plan, p->findings);
+    }
+    if (status == RM_OK) {
+        status = rmi_plan_sort(p->plan, p->findings->err);
+    }
+    if (status == RM_OK) {
+        place(p->plan, options);
+    }
+    return status;
+}
+
+rm_status rm_graph_plan(const rm_graph *graph, rm_registry *registry,
+                        const rm_plan_options *options, rm_plan **ret_plan, rm_report *report,
+                        rm_error *err)
+{
+    RMI_AUTO(rm_plan) plan = RMI_NEW(rm_plan);
+    if (!plan) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a plan");
+    }
+    plan->graph = rmi_graph_ref(graph);
+    plan->registry = registry;
+    rm_error first = RM_ERROR_INIT;
+    rmi_findings findings = {graph->text, graph->bytes, report, &first, 0};
+    planning p = {plan, graph, &findings, 0};
+    rm_status status = make(&p, options);
+    if (status == RM_OK && findings.errors == 0) {
+        *ret_plan = RMI_TAKE(plan);
+        return RM_OK;
+    }
+    if (err) {
+        *err = first;
+    }
+    return first.status < 0 ? first.status : status;
+}
+
+void rm_plan_free(rm_plan *plan)
+{
+    if (!plan) {
+        return;
+    }
+    for (size_t i = 0; i < plan->node_count; i++) {
+        rmi_plan_node *node = plan->nodes[i];
+        if (!node) {
+            continue;
+        }
+        rmi_params_free(node->pub.type, node->params);
+        if (node->made_by) {
+            node->made_by->release_type(node->made_by->context, node->pub.type);
+        }
+        rmi_free(node->id);
+        rmi_free(node->params_json);
+        rmi_free(node->node_json);
+        rmi_free(node);
+    }
+    rmi_free(plan->nodes);
+    rmi_free(plan->edges);
+    rm_graph_free(plan->graph);
+    rmi_free(plan);
+}
+
+size_t rm_plan_node_count(const rm_plan *plan)
+{
+    return plan->node_count;
+}
+
+size_t rm_plan_edge_count(const rm_plan *plan)
+{
+    return plan->edge_count;
+}
+
+size_t rm_plan_strand_count(const rm_plan *plan)
+{
+    return plan->strand_count;
+}
+
+void rm_plan_node_at(const rm_plan *plan, size_t index, rm_plan_node *ret_node)
+{
+    *ret_node = plan->nodes[index]->pub;
+    ret_node->params_json = plan->nodes[index]->params_json;
+    ret_node->node_json = plan->nodes[index]->node_json;
+}
+
+void rm_plan_edge_at(const rm_plan *plan, size_t index, rm_plan_edge *ret_edge)
+{
+    *ret_edge = plan->edges[index].pub;
+    ret_edge->format = &plan->edges[index].format;
+    ret_edge->reason = plan->edges[index].reason;
+}

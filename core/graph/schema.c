@@ -1,0 +1,327 @@
+#include "graph/schema.h"
+
+#include <regex.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/near.h"
+#include "schemas.h" /* made by the build from schemas/ */
+
+enum { POINTER_BYTES_MAX = 512, MESSAGE_BYTES_MAX = 384, DEPTH_MAX = 64 };
+
+typedef struct check {
+    json_t *manifest_schema, *capabilities_schema;
+    rmi_schema_found found;
+    void *context;
+    unsigned depth;
+    char pointer[POINTER_BYTES_MAX];
+} check;
+
+static void tell(check *c, rm_severity severity, rm_code code, const char *message,
+                 const char *help)
+{
+    rmi_schema_finding finding = {severity, code, c->pointer, message, help};
+    c->found(c->context, &finding);
+}
+
+__attribute__((format(printf, 3, 4))) static void fail(check *c, rm_code code, const char *format,
+                                                       ...)
+{
+    char message[MESSAGE_BYTES_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    tell(c, RM_SEVERITY_ERROR, code, message, "");
+}
+
+/* The value, short, for a message. */
+static const char *show(const json_t *value, char *buffer, size_t size)
+{
+    if (json_is_object(value) || json_is_array(value)) {
+        return json_is_object(value) ? "an object" : "a list";
+    }
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    snprintf(buffer, size, "%.60s", text ? text : "?");
+    free(text);
+    return buffer;
+}
+
+static const char *last_token(const check *c)
+{
+    const char *slash = strrchr(c->pointer, '/');
+    return slash && slash[1] ? slash + 1 : "the manifest";
+}
+
+static const json_t *follow_ref(check *c, const json_t *schema)
+{
+    const char *ref = json_string_value(json_object_get(schema, "$ref"));
+    if (!ref) {
+        return schema;
+    }
+    if (strcmp(ref, "capabilities.v1.json") == 0) {
+        return c->capabilities_schema;
+    }
+    const char *name = strrchr(ref, '/');
+    return json_object_get(json_object_get(c->manifest_schema, "$defs"), name ? name + 1 : ref);
+}
+
+static bool is_type(const json_t *value, const char *type)
+{
+    static const struct {
+        const char *name;
+        unsigned types; /* bits by json_type */
+    } rows[] = {
+        {"object", 1u << JSON_OBJECT},
+        {"array", 1u << JSON_ARRAY},
+        {"string", 1u << JSON_STRING},
+        {"integer", 1u << JSON_INTEGER},
+        {"number", 1u << JSON_INTEGER | 1u << JSON_REAL},
+        {"boolean", 1u << JSON_TRUE | 1u << JSON_FALSE},
+        {"null", 1u << JSON_NULL},
+    };
+    for (size_t i = 0; i < RMI_COUNT(rows); i++) {
+        if (strcmp(rows[i].name, type) == 0) {
+            return rows[i].types >> json_typeof(value) & 1;
+        }
+    }
+    return true;
+}
+
+static bool check_type(check *c, const json_t *schema, const json_t *value)
+{
+    const json_t *type = json_object_get(schema, "type");
+    bool fits = !type || (json_is_string(type) && is_type(value, json_string_value(type)));
+    char wanted[96] = "";
+    for (size_t i = 0; i < json_array_size(type); i++) {
+        const char *name = json_string_value(json_array_get(type, i));
+        fits |= is_type(value, name);
+        size_t used = strlen(wanted);
+        snprintf(wanted + used, sizeof wanted - used, "%s%s", i ? " or " : "", name);
+    }
+    if (!fits) {
+        char shown[80];
+        fail(c, RM_CODE_MANIFEST_TYPE, "%s is %s, want %s", last_token(c),
+             show(value, shown, sizeof shown), wanted[0] ? wanted : json_string_value(type));
+    }
+    return fits;
+}
+
+static void list_choices(const json_t *choices, char *text, size_t size)
+{
+    text[0] = '\0';
+    for (size_t i = 0; i < json_array_size(choices); i++) {
+        size_t used = strlen(text);
+        snprintf(text + used, size - used, "%s%s", i ? ", " : "",
+                 json_string_value(json_array_get(choices, i)));
+    }
+}
+
+static void check_choices(check *c, const json_t *schema, const json_t *value)
+{
+    const json_t *choices = json_object_get(schema, "enum"),
+                 *only = json_object_get(schema, "const");
+    char shown[80], wanted[200];
+    if (only && !json_equal(only, value)) {
+        bool is_version = strcmp(c->pointer, "/version") == 0;
+        fail(c, is_version ? RM_CODE_MANIFEST_VERSION : RM_CODE_MANIFEST_VALUE,
+             "%s is %s, want \"%s\"", last_token(c), show(value, shown, sizeof shown),
+             json_string_value(only));
+    }
+    for (size_t i = 0; i < json_array_size(choices); i++) {
+        if (json_equal(json_array_get(choices, i), value)) {
+            return;
+        }
+    }
+    if (choices) {
+        list_choices(choices, wanted, sizeof wanted);
+        rmi_near near = {.wanted = json_is_string(value) ? json_string_value(value) : ""};
+        for (size_t i = 0; i < json_array_size(choices); i++) {
+            rmi_near_try(&near, json_string_value(json_array_get(choices, i)));
+        }
+        char message[MESSAGE_BYTES_MAX], help[96] = "";
+        snprintf(message, sizeof message, "%s is %s, want one of %s", last_token(c),
+                 show(value, shown, sizeof shown), wanted);
+        const char *best = rmi_near_result(&near);
+        if (best) {
+            snprintf(help, sizeof help, "did you mean \"%s\"?", best);
+        }
+        tell(c, RM_SEVERITY_ERROR, RM_CODE_MANIFEST_VALUE, message, help);
+    }
+}
+
+static void check_bounds(check *c, const json_t *schema, const json_t *value)
+{
+    const json_t *low = json_object_get(schema, "minimum"),
+                 *high = json_object_get(schema, "maximum");
+    double number = json_number_value(value);
+    if (json_is_number(value) &&
+        ((low && number < json_number_value(low)) || (high && number > json_number_value(high)))) {
+        char range[64];
+        if (low && high) {
+            snprintf(range, sizeof range, "%g to %g", json_number_value(low),
+                     json_number_value(high));
+        } else {
+            snprintf(range, sizeof range, "%s %g", low ? "at least" : "at most",
+                     json_number_value(low ? low : high));
+        }
+        fail(c, RM_CODE_MANIFEST_VALUE, "%s is %g, want %s", last_token(c), number, range);
+    }
+    if (json_is_string(value)) {
+        const json_t *least = json_object_get(schema, "minLength");
+        const json_t *most = json_object_get(schema, "maxLength");
+        size_t length = json_string_length(value);
+        if ((least && (json_int_t)length < json_integer_value(least)) ||
+            (most && (json_int_t)length > json_integer_value(most))) {
+            fail(c, RM_CODE_MANIFEST_VALUE, "%s has %zu characters, want %lld to %lld",
+                 last_token(c), length, (long long)json_integer_value(least),
+                 most ? (long long)json_integer_value(most) : 1000000);
+        }
+    }
+}
+
+static void check_pattern(check *c, const json_t *schema, const json_t *value)
+{
+    const char *pattern = json_string_value(json_object_get(schema, "pattern"));
+    regex_t regex;
+    if (!pattern || !json_is_string(value) ||
+        regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) != 0) {
+        return;
+    }
+    if (regexec(&regex, json_string_value(value), 0, NULL, 0) != 0) {
+        fail(c, RM_CODE_MANIFEST_VALUE, "%s is \"%.60s\", want the form %s", last_token(c),
+             json_string_value(value), pattern);
+    }
+    regfree(&regex);
+}
+
+static void check_value(check *c, const json_t *schema, const json_t *value);
+
+/* Goes one token down, and back after the check. */
+static void check_below(check *c, const char *token, const json_t *schema, const json_t *value)
+{
+    size_t used = strlen(c->pointer);
+    size_t at = used;
+    if (at + 1 < sizeof c->pointer) {
+        c->pointer[at++] = '/';
+    }
+    for (; *token && at + 2 < sizeof c->pointer; token++) {
+        if (*token == '~' || *token == '/') {
+            c->pointer[at++] = '~';
+            c->pointer[at++] = *token == '~' ? '0' : '1';
+        } else {
+            c->pointer[at++] = *token;
+        }
+    }
+    c->pointer[at] = '\0';
+    check_value(c, schema, value);
+    c->pointer[used] = '\0';
+}
+
+static void warn_near(check *c, const json_t *properties, const char *key)
+{
+    rmi_near near = {.wanted = key};
+    const char *known;
+    json_t *ignored;
+    json_object_foreach((json_t *)(uintptr_t)properties, known, ignored)
+    {
+        rmi_near_try(&near, known);
+    }
+    const char *best = rmi_near_result(&near);
+    if (best && strncmp(key, "x-", 2) != 0) {
+        char message[MESSAGE_BYTES_MAX], help[96];
+        snprintf(message, sizeof message, "unknown field \"%.60s\" is ignored", key);
+        snprintf(help, sizeof help, "did you mean \"%s\"?", best);
+        tell(c, RM_SEVERITY_WARNING, RM_CODE_MANIFEST_VALUE, message, help);
+    }
+}
+
+static void check_object(check *c, const json_t *schema, const json_t *value)
+{
+    const json_t *properties = json_object_get(schema, "properties");
+    const json_t *others = json_object_get(schema, "additionalProperties");
+    const json_t *required = json_object_get(schema, "required");
+    for (size_t i = 0; i < json_array_size(required); i++) {
+        const char *name = json_string_value(json_array_get(required, i));
+        if (!json_object_get(value, name)) {
+            fail(c, RM_CODE_MANIFEST_MISSING, "%s lacks the required field \"%s\"", last_token(c),
+                 name);
+        }
+    }
+    const char *key;
+    json_t *member;
+    json_object_foreach((json_t *)(uintptr_t)value, key, member)
+    {
+        const json_t *known = json_object_get(properties, key);
+        if (known) {
+            check_below(c, key, known, member);
+        } else if (others) {
+            check_below(c, key, others, member);
+        } else if (properties) {
+            warn_near(c, properties, key);
+        }
+    }
+}
+
+static void check_array(check *c, const json_t *schema, const json_t *value)
+{
+    const json_t *items = json_object_get(schema, "items");
+    const json_t *least = json_object_get(schema, "minItems");
+    const json_t *most = json_object_get(schema, "maxItems");
+    size_t count = json_array_size(value);
+    if ((least && (json_int_t)count < json_integer_value(least)) ||
+        (most && (json_int_t)count > json_integer_value(most))) {
+        fail(c, RM_CODE_MANIFEST_VALUE, "%s has %zu entries, want %lld to %lld", last_token(c),
+             count, (long long)json_integer_value(least),
+             most ? (long long)json_integer_value(most) : 1000000);
+        return;
+    }
+    for (size_t i = 0; items && i < count; i++) {
+        char token[24];
+        snprintf(token, sizeof token, "%zu", i);
+        check_below(c, token, items, json_array_get(value, i));
+    }
+}
+
+static void check_value(check *c, const json_t *schema, const json_t *value)
+{
+    schema = follow_ref(c, schema);
+    if (c->depth == DEPTH_MAX || !check_type(c, schema, value)) {
+        return;
+    }
+    c->depth++;
+    check_choices(c, schema, value);
+    check_bounds(c, schema, value);
+    check_pattern(c, schema, value);
+    if (json_is_object(value)) {
+        check_object(c, schema, value);
+    } else if (json_is_array(value)) {
+        check_array(c, schema, value);
+    }
+    c->depth--;
+}
+
+rm_status rmi_schema_check_manifest(const json_t *manifest, rmi_schema_found found, void *context,
+                                    rm_error *err)
+{
+    RMI_AUTO_MEMORY check *c = RMI_NEW(check);
+    if (!c) {
+        return rm_fail(err, RM_ENOMEM, "no memory to check a manifest");
+    }
+    c->found = found;
+    c->context = context;
+    c->manifest_schema = json_loads(rmi_manifest_schema, 0, NULL);
+    c->capabilities_schema = json_loads(rmi_capabilities_schema, 0, NULL);
+    rm_status status = RM_OK;
+    if (c->manifest_schema && c->capabilities_schema) {
+        check_value(c, c->manifest_schema, manifest);
+    } else {
+        status = rm_fail(err, RM_ENOMEM, "no memory for the manifest's schema");
+    }
+    json_decref(c->manifest_schema);
+    json_decref(c->capabilities_schema);
+    return status;
+}
