@@ -1,0 +1,138 @@
+/* audio_packet.h — what the audio nodes share: checking, making and addressing audio packets.
+ *
+ * Included by node modules and their tests; all inline, on the public headers and core/dsp.
+ */
+#ifndef NODES_AUDIO_PACKET_H
+#define NODES_AUDIO_PACKET_H
+
+#include <stdbool.h>
+
+#include <remotemedia/module.h>
+
+#include "dsp/convert.h"
+
+enum { AUDIO_CHANNELS_MAX = 64 };
+
+/* When frame `frames` of a stream begins, counted from its start. Exact, rounded down. */
+static inline int64_t audio_time_ns(uint64_t frames, uint32_t rate_hz)
+{
+    return (int64_t)(frames / rate_hz * 1000000000u + frames % rate_hz * 1000000000u / rate_hz);
+}
+
+/* How many frames an interval of milliseconds has, at least 1. */
+static inline uint64_t audio_frames_of_ms(double ms, uint32_t rate_hz)
+{
+    double frames = ms * rate_hz / 1000 + 0.5;
+    return frames < 1 ? 1 : (uint64_t)frames;
+}
+
+static inline uint32_t audio_sample_bytes(const rm_format_line *line)
+{
+    return (uint32_t)rmi_sample_bytes(line->audio.sample_format);
+}
+
+static inline rm_status audio_check_line(const rm_format_line *line, rm_error *err)
+{
+    if (audio_sample_bytes(line) == 0 || line->audio.rate_hz == 0 || line->audio.planar > 1) {
+        return rm_fail_as(
+            err, RM_CODE_PACKET_HEADER,
+            "audio packet has sample_format %u, rate_hz %u, planar %u, want 1 to 5, 1 or "
+            "more, 0 or 1",
+            line->audio.sample_format, line->audio.rate_hz, line->audio.planar);
+    }
+    if (line->audio.channels == 0 || line->audio.channels > AUDIO_CHANNELS_MAX) {
+        return rm_fail_as(err, RM_CODE_PACKET_FORMAT, "audio packet has %u channels, want 1 to %d",
+                          line->audio.channels, AUDIO_CHANNELS_MAX);
+    }
+    return RM_OK;
+}
+
+/* A packet may come from anybody's code: what its header says must lie within its payload. */
+static inline rm_status audio_check(const rm_packet *packet, rm_error *err)
+{
+    const rm_packet_header *h = &packet->header;
+    rm_status status = audio_check_line(&h->format, err);
+    if (status != RM_OK) {
+        return status;
+    }
+    uint64_t plane = (uint64_t)h->instance.audio.frames * audio_sample_bytes(&h->format);
+    uint64_t stride = h->instance.audio.plane_stride_bytes;
+    uint64_t end = h->format.audio.planar ? stride * (h->format.audio.channels - 1u) + plane
+                                          : plane * h->format.audio.channels;
+    if (end > h->payload_bytes || (h->format.audio.planar && stride < plane)) {
+        return rm_fail_as(err, RM_CODE_PACKET_HEADER,
+                          "audio packet says %u frames, more than its payload of %llu bytes holds",
+                          h->instance.audio.frames, (unsigned long long)h->payload_bytes);
+    }
+    return RM_OK;
+}
+
+/* The samples of a packet, for the functions of core/dsp. A packet with no frames has no planes. */
+static inline rmi_audio audio_of(const rm_packet *packet)
+{
+    const rm_packet_header *h = &packet->header;
+    rmi_audio audio = {packet->payload,
+                       h->format.audio.planar ? h->instance.audio.plane_stride_bytes : 0,
+                       h->format.audio.channels, h->format.audio.sample_format};
+    return audio;
+}
+
+/* How many frames a packet has now, before it is emitted: the room stays, the numbers follow. */
+static inline void audio_set_frames(rm_packet *packet, uint32_t frames)
+{
+    rm_packet_header *h = &packet->header;
+    uint64_t bytes = (uint64_t)frames * audio_sample_bytes(&h->format);
+    h->instance.audio.frames = frames;
+    h->payload_bytes = h->format.audio.planar ? (uint64_t)h->instance.audio.plane_stride_bytes *
+                                                        (h->format.audio.channels - 1u) +
+                                                    bytes
+                                              : bytes * h->format.audio.channels;
+    h->duration_ns = audio_time_ns(frames, h->format.audio.rate_hz);
+}
+
+/* A packet of this format with room for `frames` frames (1 or more). RM_EAGAIN as rm_packet_new().
+ */
+static inline rm_status audio_packet_new(rm_node *node, const rm_format_line *line, uint32_t frames,
+                                         rm_packet **ret_packet, rm_error *err)
+{
+    uint64_t plane = (uint64_t)frames * audio_sample_bytes(line);
+    uint64_t stride = line->audio.planar ? (plane + 63) / 64 * 64 : plane;
+    rm_status status = stride > UINT32_MAX && line->audio.planar
+                           ? RM_ENOMEM
+                           : rm_packet_new(node, stride * line->audio.channels, ret_packet);
+    if (status < 0) {
+        return rm_fail(err, status, "no memory for an audio packet of %u frames, %u channels",
+                       frames, line->audio.channels);
+    }
+    if (status == RM_OK) {
+        rm_packet_header *h = &(*ret_packet)->header;
+        h->kind = RM_KIND_AUDIO;
+        h->format = *line;
+        h->instance.audio.plane_stride_bytes = line->audio.planar ? (uint32_t)stride : 0;
+        audio_set_frames(*ret_packet, frames);
+    }
+    return status;
+}
+
+/* "Paced": packets leave at the times that their pts say, from the first one on. */
+typedef struct audio_pace {
+    bool started;
+    int64_t start_ns;
+} audio_pace;
+
+/* True: it is time for what begins at pts_ns. False: return RM_EAGAIN, a timer is set. */
+static inline bool audio_pace_is_due(audio_pace *pace, rm_node *node, int64_t pts_ns)
+{
+    int64_t now_ns = rm_node_now(node);
+    if (!pace->started) {
+        pace->started = true;
+        pace->start_ns = now_ns - pts_ns;
+    }
+    if (now_ns < pace->start_ns + pts_ns) {
+        rm_node_wake_at(node, pace->start_ns + pts_ns);
+        return false;
+    }
+    return true;
+}
+
+#endif
