@@ -370,3 +370,16 @@ void rm_node_input_format(const rm_node *pub, uint32_t input, rm_format *ret_for
         }
     }
 }
+
+int rm_port_is_connected(const rm_node *pub, uint32_t output)
+{
+    const rmi_node *node = (const rmi_node *)pub;
+    for (uint32_t e = 0; output < node->n_out && e < node->out[output].edge_count; e++) {
+        const rmi_edge *edge = node->out[output].edges[e];
+        if (!edge->closed &&
+            !(edge->link && atomic_load_explicit(&edge->link->closed, memory_order_relaxed))) {
+            return 1;
+        }
+    }
+    return 0;
+}

@@ -540,6 +540,48 @@ TEST(a_consumer_that_is_done_stops_its_source)
     rm_session_free(session);
 }
 
+static const rm_port three_out[] = {{.name = "all"}, {.name = "some"}, {.name = "none"}, {0}};
+
+/* Notes the connected ports of its first and of its last call as bits. */
+static rm_status asking_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    probe *p = probe_of(node);
+    uint32_t connected = 0;
+    for (uint32_t port = 0; port < 4; port++) {
+        connected |= (uint32_t)rm_port_is_connected(node, port) << port;
+    }
+    p->sum = p->seen == 0 ? connected : p->sum;
+    p->last = connected;
+    return source_process(node, inputs, err);
+}
+
+static void ask_for_ports(uint32_t sink_strand)
+{
+    probe a = {.left = 3000}, b = {0}, c = {0};
+    rm_node_type source = source_type(&a), sink = sink_type(&b), brief = sink_type(&c);
+    source.process = asking_process;
+    source.outputs = three_out;
+    brief.process = done_process;
+    rm_session *session = session_of(1 + sink_strand, RM_DRIVER_CALLER);
+    uint32_t x = add(session, &source, "source", 0), y = add(session, &sink, "sink", 0);
+    uint32_t z = add(session, &brief, "brief", sink_strand);
+    join_ports(session, x, 0, y, 0, 4);
+    join_ports(session, x, 1, z, 0, 4);
+    start(session);
+    CHECK_INT(drive(session, 100), RM_DONE);
+    CHECK_INT(b.seen, 3000);
+    CHECK_INT(c.seen, 5);
+    CHECK_INT(a.sum, 3);  /* "all" and "some" */
+    CHECK_INT(a.last, 1); /* "all" alone: the consumer of "some" wants no more */
+    rm_session_free(session);
+}
+
+TEST(a_source_learns_which_ports_are_wanted)
+{
+    ask_for_ports(0);
+    ask_for_ports(1);
+}
+
 static rm_status greedy_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
 {
     (void)inputs;
@@ -674,7 +716,7 @@ TEST_MAIN(T(three_packets_go_through_an_edge_of_two),
           T(interrupt_drops_the_work_that_is_out_and_keeps_what_is_upstream),
           T(interrupt_empties_what_is_queued_downstream),
           T(a_swap_mid_stream_loses_nothing_and_hands_state_over),
-          T(a_consumer_that_is_done_stops_its_source),
+          T(a_consumer_that_is_done_stops_its_source), T(a_source_learns_which_ports_are_wanted),
           T(a_node_that_emits_beyond_its_limit_fails_by_name),
           T(a_packet_that_does_not_fit_the_port_is_named),
           T(a_source_without_memory_waits_for_what_comes_back), T(metrics_count_what_happened))

@@ -40,6 +40,7 @@ static const rm_host host = {
     .kind_name = rm_kind_name,
     .value_to_json = rm_value_to_json,
     .value_from_json = rm_value_from_json,
+    .port_is_connected = rm_port_is_connected,
 };
 
 const rm_host *rmi_host(void)

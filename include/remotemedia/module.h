@@ -63,6 +63,7 @@ typedef struct rm_host {
     const char *(*kind_name)(uint8_t);
     rm_status (*value_to_json)(const void *, size_t, char **, rm_error *);
     rm_status (*value_from_json)(const char *, size_t, void **, size_t *, rm_error *);
+    int (*port_is_connected)(const rm_node *, uint32_t);
 } rm_host;
 
 typedef struct rm_module {
@@ -112,6 +113,7 @@ extern __attribute__((visibility("hidden"))) const rm_host *rm_module_host;
 #define rm_kind_name rm_module_host->kind_name
 #define rm_value_to_json rm_module_host->value_to_json
 #define rm_value_from_json rm_module_host->value_from_json
+#define rm_port_is_connected rm_module_host->port_is_connected
 
 /* RM_MODULE(name, version, &type, …) defines the module's entry. */
 #define RM_MODULE(module_name, module_version, ...)                                         \

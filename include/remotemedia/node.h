@@ -202,6 +202,11 @@ RM_API int64_t rm_node_now(const rm_node *node);
  * known. Thread: strand. */
 RM_API void rm_node_input_format(const rm_node *node, uint32_t input, rm_format *ret_format);
 
+/* 1: somebody still takes what this output port gives. 0: nothing is connected there, or all that is
+ * connected wants no more, so that the node may spare itself the work; what it emits all the same is
+ * dropped. During open() of a swap no port is connected yet. Thread: strand. */
+RM_API int rm_port_is_connected(const rm_node *node, uint32_t output);
+
 /* Appends to what save() writes. RM_ELIMIT beyond 16 MiB. */
 typedef struct rm_blob rm_blob;
 RM_API rm_status rm_blob_append(rm_blob *blob, const void *data, size_t bytes);
