@@ -281,7 +281,9 @@ static const rm_param convert_table[] = {
 
 static rm_registry *test_registry(void)
 {
-    static rm_node_type types[8];
+    static rm_node_type types[9];
+    static const rm_port movie_out[] = {
+        {.name = "audio", .formats = "audio"}, {.name = "text", .formats = "text"}, {0}};
     static const struct {
         const char *name, *in, *out;
         bool convert;
@@ -294,17 +296,21 @@ static rm_registry *test_registry(void)
         {"t.file", NULL, "audio", false},
         {"audio.convert", "audio", "audio", true},
         {"audio.resample", "audio", "audio", true},
+        {"t.movie", NULL, "audio", false},
     };
     rm_registry *registry = NULL;
     CHECK_INT(rm_registry_new(&registry, NULL), RM_OK);
     for (size_t i = 0; i < RMI_COUNT(rows); i++) {
-        static rm_port ports[8][2][2];
+        static rm_port ports[9][2][2];
         types[i] = (rm_node_type){
             .struct_size = sizeof(rm_node_type), .name = rows[i].name, .process = nothing};
         ports[i][0][0] = (rm_port){.name = "in", .formats = rows[i].in};
         ports[i][1][0] = (rm_port){.name = "out", .formats = rows[i].out};
         types[i].inputs = rows[i].in ? ports[i][0] : NULL;
         types[i].outputs = rows[i].out ? ports[i][1] : NULL;
+        if (strcmp(rows[i].name, "t.movie") == 0) {
+            types[i].outputs = movie_out;
+        }
         if (rows[i].convert) {
             types[i].plan = narrow;
             types[i].params = convert_table;
@@ -360,6 +366,15 @@ TEST(formats_are_negotiated_and_converters_inserted)
     plan_text("t.mic ! t.text", text, sizeof text);
     CHECK_CONTAINS(text, "mic.out gives audio");
     CHECK_CONTAINS(text, "takes text: kind differs");
+}
+
+TEST(an_output_that_is_not_named_is_the_first_that_fits)
+{
+    char text[1024];
+    plan_text("t.movie ! t.text", text, sizeof text);
+    CHECK_TEXT(text, "t.movie>t.text:text");
+    plan_text("t.movie ! audio.convert", text, sizeof text);
+    CHECK_TEXT(text, "t.movie>audio.convert:audio");
 }
 
 TEST(wrong_nodes_and_parameters_are_all_reported)
@@ -480,6 +495,7 @@ TEST_MAIN(T(a_small_manifest_is_read), T(without_connections_each_node_feeds_the
           T(a_misspelt_field_is_a_warning), T(a_huge_or_deep_text_is_refused),
           T(inline_text_becomes_a_graph), T(a_wrong_inline_text_names_the_column),
           T(a_parameter_is_replaced_in_a_copy), T(formats_are_negotiated_and_converters_inserted),
+          T(an_output_that_is_not_named_is_the_first_that_fits),
           T(wrong_nodes_and_parameters_are_all_reported),
           T(a_wrong_port_or_an_unfed_input_is_named),
           T(graph_ports_become_nodes_and_the_plan_prints), T(each_failed_allocation_is_an_error))

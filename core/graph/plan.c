@@ -224,6 +224,38 @@ static rm_status find_port(const rmi_plan_node *node, const char *name, bool is_
     return status;
 }
 
+/* True where the declared formats have a kind in common. */
+static bool kinds_meet(const char *gives, const char *takes)
+{
+    rm_formats out, in;
+    if (rm_formats_parse(gives, &out, NULL) != RM_OK ||
+        rm_formats_parse(takes, &in, NULL) != RM_OK || out.count == 0 || in.count == 0) {
+        return true; /* "any"; what is not well formed is reported where formats are negotiated */
+    }
+    for (uint32_t i = 0; i < out.count; i++) {
+        for (uint32_t k = 0; k < in.count; k++) {
+            uint8_t a = out.alternative[i].kind, b = in.alternative[k].kind;
+            if (a == b || a == RM_KIND_ANY || b == RM_KIND_ANY) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Where a connection names no output: the first one whose kind the input takes, so that
+ * 'media.read ! video.scale' means the pictures. */
+static uint32_t fitting_output(const rmi_plan_node *from, const rmi_plan_node *to, uint32_t to_port)
+{
+    const rm_port *ports = from->pub.type->outputs;
+    for (uint32_t i = 0; ports[i].name; i++) {
+        if (kinds_meet(ports[i].formats, to->pub.type->inputs[to_port].formats)) {
+            return i;
+        }
+    }
+    return 0;
+}
+
 static rm_status connect(planning *p, const rm_graph_edge *wanted, const char *pointer)
 {
     rm_plan *plan = p->plan;
@@ -239,6 +271,10 @@ static rm_status connect(planning *p, const rm_graph_edge *wanted, const char *p
     if (status != RM_OK) {
         rmi_findings_add(p->findings, RM_SEVERITY_ERROR, pointer, &err);
         return RM_OK;
+    }
+    if (!wanted->from_port_name) {
+        from_port =
+            fitting_output(plan->nodes[wanted->from_node], plan->nodes[wanted->to_node], to_port);
     }
     status = rmi_plan_add_edge(plan, &edge, p->findings->err);
     if (status == RM_OK) {

@@ -49,7 +49,8 @@ typedef struct rm_graph_node {
 
 typedef struct rm_graph_edge {
     uint32_t from_node, from_port, to_node, to_port; /* ports: index, resolved by the plan */
-    const char *from_port_name, *to_port_name;       /* as written; NULL: the first one */
+    /* As written. NULL: the first input; the first output of a kind that the input takes. */
+    const char *from_port_name, *to_port_name;
     uint32_t capacity_packets, capacity_packets_max; /* 16 and 1,024 where nothing is said */
     uint64_t capacity_bytes;                         /* 0: no bound in bytes */
     const char *policy;                              /* "block", … */
