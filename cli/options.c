@@ -1,0 +1,291 @@
+/* The table of commands and options, and the parser that reads a command line by it. */
+#include "options.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "cli.h"
+
+#define JSON_OPTION(what)               \
+    {                                   \
+        .name = "json", .summary = what \
+    }
+
+const cli_option cli_common_options[] = {
+    {.name = "help", .letter = 'h', .summary = "Show this help."},
+    {0},
+};
+
+static const cli_option validate_options[] = {
+    {.name = "format",
+     .letter = 'f',
+     .value = "FORMAT",
+     .choices = "text|json|github",
+     .word = CLI_WORD_CHOICE,
+     .summary = "How findings are printed: text, json, or github (annotations for a workflow)."},
+    JSON_OPTION("The same as --format json."),
+    {0},
+};
+
+static const cli_example validate_examples[] = {
+    {"Check every manifest of a folder", "remotemedia validate pipelines/*.json"},
+    {"Annotate a pull request", "remotemedia validate --format github pipeline.json"},
+    {0},
+};
+
+static const cli_option nodes_options[] = {
+    JSON_OPTION("Print everything as JSON."),
+    {0},
+};
+
+static const cli_example nodes_examples[] = {
+    {"All node types", "remotemedia nodes"},
+    {"One of them, with ports and parameters", "remotemedia nodes test.tone"},
+    {0},
+};
+
+static const cli_option json_only[] = {
+    JSON_OPTION("Print everything as JSON."),
+    {0},
+};
+
+static const cli_example help_examples[] = {
+    {"About a command", "remotemedia help run"},
+    {"About an error", "remotemedia help E0301"},
+    {0},
+};
+
+const cli_command cli_commands[] = {
+    {.name = "validate",
+     .operands = "FILE...",
+     .operands_min = 1,
+     .operands_max = CLI_OPERANDS_MAX,
+     .word = CLI_WORD_FILE,
+     .summary = "Check manifests",
+     .text =
+         "Prints every finding with line, column, the JSON Pointer of the place, and what would "
+         "mend it. FILE may be - for stdin. Exits with 3 if any file has an error.",
+     .options = validate_options,
+     .examples = validate_examples,
+     .run = cli_validate},
+    {.name = "nodes",
+     .operands = "[TYPE]",
+     .operands_max = 1,
+     .word = CLI_WORD_NODE_TYPE,
+     .summary = "List node types, or describe one",
+     .text =
+         "Shows the ports of a node type and its parameters with type, unit, range and default, "
+         "and an example.",
+     .options = nodes_options,
+     .examples = nodes_examples,
+     .run = cli_nodes},
+    {.name = "help",
+     .operands = "[COMMAND|CODE]",
+     .operands_max = 1,
+     .word = CLI_WORD_COMMAND,
+     .summary = "Explain a command or an error code",
+     .text = "A CODE is what an error shows in brackets: E0301.",
+     .options = json_only,
+     .examples = help_examples,
+     .run = cli_help},
+    {.name = "version",
+     .operands = "",
+     .summary = "Print the version",
+     .text = "Prints the version of the library.",
+     .options = json_only,
+     .run = cli_version},
+    {0},
+};
+
+/* ---- parsing */
+
+const cli_command *cli_find_command(const char *name)
+{
+    for (const cli_command *c = cli_commands; c->name; c++) {
+        if (strcmp(c->name, name) == 0) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+typedef struct parse {
+    const cli_command *command;
+    cli_arguments *arguments;
+    rm_error *err;
+    int argc, at;
+    char **argv;
+} parse;
+
+static rm_status usage(parse *p, const char *help)
+{
+    if (help) {
+        rm_error_help(p->err, "%s", help);
+    } else {
+        rm_error_help(p->err, "`remotemedia help %s` shows how it is used", p->command->name);
+    }
+    return RM_EINVAL;
+}
+
+/* By letter, or by a name of that length. */
+static const cli_option *find_option(const cli_option *list, const char *name, size_t length)
+{
+    for (const cli_option *o = list; o && o->name; o++) {
+        bool is_letter = length == 1 && o->letter && o->letter == name[0];
+        if (is_letter || (strlen(o->name) == length && memcmp(o->name, name, length) == 0)) {
+            return o;
+        }
+    }
+    return NULL;
+}
+
+static rm_status unknown_option(parse *p, const char *word, size_t length)
+{
+    char name[64] = "", help[96];
+    memcpy(name, word, length < sizeof name - 1 ? length : sizeof name - 1);
+    cli_near near = {.wanted = name + strspn(name, "-")};
+    for (const cli_option *o = p->command->options; o && o->name; o++) {
+        cli_near_try(&near, o->name);
+    }
+    cli_near_try(&near, "help");
+    (void)rm_fail_as(p->err, RM_CODE_USAGE, "%s has no option '%s'", p->command->name, name);
+    snprintf(help, sizeof help, "did you mean '--%s'?", near.best ? near.best : "");
+    return usage(p, near.best ? help : NULL);
+}
+
+static rm_status check_choice(parse *p, const char *what, const char *choices, const char *text)
+{
+    char names[128], help[160];
+    cli_near near = {.wanted = text};
+    snprintf(names, sizeof names, "%s", choices);
+    char *rest = names;
+    for (char *name; (name = strsep(&rest, "|"));) {
+        if (strcmp(name, text) == 0) {
+            return RM_OK;
+        }
+        cli_near_try(&near, name);
+    }
+    (void)rm_fail_as(p->err, RM_CODE_USAGE, "%s is '%.60s', want one of %s", what, text, choices);
+    snprintf(help, sizeof help, "did you mean '%s'?", near.best ? near.best : "");
+    return usage(p, near.best ? help : NULL);
+}
+
+static rm_status keep_value(parse *p, const cli_option *option, const char *text)
+{
+    cli_arguments *a = p->arguments;
+    char what[80];
+    if (a->value_count == CLI_VALUES_MAX) {
+        (void)rm_fail_as(p->err, RM_CODE_USAGE, "more than %d options", CLI_VALUES_MAX);
+        return usage(p, NULL);
+    }
+    if (!option->many && option->value && cli_value_at(a, option->name, 0)) {
+        (void)rm_fail_as(p->err, RM_CODE_USAGE, "--%s is given twice", option->name);
+        return usage(p, NULL);
+    }
+    snprintf(what, sizeof what, "--%s", option->name);
+    rm_status status = option->choices ? check_choice(p, what, option->choices, text) : RM_OK;
+    a->value[a->value_count].option = option;
+    a->value[a->value_count++].text = text;
+    return status;
+}
+
+/* "--name", "--name=value", "--name value", "-n", "-n value". */
+static rm_status parse_option(parse *p, const char *word)
+{
+    bool is_long = word[1] == '-';
+    const char *name = word + (is_long ? 2 : 1);
+    size_t length = is_long ? strcspn(name, "=") : strlen(name);
+    const char *given = is_long && name[length] == '=' ? name + length + 1 : NULL;
+    bool wrong_dashes = is_long != (length > 1);
+    const cli_option *option = wrong_dashes ? NULL : find_option(p->command->options, name, length);
+    if (!option && !wrong_dashes && find_option(cli_common_options, name, length)) {
+        p->arguments->help = true;
+        return RM_OK;
+    }
+    if (!option) {
+        return unknown_option(p, word, is_long ? length + 2 : strlen(word));
+    }
+    if (!option->value && given) {
+        (void)rm_fail_as(p->err, RM_CODE_USAGE, "--%s takes no value, got '%.60s'", option->name,
+                         given);
+        return usage(p, NULL);
+    }
+    if (option->value && !given) {
+        if (p->at + 1 >= p->argc) {
+            (void)rm_fail_as(p->err, RM_CODE_USAGE, "--%s needs a value: %s", option->name,
+                             option->value);
+            return usage(p, NULL);
+        }
+        given = p->argv[++p->at];
+    }
+    return keep_value(p, option, given ? given : "");
+}
+
+static rm_status check_operands(parse *p)
+{
+    const cli_arguments *a = p->arguments;
+    const cli_command *c = p->command;
+    if (a->operand_count < c->operands_min) {
+        (void)rm_fail_as(p->err, RM_CODE_USAGE, "%s needs %s", c->name, c->operands);
+        return usage(p, NULL);
+    }
+    if (c->word == CLI_WORD_CHOICE && a->operand_count > 0) {
+        return check_choice(p, "the first word", c->choices, a->operand[0]);
+    }
+    return RM_OK;
+}
+
+rm_status cli_parse(const cli_command *command, int argc, char **argv, cli_arguments *ret_arguments,
+                    rm_error *err)
+{
+    rm_status status = RM_OK;
+    bool options_over = false;
+    memset(ret_arguments, 0, sizeof *ret_arguments);
+    ret_arguments->command = command;
+    parse p = {command, ret_arguments, err, argc, 0, argv};
+    for (; p.at < argc && status == RM_OK; p.at++) {
+        const char *word = argv[p.at];
+        if (!options_over && strcmp(word, "--") == 0) {
+            options_over = true;
+        } else if (!options_over && word[0] == '-' && word[1]) {
+            status = parse_option(&p, word);
+        } else if (ret_arguments->operand_count < command->operands_max) {
+            ret_arguments->operand[ret_arguments->operand_count++] = word;
+        } else {
+            (void)rm_fail_as(err, RM_CODE_USAGE, "%s takes no further word, got '%.60s'",
+                             command->name, word);
+            status = usage(&p, NULL);
+        }
+    }
+    return status == RM_OK && !ret_arguments->help ? check_operands(&p) : status;
+}
+
+/* ---- reading what was parsed */
+
+const char *cli_value_at(const cli_arguments *arguments, const char *option, unsigned index)
+{
+    for (unsigned i = 0; i < arguments->value_count; i++) {
+        if (strcmp(arguments->value[i].option->name, option) == 0 && index-- == 0) {
+            return arguments->value[i].text;
+        }
+    }
+    return NULL;
+}
+
+bool cli_has(const cli_arguments *arguments, const char *option)
+{
+    return cli_value_at(arguments, option, 0) != NULL;
+}
+
+const char *cli_value(const cli_arguments *arguments, const char *option)
+{
+    const char *given = cli_value_at(arguments, option, 0);
+    const cli_option *o = find_option(arguments->command->options, option, strlen(option));
+    assert(o); /* a command asks for its own options only */
+    if (given || !o->choices) {
+        return given;
+    }
+    static _Thread_local char first[16];
+    snprintf(first, sizeof first, "%.*s", (int)strcspn(o->choices, "|"), o->choices);
+    return first;
+}
