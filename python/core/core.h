@@ -1,0 +1,102 @@
+/* core.h — what the source files of the extension module `remotemedia._core` share.
+ *
+ *     module.c    the module, its state, codes, log, module path
+ *     error.c     Error and Finding; rm_error to exception and back
+ *     registry.c  NodeType, Registry: the tier that asks a Python resolver
+ *     graph.c     Graph, Plan
+ *     value.c     pack, unpack; packets to Python objects and back
+ *     view.c      View: a packet's memory as a buffer
+ *     cli.c       the `remotemedia` command inside the interpreter
+ *     session.c   Session: driving, feeding, collecting
+ *     node.c      a node whose code is Python: calls, tasks, generators
+ *     worker.c    the bounded pool of threads for sync calls
+ *
+ * Ownership: as CPython's; a function that returns PyObject * returns a new reference.
+ * Threads: the GIL is held unless a comment says otherwise. References are given back only under the
+ * GIL: rmpy_release() queues them from any thread.
+ */
+#ifndef RMPY_CORE_H
+#define RMPY_CORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <remotemedia/remotemedia.h>
+
+/* The module's state: types and interned names of one interpreter. */
+typedef struct rmpy_state {
+    PyObject *error;   /* class Error */
+    PyTypeObject *finding, *node_type, *registry, *graph, *plan, *session, *view;
+    PyObject *audio, *video; /* what set_types() was given; NULL: plain values */
+    PyObject *log;           /* the sink; NULL: none */
+    /* Interned names. */
+    PyObject *str_process, *str_flush, *str_is_streaming;
+} rmpy_state;
+
+rmpy_state *rmpy_state_of(PyObject *module);
+
+/* ---- error.c */
+
+/* Raises Error with these findings (report may be NULL). Returns NULL. */
+PyObject *rmpy_raise(rmpy_state *state, const rm_error *err, const rm_report *report);
+/* An Error, not raised. */
+PyObject *rmpy_error_new(rmpy_state *state, const rm_error *err);
+/* E0602 and one line "ValueError: text" of the exception, borrowed; its status is RM_EFAIL. */
+rm_status rmpy_error_from_exception(rm_error *err, PyObject *exception);
+
+/* ---- registry.c */
+
+/* A node type whose code is Python; `type.user` is this object. */
+typedef struct rmpy_node_type {
+    PyObject_HEAD
+    rm_node_type type;
+    PyObject *make;  /* called once a session; NULL: none */
+    int blocking;    /* 1: a thread of its own; 0: the loop; -1: decided by measuring */
+} rmpy_node_type;
+
+/* ---- graph.c: the plan of a Plan, borrowed; NULL and TypeError for another object */
+
+const rm_plan *rmpy_plan_of(rmpy_state *state, PyObject *plan);
+
+/* ---- value.c */
+
+/* The Python form of a packet: the live object itself (kind object), str, bytes, a value, audio and
+ * video through set_types(), a tensor as ndarray (View where numpy is missing). The result keeps the
+ * packet's memory alive where it shares it. */
+PyObject *rmpy_from_packet(rmpy_state *state, rm_packet *packet);
+
+/* Makes the packet for a value of the value model: str text, bytes bytes, (ndarray, rate[, meta]),
+ * Audio, Video, PyAV frames, arrays and DLPack tensors without a copy, anything else that the value
+ * model knows as value. new_foreign and new_pool make packets of the node or session at hand.
+ * Fails with E0603 naming the type. */
+typedef struct rmpy_packet_maker {
+    rm_node *node;       /* within a node's call, or NULL */
+    rm_session *session; /* else */
+} rmpy_packet_maker;
+rm_status rmpy_to_packet(rmpy_state *state, rmpy_packet_maker maker, PyObject *value,
+                         rm_packet **ret_packet, rm_error *err);
+
+/* release function of foreign packets whose owner is a PyObject. Thread: any, with or without the
+ * GIL: without it the reference goes on a list without lock that rmpy_drain_releases() empties. */
+void rmpy_release(void *owner);
+void rmpy_drain_releases(void);
+
+/* ---- node.c */
+
+/* Sets the functions of a node type whose code is Python (open process flush close control cancel,
+ * state_size). */
+void rmpy_node_type_fill(rm_node_type *type);
+/* python.feed and python.collect, added to each Registry. */
+extern const rm_node_type rmpy_feed_type, rmpy_collect_type;
+
+/* ---- types, made by module.c */
+
+extern PyType_Spec rmpy_finding_spec, rmpy_node_type_spec, rmpy_registry_spec, rmpy_graph_spec,
+    rmpy_plan_spec, rmpy_session_spec, rmpy_view_spec;
+/* Methods that a file adds to the module; each ends with a zeroed entry. */
+extern PyMethodDef rmpy_value_methods[], rmpy_session_methods[], rmpy_cli_methods[];
+/* Called once as the module is made; -1 with an exception set. */
+int rmpy_error_init(PyObject *module, rmpy_state *state);
+int rmpy_session_init(PyObject *module, rmpy_state *state);
+
+#endif
