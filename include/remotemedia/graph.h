@@ -56,6 +56,8 @@ typedef struct rm_graph_edge {
     const char *policy;                              /* "block", … */
 } rm_graph_edge;
 
+/* What the manifest holds. Texts and JSON are borrowed from the graph; index: below the count. Thread:
+ * any. */
 RM_API const char *rm_graph_name(const rm_graph *graph);
 RM_API size_t rm_graph_node_count(const rm_graph *graph);
 RM_API size_t rm_graph_edge_count(const rm_graph *graph);

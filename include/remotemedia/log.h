@@ -34,6 +34,8 @@ RM_API void rm_log_set_sink(rm_log_sink sink, void *context);
  * patterns. Default "warning". On failure (RM_EINVAL) the old filter stays. Call before sessions run. */
 RM_API RM_MUST_USE rm_status rm_log_set_filter(const char *filter, rm_error *err);
 
+/* Says one line to the sink, if the filter lets it through. topic: the node type, or a part of the
+ * program. Thread: any. */
 RM_API void rm_log(rm_log_level level, const char *topic, const char *format, ...) RM_PRINTF(3, 4);
 
 #ifdef __cplusplus

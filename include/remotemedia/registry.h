@@ -46,6 +46,8 @@ typedef struct rm_tier_type {
     void *context;
 } rm_tier_type;
 
+/* A registry with the built-in types. free: after all plans and sessions of it; NULL is fine. Fails
+ * with RM_ENOMEM. */
 RM_API RM_MUST_USE rm_status rm_registry_new(rm_registry **ret_registry, rm_error *err);
 RM_API void rm_registry_free(rm_registry *registry);
 

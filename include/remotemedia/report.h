@@ -27,11 +27,15 @@ typedef struct rm_finding {
 
 typedef struct rm_report rm_report;
 
+/* An empty report. free: NULL is fine. clear: as new. Fails with RM_ENOMEM. */
 RM_API RM_MUST_USE rm_status rm_report_new(rm_report **ret_report, rm_error *err);
 RM_API void rm_report_free(rm_report *report);
 RM_API void rm_report_clear(rm_report *report);
+
 /* Copies the finding. Without memory it is counted only. report may be NULL. */
 RM_API void rm_report_add(rm_report *report, const rm_finding *finding);
+
+/* Findings in the order they were added; at() borrows one, index below the count. */
 RM_API size_t rm_report_count(const rm_report *report);        /* kept ones */
 RM_API size_t rm_report_error_count(const rm_report *report);  /* errors, kept or not */
 RM_API const rm_finding *rm_report_at(const rm_report *report, size_t index);
