@@ -7,8 +7,11 @@
  *     value.c     pack, unpack; packets to Python objects and back
  *     view.c      View: a packet's memory as a buffer
  *     cli.c       the `remotemedia` command inside the interpreter
- *     session.c   Session: driving, feeding, collecting
- *     node.c      a node whose code is Python: calls, tasks, generators
+ *     session.c   Session: driving                  (these share run.h)
+ *     feed.c      python.feed, python.collect, push and pull
+ *     node.c      a node whose code is Python: what the engine calls
+ *     task.c      coroutines and generators as a node's own Task
+ *     stream.c    the input of a node that is one generator for the whole stream
  *     worker.c    the bounded pool of threads for sync calls
  *
  * Ownership: as CPython's; a function that returns PyObject * returns a new reference.
@@ -31,6 +34,7 @@ typedef struct rmpy_state {
     PyObject *log;           /* the sink; NULL: none */
     /* Interned names. */
     PyObject *str_process, *str_flush, *str_is_streaming;
+    struct rmpy_run *run; /* what running sessions share, see run.h; NULL until rmpy_session_init() */
 } rmpy_state;
 
 rmpy_state *rmpy_state_of(PyObject *module);
@@ -98,5 +102,9 @@ extern PyMethodDef rmpy_value_methods[], rmpy_session_methods[], rmpy_cli_method
 /* Called once as the module is made; -1 with an exception set. */
 int rmpy_error_init(PyObject *module, rmpy_state *state);
 int rmpy_session_init(PyObject *module, rmpy_state *state);
+/* For the module's m_traverse, m_clear and m_free; state->run may be NULL. */
+int rmpy_session_traverse(rmpy_state *state, visitproc visit, void *arg);
+void rmpy_session_clear(rmpy_state *state);
+void rmpy_session_free(rmpy_state *state);
 
 #endif
