@@ -7,6 +7,7 @@
  *     TEST_MAIN(T(queue_keeps_the_order))
  *
  * A failed check prints both values and the test goes on; a test with a failed check is "not ok".
+ * SKIP("no ffmpeg here") ends a test that this machine cannot run.
  * An argument on the command line runs the tests whose name contains it.
  */
 #ifndef RMI_BASE_TEST_H
@@ -26,6 +27,7 @@ typedef struct rmi_test {
 } rmi_test;
 
 static unsigned rmi_test_failures;
+static __attribute__((unused)) const char *rmi_test_skipped;
 
 #define TEST(name) static void test_##name(void)
 
@@ -35,6 +37,12 @@ static unsigned rmi_test_failures;
         printf("# %s:%d: ", __FILE__, __LINE__); \
         printf(__VA_ARGS__);                     \
         printf("\n");                            \
+    } while (0)
+
+#define SKIP(reason)                 \
+    do {                             \
+        rmi_test_skipped = (reason); \
+        return;                      \
     } while (0)
 
 #define CHECK(condition)                              \
@@ -90,8 +98,10 @@ static inline int rmi_test_main(const rmi_test *tests, size_t count, int argc, c
             continue;
         }
         rmi_test_failures = 0;
+        rmi_test_skipped = NULL;
         tests[i].run();
-        printf("%s %zu %s\n", rmi_test_failures ? "not ok" : "ok", i + 1, tests[i].name);
+        printf("%s %zu %s%s%s\n", rmi_test_failures ? "not ok" : "ok", i + 1, tests[i].name,
+               rmi_test_skipped ? " # SKIP " : "", rmi_test_skipped ? rmi_test_skipped : "");
         failed += rmi_test_failures != 0;
     }
     return failed != 0;
