@@ -54,6 +54,18 @@ static void module_path_make(module_path *path)
     add_folder(path, RMI_MODULE_DIR, strlen(RMI_MODULE_DIR), "");
 }
 
+void rm_module_path_each(void (*show)(void *context, const char *folder), void *context)
+{
+    RMI_AUTO_MEMORY module_path *path = rmi_calloc(1, sizeof *path);
+    if (!path) {
+        return;
+    }
+    module_path_make(path);
+    for (unsigned i = 0; i < path->count; i++) {
+        show(context, path->folder[i]);
+    }
+}
+
 /* ---- loading one file */
 
 static rm_status check_module(const rm_module *module, const char *path, rm_error *err)

@@ -67,6 +67,10 @@ RM_API size_t rm_registry_load_all(rm_registry *registry,
                                    void (*failed)(void *context, const char *path, const rm_error *why),
                                    void *context);
 
+/* Shows the folders of the module path, in the order in which they are looked at; some may not exist.
+ * Thread: any. */
+RM_API void rm_module_path_each(void (*show)(void *context, const char *folder), void *context);
+
 /* The type of that name, loading its module if needed. RM_ENOENT (E0301) with a near name as help.
  * *ret_type is borrowed. */
 RM_API RM_MUST_USE rm_status rm_registry_find(rm_registry *registry, const char *name,
