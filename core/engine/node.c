@@ -72,10 +72,22 @@ bool rmi_node_is_runnable(const rmi_node *node)
     if (node->state != RMI_NODE_IDLE || node->stalled) {
         return false;
     }
-    if (node->flushing || node->held || node->done) {
+    if (node->flushing || node->held || node->done || node->unprompted) {
         return true;
     }
     return node->is_source ? rmi_node_has_room(node) : inputs_match(node);
+}
+
+int rm_node_has_input(const rm_node *pub)
+{
+    const rmi_node *node = (const rmi_node *)pub;
+    bool any = false, all = node->n_in > 0;
+    for (uint16_t i = 0; i < node->n_in; i++) {
+        bool has = rmi_edge_length(node->in[i]) > 0;
+        any |= has;
+        all &= has;
+    }
+    return node->merge == RMI_MERGE_ZIP ? all : any;
 }
 
 /* ---- the outbox */

@@ -82,6 +82,8 @@ struct rmi_node {
     bool flushed;  /* flush() is over */
     bool wants_memory;
     bool interrupted; /* results of the work that is out will be dropped */
+    bool unprompted;  /* asked to be called without input */
+    bool no_input;    /* this call is such a one */
     uint8_t merge;
     uint8_t on_error;
     uint32_t next_in; /* any: where the round goes on */

@@ -173,8 +173,7 @@ static void run_ready_message(rmi_strand *strand, rmi_message *message)
 {
     rmi_node *node = RMI_CONTAINER(message, rmi_node, ready_message);
     atomic_store(&node->ready_posted, false);
-    node->stalled = false;
-    rmi_strand_consider(strand, node);
+    rmi_strand_call_again(strand, node);
 }
 
 static void run_complete_message(rmi_strand *strand, rmi_message *message)

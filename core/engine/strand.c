@@ -363,7 +363,8 @@ static void after_call(rmi_strand *strand, rmi_node *node, rm_status status)
         node->flushed = !node->more;
     }
     if (!node->more) {
-        node->items += !node->flushing && !node->is_source;
+        node->items += !node->flushing && !node->is_source && !node->no_input;
+        node->no_input = false;
         rmi_node_drop_inputs(node);
     }
     node->done |= status == RM_DONE;
@@ -408,7 +409,8 @@ static inline rmi_node *hand_over(rmi_strand *strand, rmi_node *node, rm_status 
         node->state = RMI_NODE_IDLE;
         rmi_strand_consider(strand, node);
     } else {
-        node->items++;
+        node->items += !node->no_input;
+        node->no_input = false;
         rmi_node_drop_inputs(node);
         node->state = RMI_NODE_IDLE;
         if (node->n_in != 1) {
@@ -489,12 +491,14 @@ static void run_idle(rmi_strand *strand, rmi_node *node)
     }
     if (!node->held && !node->is_source) {
         bool taken = node->merge == RMI_MERGE_ZIP ? take_zip(strand, node) : take_any(strand, node);
-        if (!taken) {
+        if (!taken && (!node->unprompted || node->flushing)) {
             if (node->state == RMI_NODE_IDLE) {
                 rmi_strand_consider(strand, node);
             }
             return;
         }
+        node->no_input = !taken;
+        node->unprompted = false;
         rm_status status = announce_changes(node);
         if (status < 0) {
             node->state = RMI_NODE_RUNNING;
@@ -520,6 +524,14 @@ static void run_node(rmi_strand *strand, rmi_node *node)
 }
 
 /* ---- what comes from outside: links, posts, timers, controls */
+
+void rmi_strand_call_again(rmi_strand *strand, rmi_node *node)
+{
+    bool by_itself = node->pub.type->flags & RM_NODE_UNPROMPTED && !node->is_source;
+    node->unprompted |= by_itself && !node->stalled && !node->held;
+    node->stalled = false;
+    rmi_strand_consider(strand, node);
+}
 
 static void poll_links(rmi_strand *strand)
 {
@@ -578,8 +590,7 @@ static void run_timers(rmi_strand *strand)
         } else if (node->state == RMI_NODE_PENDING && strand->cancelling) {
             abandon(strand, node);
         } else if (node->state == RMI_NODE_IDLE) {
-            node->stalled = false;
-            rmi_strand_consider(strand, node);
+            rmi_strand_call_again(strand, node);
         }
     }
 }

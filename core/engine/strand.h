@@ -75,6 +75,9 @@ void rmi_strand_kick(rmi_strand *strand);
 
 void rmi_strand_cancel(rmi_strand *strand);
 
+/* After rm_node_ready() or a timer of its own. */
+void rmi_strand_call_again(rmi_strand *strand, rmi_node *node);
+
 /* PENDING is over; complete_status says how. */
 void rmi_strand_completed(rmi_strand *strand, rmi_node *node);
 

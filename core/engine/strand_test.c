@@ -682,6 +682,82 @@ TEST(a_source_without_memory_waits_for_what_comes_back)
     rm_session_free(session);
 }
 
+/* A source that sends one packet and then has nothing for now. */
+static rm_status stay_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    return probe_of(node)->left ? source_process(node, inputs, err) : RM_EAGAIN;
+}
+
+/* Sends number 100 + n when called without input; otherwise asks for such a call. */
+static rm_status unprompted_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    (void)err;
+    probe *p = probe_of(node);
+    if (inputs->packet[0]) {
+        p->seen++;
+        rm_node_ready(node);
+        return RM_OK;
+    }
+    return send_number(node, 0, 100 + ++p->sum);
+}
+
+TEST(a_node_that_asks_is_called_without_input)
+{
+    for (int asks = 0; asks < 2; asks++) {
+        probe a = {.left = 1}, b = {0}, c = {0};
+        rm_node_type source = source_type(&a), middle = node_type(&b, unprompted_process),
+                     sink = sink_type(&c);
+        middle.flags = asks ? RM_NODE_UNPROMPTED : 0;
+        source.process = stay_process;
+        rm_session *session = session_of(1, RM_DRIVER_CALLER);
+        uint32_t x = add(session, &source, "source", 0), y = add(session, &middle, "middle", 0);
+        join(session, x, y, 4);
+        join(session, y, add(session, &sink, "sink", 0), 4);
+        start(session);
+        CHECK_INT(rm_session_step(session, 0, 100, NULL), RM_PENDING);
+        CHECK_INT(b.seen, 1);
+        CHECK_INT(c.seen, asks);
+        rm_node_ready(b.node); /* idle, nothing on its edge */
+        CHECK_INT(rm_session_step(session, 1, 100, NULL), RM_PENDING);
+        CHECK_INT(c.seen, 2 * asks);
+        CHECK_INT(session->nodes[y]->items, 1);
+        rm_session_free(session);
+    }
+}
+
+/* Puts items aside while more wait; sends how many it took at once. */
+static rm_status batch_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    probe *p = probe_of(node);
+    (void)inputs;
+    (void)err;
+    p->seen++;
+    p->sum++;
+    if (rm_node_has_input(node)) {
+        return RM_OK;
+    }
+    uint32_t batch = p->sum;
+    p->sum = 0;
+    return send_number(node, 0, batch);
+}
+
+TEST(a_node_learns_that_more_input_waits)
+{
+    probe a = {.left = 12, .burst = 6}, b = {0}, c = {0};
+    rm_node_type source = source_type(&a), middle = node_type(&b, batch_process),
+                 sink = sink_type(&c);
+    rm_session *session = session_of(1, RM_DRIVER_CALLER);
+    uint32_t x = add(session, &source, "source", 0), y = add(session, &middle, "middle", 0);
+    join(session, x, y, 8);
+    join(session, y, add(session, &sink, "sink", 0), 8);
+    start(session);
+    CHECK_INT(drive(session, 100), RM_DONE);
+    CHECK_INT(b.seen, 12);
+    CHECK_INT(c.sum, 12);
+    CHECK_INT(c.seen, 2);
+    rm_session_free(session);
+}
+
 TEST(metrics_count_what_happened)
 {
     probe a = {.left = 100}, b = {0}, c = {0};
@@ -719,4 +795,6 @@ TEST_MAIN(T(three_packets_go_through_an_edge_of_two),
           T(a_consumer_that_is_done_stops_its_source), T(a_source_learns_which_ports_are_wanted),
           T(a_node_that_emits_beyond_its_limit_fails_by_name),
           T(a_packet_that_does_not_fit_the_port_is_named),
-          T(a_source_without_memory_waits_for_what_comes_back), T(metrics_count_what_happened))
+          T(a_source_without_memory_waits_for_what_comes_back),
+          T(a_node_that_asks_is_called_without_input), T(a_node_learns_that_more_input_waits),
+          T(metrics_count_what_happened))

@@ -41,6 +41,7 @@ static const rm_host host = {
     .value_to_json = rm_value_to_json,
     .value_from_json = rm_value_from_json,
     .port_is_connected = rm_port_is_connected,
+    .node_has_input = rm_node_has_input,
 };
 
 const rm_host *rmi_host(void)

@@ -110,7 +110,9 @@ enum {
     RM_NODE_PURE = 1u << 2,   /* no state between items: may run in several copies */
     RM_NODE_LIVE = 1u << 3,   /* a source that cannot wait */
     RM_NODE_PYTHON = 1u << 4, /* its code is Python: only a strand with an interpreter runs it */
-    RM_NODE_LATE = 1u << 5    /* sink: its open() may touch the outside world last (files, devices) */
+    RM_NODE_LATE = 1u << 5,   /* sink: its open() may touch the outside world last (files, devices) */
+    RM_NODE_UNPROMPTED = 1u << 6 /* process() is also called without input, all packets NULL, after
+                                    rm_node_ready() or a timer: for what comes by itself */
 };
 
 struct rm_blob; /* growing bytes for save() and load(), see blob functions below */
@@ -184,7 +186,8 @@ RM_API rm_status rm_forward(rm_node *node, uint32_t port);
  * strand. */
 RM_API rm_status rm_request(rm_node *node, uint32_t input, const rm_control *control);
 
-/* Output may be had again, after RM_EAGAIN or from a source that had nothing. Thread: any. */
+/* Output may be had again, after RM_EAGAIN or from a source that had nothing, or by itself
+ * (RM_NODE_UNPROMPTED). Thread: any. */
 RM_API void rm_node_ready(rm_node *node);
 
 /* Ends PENDING. status: what process() would have returned; err (may be NULL) is copied. Emits of
@@ -206,6 +209,10 @@ RM_API void rm_node_input_format(const rm_node *node, uint32_t input, rm_format 
  * connected wants no more, so that the node may spare itself the work; what it emits all the same is
  * dropped. During open() of a swap no port is connected yet. Thread: strand. */
 RM_API int rm_port_is_connected(const rm_node *node, uint32_t output);
+
+/* 1: a further set of inputs waits, so that the node may put this one aside, return RM_OK, and work
+ * on several at once. Thread: strand, inside process(). */
+RM_API int rm_node_has_input(const rm_node *node);
 
 /* Appends to what save() writes. RM_ELIMIT beyond 16 MiB. */
 typedef struct rm_blob rm_blob;
