@@ -122,7 +122,7 @@ static int read_code(const char *text)
 {
     const char *digits = text + (*text == 'E' || *text == 'e');
     size_t length = strspn(digits, "0123456789");
-    return length > 0 && length <= 4 && digits[length] == '\0' ? atoi(digits) : 0;
+    return length > 0 && length <= 4 && digits[length] == '\0' ? (int)strtol(digits, NULL, 10) : 0;
 }
 
 /* Markdown, with its marks taken away but for lists and indented code. */

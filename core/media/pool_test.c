@@ -161,7 +161,7 @@ TEST(another_thread_returns_what_the_owner_takes)
     CHECK_INT(rmi_pool_new(budget, &pool, NULL), RM_OK);
     atomic_uint told = 0;
     rmi_pool_set_on_return(pool, count_atomic, &told);
-    returner work = {0};
+    returner work = {.stop = false};
     pthread_t thread;
     CHECK_INT(pthread_create(&thread, NULL, return_packets, &work), 0);
     unsigned waited = 0;

@@ -31,8 +31,9 @@ typedef struct rm_cli_host {
     /* Runs a plan to its end on the calling thread: opens a session with RM_DRIVER_CALLER, calls
      * rm_cli_run_opened(), steps it, calls rm_cli_run_tick() between two steps (after each one, and
      * every 50 ms while there is none), and rm_cli_run_ended() before it frees the session. Returns
-     * RM_DONE, or the error with its text in err; RM_ECANCELED after an interrupt. With it, plans are
-     * made for a program that hosts Python (rm_plan_options.python_host), and SIGINT is the host's. */
+     * RM_DONE, or the error with its text in err; RM_ECANCELED after an interrupt. With it, plans
+     * are made for a program that hosts Python (rm_plan_options.python_host), and SIGINT is the
+     * host's. */
     rm_status (*run)(void *context, const rm_plan *plan, rm_cli_run *run, rm_error *err);
 } rm_cli_host;
 

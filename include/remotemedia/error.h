@@ -27,13 +27,19 @@ enum { RM_ERROR_MESSAGE_MAX = 768, RM_ERROR_HELP_MAX = 256, RM_ERROR_NODE_MAX = 
 typedef struct rm_error {
     rm_status status;
     rm_code code;
-    uint64_t item;                    /* the item that the node was working on, from 1; 0: none */
-    char node[RM_ERROR_NODE_MAX];     /* id of the node that failed */
+    uint64_t item;                      /* the item that the node was working on, from 1; 0: none */
+    char node[RM_ERROR_NODE_MAX];       /* id of the node that failed */
     char message[RM_ERROR_MESSAGE_MAX]; /* one line: the thing, the value, what was wanted */
-    char help[RM_ERROR_HELP_MAX];     /* what would mend it: a command, a near name */
+    char help[RM_ERROR_HELP_MAX];       /* what would mend it: a command, a near name */
 } rm_error;
 
-#define RM_ERROR_INIT {RM_OK, RM_CODE_NONE, 0, {0}, {0}, {0}}
+#define RM_ERROR_INIT                     \
+    {                                     \
+        RM_OK, RM_CODE_NONE, 0, {0}, {0}, \
+        {                                 \
+            0                             \
+        }                                 \
+    }
 
 /* Writes the message, sets status and the code that stands for the status alone, and returns the
  * status. err may be NULL. Thread: any; no allocation. */
@@ -42,8 +48,8 @@ RM_API rm_status rm_fail(rm_error *err, rm_status status, const char *format, ..
 /* As rm_fail(), with a stable code; the status is the code's. */
 RM_API rm_status rm_fail_as(rm_error *err, rm_code code, const char *format, ...) RM_PRINTF(3, 4);
 
-/* As rm_fail(), for a failed call of the operating system: ": No such file or directory" follows the
- * message. ENOMEM gives RM_ENOMEM, ENOENT RM_ENOENT, other values RM_EIO. */
+/* As rm_fail(), for a failed call of the operating system: ": No such file or directory" follows
+ * the message. ENOMEM gives RM_ENOMEM, ENOENT RM_ENOENT, other values RM_EIO. */
 RM_API rm_status rm_fail_os(rm_error *err, int os_errno, const char *format, ...) RM_PRINTF(3, 4);
 
 /* Puts "<context>: " before the message of an error that is set. err may be NULL. */

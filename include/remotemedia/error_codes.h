@@ -11,6 +11,8 @@
 
 #include "status.h"
 
+/* A row is a line: tests and pages read it so. */
+/* clang-format off */
 #define RM_ERROR_CODES(X)                                                                     \
     X(1, INVALID, RM_EINVAL, "a value is not acceptable")                                     \
     X(2, NO_MEMORY, RM_ENOMEM, "memory is exhausted, or a memory bound is reached")           \
@@ -58,6 +60,7 @@
     X(602, PYTHON_RAISED, RM_EFAIL, "a Python node raised an exception")                      \
     X(603, PYTHON_VALUE, RM_EINVAL, "a Python value cannot cross to the next node")           \
     X(701, USAGE, RM_EINVAL, "the command line is not understood")
+/* clang-format on */
 
 typedef enum rm_code {
     RM_CODE_NONE = 0,

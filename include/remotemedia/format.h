@@ -6,11 +6,9 @@
  *
  *   alternatives  separated by '|', the preferred one first
  *   kind          any audio video tensor text bytes value object encoded
- *   field         name=value, name=value,value,… (a set, preferred first) or name=low..high; a field
- *                 that is not named may be anything
- *   audio         rate_hz channels sample_format planar
- *   video         fourcc width height          (fourcc by name: I420 NV12 RGB3 RGBA GREY)
- *   tensor        dtype ndim
+ *   field         name=value, name=value,value,… (a set, preferred first) or name=low..high; a
+ * field that is not named may be anything audio         rate_hz channels sample_format planar video
+ * fourcc width height          (fourcc by name: I420 NV12 RGB3 RGBA GREY) tensor        dtype ndim
  *   encoded       codec rate_hz channels width height
  */
 #ifndef REMOTEMEDIA_FORMAT_H
@@ -44,9 +42,10 @@ typedef struct rm_formats {
     rm_format alternative[RM_FORMAT_ALTERNATIVES_MAX];
 } rm_formats;
 
-/* Parses the text form. NULL or "" gives "any". Fails with RM_EINVAL, naming the word that is wrong.
- * Thread: any; no allocation. */
-RM_API RM_MUST_USE rm_status rm_formats_parse(const char *text, rm_formats *ret_formats, rm_error *err);
+/* Parses the text form. NULL or "" gives "any". Fails with RM_EINVAL, naming the word that is
+ * wrong. Thread: any; no allocation. */
+RM_API RM_MUST_USE rm_status rm_formats_parse(const char *text, rm_formats *ret_formats,
+                                              rm_error *err);
 
 /* Writes the text form, always with NUL, cut where `size` ends. Returns the whole length. */
 RM_API size_t rm_formats_print(const rm_formats *formats, char *buffer, size_t size);
@@ -55,9 +54,9 @@ RM_API size_t rm_format_print(const rm_format *format, char *buffer, size_t size
 /* The name of a field of a kind ("rate_hz"), or NULL past the last one. */
 RM_API const char *rm_format_field_name(uint8_t kind, uint32_t index);
 
-/* The common part of two alternatives, in a's order of preference. Returns RM_OK; or RM_EINVAL, with
- * *ret_field the first field that has none (RM_FIELD_COUNT: the kind). Both outputs may be NULL.
- * Thread: any; no allocation. */
+/* The common part of two alternatives, in a's order of preference. Returns RM_OK; or RM_EINVAL,
+ * with *ret_field the first field that has none (RM_FIELD_COUNT: the kind). Both outputs may be
+ * NULL. Thread: any; no allocation. */
 RM_API rm_status rm_format_meet(const rm_format *a, const rm_format *b, rm_format *ret_common,
                                 uint32_t *ret_field);
 

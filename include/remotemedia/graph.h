@@ -21,25 +21,26 @@ typedef struct rm_graph rm_graph;
 typedef struct rm_plan rm_plan;
 
 /* Parses and checks a manifest v1 (schemas/manifest.v1.json): everything that can be said without
- * knowing the node types. All findings go to `report` (may be NULL), the first error to err as well,
- * as "line 3, column 5: …". */
+ * knowing the node types. All findings go to `report` (may be NULL), the first error to err as
+ * well, as "line 3, column 5: …". */
 RM_API RM_MUST_USE rm_status rm_graph_parse(const char *json, size_t bytes, rm_graph **ret_graph,
                                             rm_report *report, rm_error *err);
 
 /* The shorthand 'media.read path=a.wav ! audio.level ! json.write path=-': node types joined by
- * '!', each followed by parameters name=value. A value is a JSON value or else a string; quotes as in
- * JSON. id=NAME names a node. E0111 with the column. */
+ * '!', each followed by parameters name=value. A value is a JSON value or else a string; quotes as
+ * in JSON. id=NAME names a node. E0111 with the column. */
 RM_API RM_MUST_USE rm_status rm_graph_parse_inline(const char *text, rm_graph **ret_graph,
                                                    rm_error *err);
 
 /* Replaces parameter `name` of node `id` (the value is a JSON value or else a string) and returns a
  * new graph. E0108 with a near name as help. */
-RM_API RM_MUST_USE rm_status rm_graph_set_param(const rm_graph *graph, const char *id, const char *name,
-                                                const char *value, rm_graph **ret_graph,
-                                                rm_error *err);
+RM_API RM_MUST_USE rm_status rm_graph_set_param(const rm_graph *graph, const char *id,
+                                                const char *name, const char *value,
+                                                rm_graph **ret_graph, rm_error *err);
 
 /* The graph as a manifest, indented by 2; the caller frees it by rm_free(). */
-RM_API RM_MUST_USE rm_status rm_graph_to_json(const rm_graph *graph, char **ret_json, rm_error *err);
+RM_API RM_MUST_USE rm_status rm_graph_to_json(const rm_graph *graph, char **ret_json,
+                                              rm_error *err);
 RM_API void rm_graph_free(rm_graph *graph);
 
 typedef struct rm_graph_node {
@@ -56,8 +57,8 @@ typedef struct rm_graph_edge {
     const char *policy;                              /* "block", … */
 } rm_graph_edge;
 
-/* What the manifest holds. Texts and JSON are borrowed from the graph; index: below the count. Thread:
- * any. */
+/* What the manifest holds. Texts and JSON are borrowed from the graph; index: below the count.
+ * Thread: any. */
 RM_API const char *rm_graph_name(const rm_graph *graph);
 RM_API size_t rm_graph_node_count(const rm_graph *graph);
 RM_API size_t rm_graph_edge_count(const rm_graph *graph);
@@ -67,12 +68,14 @@ RM_API void rm_graph_edge_at(const rm_graph *graph, size_t index, rm_graph_edge 
 typedef struct rm_plan_options {
     size_t struct_size;
     int python_host; /* the caller runs Python: its nodes live on the caller's strand */
-    uint32_t media_threads; /* strands for heavy native nodes; 0: one less than the cores, at least 1 */
+    uint32_t
+        media_threads; /* strands for heavy native nodes; 0: one less than the cores, at least 1 */
 } rm_plan_options;
 
-/* Finds every node type, checks parameters, resolves ports, fixes the format of each edge (inserting
- * converters), places each node on a strand, and keeps the reason of each choice. All findings go to
- * report, the first error to err too. options may be NULL. The registry must outlive the plan. */
+/* Finds every node type, checks parameters, resolves ports, fixes the format of each edge
+ * (inserting converters), places each node on a strand, and keeps the reason of each choice. All
+ * findings go to report, the first error to err too. options may be NULL. The registry must outlive
+ * the plan. */
 RM_API RM_MUST_USE rm_status rm_graph_plan(const rm_graph *graph, rm_registry *registry,
                                            const rm_plan_options *options, rm_plan **ret_plan,
                                            rm_report *report, rm_error *err);
@@ -81,12 +84,12 @@ RM_API void rm_plan_free(rm_plan *plan);
 typedef struct rm_plan_node {
     const char *id;
     const rm_node_type *type;
-    uint32_t strand, rank;    /* rank: place in topological order */
-    int inserted;             /* a converter that the plan put there */
-    const char *tier;         /* "native", "cpython" */
-    const char *reason;       /* of its placement */
+    uint32_t strand, rank; /* rank: place in topological order */
+    int inserted;          /* a converter that the plan put there */
+    const char *tier;      /* "native", "cpython" */
+    const char *reason;    /* of its placement */
     const char *params_json;
-    const char *node_json;    /* its entry in the manifest; NULL: it has none */
+    const char *node_json; /* its entry in the manifest; NULL: it has none */
 } rm_plan_node;
 
 typedef struct rm_plan_edge {
@@ -95,8 +98,8 @@ typedef struct rm_plan_edge {
     uint32_t capacity_packets, capacity_packets_max;
     uint64_t capacity_bytes;
     const char *policy;
-    int is_link;             /* crosses strands */
-    const char *reason;      /* of its format, and of the converter before it */
+    int is_link;        /* crosses strands */
+    const char *reason; /* of its format, and of the converter before it */
 } rm_plan_edge;
 
 /* Nodes in rank order. Borrowed from the plan. */

@@ -33,11 +33,12 @@ RM_API RM_MUST_USE rm_status rm_harness_packet_new(rm_harness *harness, uint64_t
  * sample size). */
 RM_API RM_MUST_USE rm_status rm_harness_audio_new(rm_harness *harness, uint32_t rate_hz,
                                                   uint16_t channels, uint8_t sample_format,
-                                                  uint32_t frames, const void *samples, int64_t pts_ns,
-                                                  rm_packet **ret_packet);
+                                                  uint32_t frames, const void *samples,
+                                                  int64_t pts_ns, rm_packet **ret_packet);
 
 /* Takes the packet. RM_EAGAIN: the port's edge is full, the packet stays the caller's. */
-RM_API RM_MUST_USE rm_status rm_harness_push(rm_harness *harness, uint32_t input, rm_packet *packet);
+RM_API RM_MUST_USE rm_status rm_harness_push(rm_harness *harness, uint32_t input,
+                                             rm_packet *packet);
 RM_API void rm_harness_end(rm_harness *harness, uint32_t input);
 
 /* Runs until nothing can move at this time. RM_PENDING: waits for input, room, a timer or work that

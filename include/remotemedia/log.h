@@ -7,8 +7,8 @@
 #ifndef REMOTEMEDIA_LOG_H
 #define REMOTEMEDIA_LOG_H
 
-#include "status.h"
 #include "error.h"
+#include "status.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -24,14 +24,16 @@ typedef enum rm_log_level {
 
 /* topic: "audio.resample", "engine", … ; message: one line without the newline. Both are borrowed.
  * May be called from any thread, also from two at once. */
-typedef void (*rm_log_sink)(void *context, rm_log_level level, const char *topic, const char *message);
+typedef void (*rm_log_sink)(void *context, rm_log_level level, const char *topic,
+                            const char *message);
 
 /* Sets the hook of this process; sink NULL removes it. Call before sessions run. */
 RM_API void rm_log_set_sink(rm_log_sink sink, void *context);
 
 /* Which messages reach the sink: "warning" for all, or topic patterns, later ones first in rank:
  * "info,audio.*:debug,engine:trace". Levels are error, warning, info, debug, trace, off. At most 16
- * patterns. Default "warning". On failure (RM_EINVAL) the old filter stays. Call before sessions run. */
+ * patterns. Default "warning". On failure (RM_EINVAL) the old filter stays. Call before sessions
+ * run. */
 RM_API RM_MUST_USE rm_status rm_log_set_filter(const char *filter, rm_error *err);
 
 /* Says one line to the sink, if the filter lets it through. topic: the node type, or a part of the

@@ -1,8 +1,8 @@
 /* module.h — how a loadable module meets its host.
  *
- * A module links to nothing of ours. It exports one function, rm_module_entry(), and gets the host's
- * functions as a table; with RM_MODULE_BUILD defined, the names rm_emit, rm_fail, … below stand for the
- * members of that table.
+ * A module links to nothing of ours. It exports one function, rm_module_entry(), and gets the
+ * host's functions as a table; with RM_MODULE_BUILD defined, the names rm_emit, rm_fail, … below
+ * stand for the members of that table.
  *
  *     #define RM_MODULE_BUILD            (the build system's -DRM_MODULE_BUILD does it)
  *     #include <remotemedia/module.h>
@@ -118,19 +118,19 @@ extern __attribute__((visibility("hidden"))) const rm_host *rm_module_host;
 #define rm_node_has_input rm_module_host->node_has_input
 
 /* RM_MODULE(name, version, &type, …) defines the module's entry. */
-#define RM_MODULE(module_name, module_version, ...)                                         \
-    const rm_host *rm_module_host;                                                          \
-    RM_EXPORT const rm_module *rm_module_entry(const rm_host *host);                        \
-    RM_EXPORT const rm_module *rm_module_entry(const rm_host *host)                         \
-    {                                                                                       \
-        static const rm_node_type *const types[] = {__VA_ARGS__, NULL};                     \
-        static const rm_module module = {sizeof(rm_module), RM_ABI, 0, module_name,         \
-                                         module_version,    types,  NULL};                  \
-        if (host->abi >> 16 != RM_ABI >> 16 || host->struct_size < sizeof(rm_host)) {       \
-            return NULL;                                                                    \
-        }                                                                                   \
-        rm_module_host = host;                                                              \
-        return &module;                                                                     \
+#define RM_MODULE(module_name, module_version, ...)                                   \
+    const rm_host *rm_module_host;                                                    \
+    RM_EXPORT const rm_module *rm_module_entry(const rm_host *host);                  \
+    RM_EXPORT const rm_module *rm_module_entry(const rm_host *host)                   \
+    {                                                                                 \
+        static const rm_node_type *const types[] = {__VA_ARGS__, NULL};               \
+        static const rm_module module = {sizeof(rm_module), RM_ABI, 0,   module_name, \
+                                         module_version,    types,  NULL};            \
+        if (host->abi >> 16 != RM_ABI >> 16 || host->struct_size < sizeof(rm_host)) { \
+            return NULL;                                                              \
+        }                                                                             \
+        rm_module_host = host;                                                        \
+        return &module;                                                               \
     }
 
 #endif

@@ -3,16 +3,17 @@
  *     inputs ──▶ process() ──emit──▶ outbox ──(only if the call went well)──▶ edges
  *
  * A node type is one constant table of functions. The host makes nodes from it, fills a node's
- * parameters from the manifest (checked against the type's table), gives it zeroed state, and calls it.
+ * parameters from the manifest (checked against the type's table), gives it zeroed state, and calls
+ * it.
  *
- * One call at a time: the strand that a node lives on calls it, so a node needs no lock. What a call
- * emitted leaves the node only if the call returned well: an item is never half delivered, a retry
- * is clean, a cancelled call leaves nothing.
+ * One call at a time: the strand that a node lives on calls it, so a node needs no lock. What a
+ * call emitted leaves the node only if the call returned well: an item is never half delivered, a
+ * retry is clean, a cancelled call leaves nothing.
  *
  *   opened ─▶ process … ─▶ flush (at the end of input) ─▶ closed      close() on every path
  *
- * Which thread: *strand* means only inside a call of this node; *any* means any thread; *data* means
- * strand, and without allocation, lock, blocking, or log above trace.
+ * Which thread: *strand* means only inside a call of this node; *any* means any thread; *data*
+ * means strand, and without allocation, lock, blocking, or log above trace.
  */
 #ifndef REMOTEMEDIA_NODE_H
 #define REMOTEMEDIA_NODE_H
@@ -36,10 +37,10 @@ typedef struct rm_node_type rm_node_type;
 
 /* The visible head of a node. */
 typedef struct rm_node {
-    void *state;        /* type->state_size bytes, zeroed before open() */
-    const void *params; /* type->params_size bytes, filled by the table type->params */
+    void *state;             /* type->state_size bytes, zeroed before open() */
+    const void *params;      /* type->params_size bytes, filled by the table type->params */
     const char *params_json; /* the parameters as the manifest has them: a JSON object */
-    const char *id;     /* as in the manifest */
+    const char *id;          /* as in the manifest */
     const rm_node_type *type;
 } rm_node;
 
@@ -56,7 +57,8 @@ typedef struct rm_port {
     const char *formats; /* format.h's text; NULL: any */
     const char *same_as; /* output: its format is this input port's; formats must be NULL then */
     const char *summary;
-    uint32_t emit_max;   /* output: packets that one call may emit, 1 to RM_EMIT_MAX; 0 stands for 1 */
+    uint32_t
+        emit_max; /* output: packets that one call may emit, 1 to RM_EMIT_MAX; 0 stands for 1 */
     uint32_t latency_packets; /* input: how many it takes before the first output leaves */
     uint64_t reserved[3];
 } rm_port;
@@ -65,7 +67,8 @@ typedef enum rm_param_kind {
     RM_PARAM_BOOL = 1, /* stored as bool (1 byte) */
     RM_PARAM_INT,      /* int64_t */
     RM_PARAM_FLOAT,    /* double */
-    RM_PARAM_STRING,   /* const char *, valid for the node's life; NULL where absent without default */
+    RM_PARAM_STRING,   /* const char *, valid for the node's life; NULL where absent without default
+                        */
     RM_PARAM_ENUM,     /* int64_t, index into choices */
     RM_PARAM_JSON      /* const char *: any JSON value as text; NULL where absent without default */
 } rm_param_kind;
@@ -78,11 +81,11 @@ typedef struct rm_param {
     const char *name; /* the unit last: gain_db, rate_hz */
     uint32_t kind;    /* rm_param_kind */
     uint32_t flags;
-    size_t offset;    /* in the type's params struct */
+    size_t offset;            /* in the type's params struct */
     const char *default_json; /* "16000", "\"medium\"", "true"; NULL: none */
-    double min, max;  /* INT, FLOAT: both 0 for no bound */
-    const char *unit; /* "Hz", "dB", "ms"; NULL: none */
-    const char *choices; /* ENUM: "low|medium|high" */
+    double min, max;          /* INT, FLOAT: both 0 for no bound */
+    const char *unit;         /* "Hz", "dB", "ms"; NULL: none */
+    const char *choices;      /* ENUM: "low|medium|high" */
     const char *summary;
     uint64_t reserved[2];
 } rm_param;
@@ -110,7 +113,7 @@ enum {
     RM_NODE_PURE = 1u << 2,   /* no state between items: may run in several copies */
     RM_NODE_LIVE = 1u << 3,   /* a source that cannot wait */
     RM_NODE_PYTHON = 1u << 4, /* its code is Python: only a strand with an interpreter runs it */
-    RM_NODE_LATE = 1u << 5,   /* sink: its open() may touch the outside world last (files, devices) */
+    RM_NODE_LATE = 1u << 5, /* sink: its open() may touch the outside world last (files, devices) */
     RM_NODE_UNPROMPTED = 1u << 6 /* process() is also called without input, all packets NULL, after
                                     rm_node_ready() or a timer: for what comes by itself */
 };
@@ -142,7 +145,7 @@ struct rm_node_type {
     const char *summary; /* one line */
     const char *example; /* an inline pipeline that uses it */
     uint32_t flags;
-    uint32_t in_flight_max; /* PENDING items at once; 0 stands for 1 */
+    uint32_t in_flight_max;          /* PENDING items at once; 0 stands for 1 */
     const rm_port *inputs, *outputs; /* NULL: none. No input: a source */
     const rm_param *params;          /* NULL: none, any parameter is an error */
     size_t params_size, state_size;
@@ -170,8 +173,9 @@ RM_API RM_MUST_USE rm_status rm_packet_new(rm_node *node, uint64_t payload_bytes
  * on whatever thread drops the last reference; it must not block. payload may be NULL with
  * payload_bytes 0 (a live object). On failure release is not called. Threads as rm_packet_new(). */
 RM_API RM_MUST_USE rm_status rm_packet_new_foreign(rm_node *node, void *payload,
-                                                   uint64_t payload_bytes, void (*release)(void *owner),
-                                                   void *owner, rm_packet **ret_packet);
+                                                   uint64_t payload_bytes,
+                                                   void (*release)(void *owner), void *owner,
+                                                   rm_packet **ret_packet);
 
 /* Puts a packet into the outbox of output port `port`. Takes the packet, also on failure. Never
  * waits for room. RM_ELIMIT beyond the port's emit_max, RM_EINVAL for a port that is not there.
@@ -205,9 +209,9 @@ RM_API int64_t rm_node_now(const rm_node *node);
  * known. Thread: strand. */
 RM_API void rm_node_input_format(const rm_node *node, uint32_t input, rm_format *ret_format);
 
-/* 1: somebody still takes what this output port gives. 0: nothing is connected there, or all that is
- * connected wants no more, so that the node may spare itself the work; what it emits all the same is
- * dropped. During open() of a swap no port is connected yet. Thread: strand. */
+/* 1: somebody still takes what this output port gives. 0: nothing is connected there, or all that
+ * is connected wants no more, so that the node may spare itself the work; what it emits all the
+ * same is dropped. During open() of a swap no port is connected yet. Thread: strand. */
 RM_API int rm_port_is_connected(const rm_node *node, uint32_t output);
 
 /* 1: a further set of inputs waits, so that the node may put this one aside, return RM_OK, and work

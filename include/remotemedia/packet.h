@@ -10,8 +10,8 @@
  *   format    what a stream *is*: equal from packet to packet, compared with one 32-byte memcmp
  *   instance  what this packet *has*: frames, planes, shape
  *
- * Little-endian. Unused bytes are zero. A packet is immutable once it was emitted, and then shared by
- * reference; before that its one holder writes it.
+ * Little-endian. Unused bytes are zero. A packet is immutable once it was emitted, and then shared
+ * by reference; before that its one holder writes it.
  *
  * Ownership: references are counted; rm_packet_ref() and rm_packet_unref() from any thread.
  */
@@ -30,7 +30,7 @@ extern "C" {
 
 enum { RM_PACKET_VERSION = 1, RM_PACKET_HEADER_BYTES = 128, RM_PACKET_ALIGNMENT = 64 };
 #define RM_PACKET_PAYLOAD_MAX ((uint64_t)1 << 32) /* 4 GiB */
-enum { RM_METADATA_MAX = 65536 }; /* bytes */
+enum { RM_METADATA_MAX = 65536 };                 /* bytes */
 #define RM_TIME_NONE INT64_MIN                    /* pts_ns of a packet without a time */
 
 typedef enum rm_kind {
@@ -38,7 +38,7 @@ typedef enum rm_kind {
     RM_KIND_AUDIO = 1,
     RM_KIND_VIDEO,
     RM_KIND_TENSOR,
-    RM_KIND_TEXT,    /* UTF-8, no NUL at the end */
+    RM_KIND_TEXT, /* UTF-8, no NUL at the end */
     RM_KIND_BYTES,
     RM_KIND_VALUE,   /* one msgpack value */
     RM_KIND_OBJECT,  /* a live object of this process, held by `owner` */
@@ -53,8 +53,8 @@ enum {
     RM_FLAG_KEY = 1u << 0,           /* can be decoded alone */
     RM_FLAG_DISCONTINUITY = 1u << 1, /* data is missing before this packet */
     RM_FLAG_CORRUPT = 1u << 2,       /* made from damaged input */
-    RM_FLAG_FINAL = 1u << 3,         /* the last word on its item; without it: partial, to be replaced */
-    RM_FLAG_PTS_REPAIRED = 1u << 4   /* pts_ns was missing or went backwards */
+    RM_FLAG_FINAL = 1u << 3, /* the last word on its item; without it: partial, to be replaced */
+    RM_FLAG_PTS_REPAIRED = 1u << 4 /* pts_ns was missing or went backwards */
 };
 
 typedef enum rm_sample_format {
@@ -86,8 +86,8 @@ typedef enum rm_dtype {
 
 #define RM_FOURCC(a, b, c, d) \
     ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
-#define RM_FOURCC_I420 RM_FOURCC('I', '4', '2', '0') /* planes Y, U, V; chroma halved both ways */
-#define RM_FOURCC_NV12 RM_FOURCC('N', 'V', '1', '2') /* planes Y, UV */
+#define RM_FOURCC_I420 RM_FOURCC('I', '4', '2', '0')  /* planes Y, U, V; chroma halved both ways */
+#define RM_FOURCC_NV12 RM_FOURCC('N', 'V', '1', '2')  /* planes Y, UV */
 #define RM_FOURCC_RGB24 RM_FOURCC('R', 'G', 'B', '3') /* bytes R, G, B */
 #define RM_FOURCC_RGBA RM_FOURCC('R', 'G', 'B', 'A')  /* bytes R, G, B, A */
 #define RM_FOURCC_GRAY8 RM_FOURCC('G', 'R', 'E', 'Y')
@@ -109,7 +109,7 @@ typedef union rm_format_line {
     } audio;
     struct {
         uint32_t fourcc, width, height;
-        uint16_t sar_num, sar_den; /* shape of a pixel; 0/0: unknown */
+        uint16_t sar_num, sar_den;   /* shape of a pixel; 0/0: unknown */
         uint32_t rate_num, rate_den; /* pictures a second; 0/0: unknown or variable */
         uint8_t primaries, transfer, matrix, range, rotation, planes;
         uint8_t zero[2];
@@ -169,12 +169,12 @@ typedef struct rm_packet_header {
     uint8_t memory;       /* rm_memory */
     uint8_t header_units; /* header bytes / 64; a reader skips what it does not know */
     uint32_t flags;
-    int64_t pts_ns;       /* presentation time, RM_TIME_NONE: none */
-    int64_t duration_ns;  /* 0: unknown */
-    int64_t origin_ns;    /* when the item entered the graph, on the session's clock */
-    uint64_t sequence;    /* on its edge, from 1, no gaps but counted drops */
+    int64_t pts_ns;      /* presentation time, RM_TIME_NONE: none */
+    int64_t duration_ns; /* 0: unknown */
+    int64_t origin_ns;   /* when the item entered the graph, on the session's clock */
+    uint64_t sequence;   /* on its edge, from 1, no gaps but counted drops */
     uint64_t payload_bytes;
-    uint32_t epoch;       /* +1 with each interrupt; older packets die on arrival */
+    uint32_t epoch; /* +1 with each interrupt; older packets die on arrival */
     uint32_t stream_id;
     uint32_t metadata_bytes;
     uint32_t trace;
@@ -193,8 +193,8 @@ typedef struct rm_packet_private {
 
 typedef struct rm_packet {
     rm_packet_header header;
-    void *payload;     /* payload_bytes, aligned to 64; NULL where there are none */
-    void *metadata;    /* metadata_bytes of a msgpack map; NULL where there are none */
+    void *payload;  /* payload_bytes, aligned to 64; NULL where there are none */
+    void *metadata; /* metadata_bytes of a msgpack map; NULL where there are none */
     rm_packet_private host;
 } rm_packet;
 
@@ -204,15 +204,17 @@ RM_API rm_packet *rm_packet_ref(rm_packet *packet);
  * function. NULL is fine. Thread: any. */
 RM_API void rm_packet_unref(rm_packet *packet);
 
-/* What a foreign buffer or a live object is held by; NULL for a packet from a pool. Thread: data. */
+/* What a foreign buffer or a live object is held by; NULL for a packet from a pool. Thread: data.
+ */
 RM_API void *rm_packet_owner(const rm_packet *packet);
 
 /* True where the caller holds the only reference, so that it may write in place. Thread: data. */
 RM_API int rm_packet_is_sole(const rm_packet *packet);
 
-/* Gives the packet a copy of this msgpack map. Fails with RM_ENOMEM, RM_EINVAL (over RM_METADATA_MAX).
- * Before the packet is emitted. Thread: its one holder. */
-RM_API RM_MUST_USE rm_status rm_packet_set_metadata(rm_packet *packet, const void *data, size_t bytes);
+/* Gives the packet a copy of this msgpack map. Fails with RM_ENOMEM, RM_EINVAL (over
+ * RM_METADATA_MAX). Before the packet is emitted. Thread: its one holder. */
+RM_API RM_MUST_USE rm_status rm_packet_set_metadata(rm_packet *packet, const void *data,
+                                                    size_t bytes);
 
 /* Checks a header that came from outside: version, units, kind, flags, unused bytes, and that
  * frames, planes, strides and shape lie within payload_bytes, without overflow. header_bytes is how

@@ -36,10 +36,10 @@ typedef struct rm_node_spec {
 /* How a node's code is hosted. Grows at the end only. */
 typedef struct rm_tier_type {
     size_t struct_size;
-    const char *name;    /* "cpython" */
+    const char *name; /* "cpython" */
     const char *summary;
-    /* Makes the node type for one node: RM_OK; RM_ENOENT: not mine, ask the next tier; else an error.
-     * The type lives until release_type(). */
+    /* Makes the node type for one node: RM_OK; RM_ENOENT: not mine, ask the next tier; else an
+     * error. The type lives until release_type(). */
     rm_status (*make_type)(void *context, const rm_node_spec *spec, const rm_node_type **ret_type,
                            rm_error *err);
     void (*release_type)(void *context, const rm_node_type *type);
@@ -59,16 +59,18 @@ RM_API RM_MUST_USE rm_status rm_registry_add_tier(rm_registry *registry, const r
                                                   rm_error *err);
 
 /* Loads one module file and adds its types. E0306, E0307. */
-RM_API RM_MUST_USE rm_status rm_registry_load(rm_registry *registry, const char *path, rm_error *err);
+RM_API RM_MUST_USE rm_status rm_registry_load(rm_registry *registry, const char *path,
+                                              rm_error *err);
 
 /* Loads every module of the module path, for listings. Modules that fail are left out, and told to
  * `failed` (may be NULL). Returns how many loaded. */
 RM_API size_t rm_registry_load_all(rm_registry *registry,
-                                   void (*failed)(void *context, const char *path, const rm_error *why),
+                                   void (*failed)(void *context, const char *path,
+                                                  const rm_error *why),
                                    void *context);
 
-/* Shows the folders of the module path, in the order in which they are looked at; some may not exist.
- * Thread: any. */
+/* Shows the folders of the module path, in the order in which they are looked at; some may not
+ * exist. Thread: any. */
 RM_API void rm_module_path_each(void (*show)(void *context, const char *folder), void *context);
 
 /* The type of that name, loading its module if needed. RM_ENOENT (E0301) with a near name as help.
@@ -82,8 +84,8 @@ RM_API const rm_node_type *rm_registry_at(const rm_registry *registry, size_t in
 /* Where a type came from: a path, or "built in". Borrowed. */
 RM_API const char *rm_registry_origin(const rm_registry *registry, const rm_node_type *type);
 
-/* A JSON Schema (2020-12) of a type's parameters, made from its table. The caller frees *ret_json by
- * rm_free(). */
+/* A JSON Schema (2020-12) of a type's parameters, made from its table. The caller frees *ret_json
+ * by rm_free(). */
 RM_API RM_MUST_USE rm_status rm_node_type_schema(const rm_node_type *type, char **ret_json,
                                                  rm_error *err);
 

@@ -36,8 +36,8 @@ RM_API void rm_report_clear(rm_report *report);
 RM_API void rm_report_add(rm_report *report, const rm_finding *finding);
 
 /* Findings in the order they were added; at() borrows one, index below the count. */
-RM_API size_t rm_report_count(const rm_report *report);        /* kept ones */
-RM_API size_t rm_report_error_count(const rm_report *report);  /* errors, kept or not */
+RM_API size_t rm_report_count(const rm_report *report);       /* kept ones */
+RM_API size_t rm_report_error_count(const rm_report *report); /* errors, kept or not */
 RM_API const rm_finding *rm_report_at(const rm_report *report, size_t index);
 
 #ifdef __cplusplus

@@ -6,8 +6,8 @@
  * (rm_session_step() from its own loop), or a thread of the session (RM_DRIVER_THREAD). Strands of
  * heavy and blocking native nodes always have threads of their own.
  *
- * Graph inputs and outputs, from the manifest's `inputs` and `outputs`, are numbered in the order of
- * the manifest.
+ * Graph inputs and outputs, from the manifest's `inputs` and `outputs`, are numbered in the order
+ * of the manifest.
  */
 #ifndef REMOTEMEDIA_SESSION_H
 #define REMOTEMEDIA_SESSION_H
@@ -23,10 +23,10 @@ typedef struct rm_session rm_session;
 typedef enum rm_driver { RM_DRIVER_CALLER = 0, RM_DRIVER_THREAD = 1 } rm_driver;
 
 typedef enum rm_event_kind {
-    RM_EVENT_ENDED = 1,   /* the session is over; status says how */
-    RM_EVENT_ERROR = 2,   /* a node failed; on_error was applied, the session may go on */
-    RM_EVENT_OUTPUT = 3,  /* an output that was empty has something */
-    RM_EVENT_ROOM = 4     /* an input that was full has room */
+    RM_EVENT_ENDED = 1,  /* the session is over; status says how */
+    RM_EVENT_ERROR = 2,  /* a node failed; on_error was applied, the session may go on */
+    RM_EVENT_OUTPUT = 3, /* an output that was empty has something */
+    RM_EVENT_ROOM = 4    /* an input that was full has room */
 } rm_event_kind;
 
 typedef struct rm_event {
@@ -43,7 +43,8 @@ typedef struct rm_session_options {
      * not block nor step. One call until the next step. */
     void (*wake)(void *context);
     void *wake_context;
-    /* From the thread of the home strand, between two calls; must not block nor free the session. */
+    /* From the thread of the home strand, between two calls; must not block nor free the session.
+     */
     void (*on_event)(void *context, const rm_event *event);
     void *event_context;
     uint64_t memory_bytes_max; /* of buffers; 0: 256 MiB */
@@ -57,8 +58,8 @@ RM_API RM_MUST_USE rm_status rm_session_open(const rm_plan *plan, const rm_sessi
                                              rm_session **ret_session, rm_error *err);
 
 /* CALLER: runs the home strand: at most `budget` node calls at the clock's now_ns (ns, must not go
- * back). RM_MORE: the budget is used up. RM_PENDING: nothing to do before *ret_next_ns (INT64_MAX: no
- * timer) or a wake. RM_DONE: ended, all is delivered. Below 0: ended by this error; see
+ * back). RM_MORE: the budget is used up. RM_PENDING: nothing to do before *ret_next_ns (INT64_MAX:
+ * no timer) or a wake. RM_DONE: ended, all is delivered. Below 0: ended by this error; see
  * rm_session_error(). Thread: owner. */
 RM_API rm_status rm_session_step(rm_session *session, int64_t now_ns, uint32_t budget,
                                  int64_t *ret_next_ns);
@@ -67,14 +68,15 @@ RM_API rm_status rm_session_step(rm_session *session, int64_t now_ns, uint32_t b
  * RM_DONE, or the error that ended it. Thread: any. */
 RM_API rm_status rm_session_wait(rm_session *session, int64_t timeout_ms);
 
-/* Why it ended. RM_OK while it runs or ended well; copies the error into *ret_error. Thread: any. */
+/* Why it ended. RM_OK while it runs or ended well; copies the error into *ret_error. Thread: any.
+ */
 RM_API rm_status rm_session_error(rm_session *session, rm_error *ret_error);
 
 /* Thread for all of the following: CALLER: owner; THREAD: any. */
 
 /* Index of a named graph input or output. RM_ENOENT with a near name as help. */
-RM_API RM_MUST_USE rm_status rm_session_input(rm_session *session, const char *name, uint32_t *ret_index,
-                                              rm_error *err);
+RM_API RM_MUST_USE rm_status rm_session_input(rm_session *session, const char *name,
+                                              uint32_t *ret_index, rm_error *err);
 RM_API RM_MUST_USE rm_status rm_session_output(rm_session *session, const char *name,
                                                uint32_t *ret_index, rm_error *err);
 
@@ -83,12 +85,13 @@ RM_API RM_MUST_USE rm_status rm_session_packet_new(rm_session *session, uint64_t
                                                    rm_packet **ret_packet);
 RM_API RM_MUST_USE rm_status rm_session_packet_new_foreign(rm_session *session, void *payload,
                                                            uint64_t payload_bytes,
-                                                           void (*release)(void *owner), void *owner,
-                                                           rm_packet **ret_packet);
+                                                           void (*release)(void *owner),
+                                                           void *owner, rm_packet **ret_packet);
 
 /* RM_OK: the session owns the packet. RM_EAGAIN: full (RM_EVENT_ROOM follows), the caller keeps it.
  * RM_DONE: the input was ended, or the session is over; the caller keeps it. */
-RM_API RM_MUST_USE rm_status rm_session_push(rm_session *session, uint32_t input, rm_packet *packet);
+RM_API RM_MUST_USE rm_status rm_session_push(rm_session *session, uint32_t input,
+                                             rm_packet *packet);
 /* No more packets on this input. */
 RM_API void rm_session_end(rm_session *session, uint32_t input);
 /* RM_OK: the caller owns *ret_packet. RM_EAGAIN: nothing there now. RM_DONE: ended and empty. */
@@ -118,7 +121,8 @@ RM_API RM_MUST_USE rm_status rm_session_swap(rm_session *session, const char *no
 /* Live numbers as JSON: nodes (calls, items, errors, skipped, retries, time histogram p50 p90 p99
  * max and sum in ns, state), edges (packets, bytes, drops, queued, peak, capacity), memory. The
  * caller frees it by rm_free(). Thread: any; taken between two calls. */
-RM_API RM_MUST_USE rm_status rm_session_metrics(rm_session *session, char **ret_json, rm_error *err);
+RM_API RM_MUST_USE rm_status rm_session_metrics(rm_session *session, char **ret_json,
+                                                rm_error *err);
 
 /* Cancels if needed, waits for its threads, closes nodes in reverse order. NULL is fine. Thread:
  * owner. */

@@ -1,10 +1,12 @@
 /* value.h — the payload of value packets: one msgpack value, and its way from and to JSON.
  *
  * Extension types: 1 integer beyond 64 bits (decimal text), 2 tuple (a msgpack array), 3 set (a
- * msgpack array), 4 datetime (ISO 8601 text). JSON forms of what JSON lacks use the manifest's keys:
+ * msgpack array), 4 datetime (ISO 8601 text). JSON forms of what JSON lacks use the manifest's
+ * keys:
  *
  *     {"$bytes": "base64"}  {"$float": "nan"|"inf"|"-inf"}  {"$int": "123…"}  {"$tuple": […]}
- *     {"$set": […]}  {"$datetime": "…"}  {"$map": [[key, value], …]}   a map whose keys are not all text
+ *     {"$set": […]}  {"$datetime": "…"}  {"$map": [[key, value], …]}   a map whose keys are not all
+ * text
  *     {"$ext": [type, "base64"]}                                        any other extension type
  *
  * A key that starts with '$' is written with a second one: {"$$x": 1}.
@@ -23,9 +25,10 @@
 extern "C" {
 #endif
 
-/* JSON text to msgpack; the caller frees *ret_data by rm_free(). E0101 for text that is not JSON. */
-RM_API RM_MUST_USE rm_status rm_value_from_json(const char *json, size_t json_bytes, void **ret_data,
-                                                size_t *ret_bytes, rm_error *err);
+/* JSON text to msgpack; the caller frees *ret_data by rm_free(). E0101 for text that is not JSON.
+ */
+RM_API RM_MUST_USE rm_status rm_value_from_json(const char *json, size_t json_bytes,
+                                                void **ret_data, size_t *ret_bytes, rm_error *err);
 
 /* msgpack to one line of JSON text with NUL; the caller frees *ret_json by rm_free(). RM_EINVAL for
  * bytes that are not one whole msgpack value. */

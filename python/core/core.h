@@ -16,8 +16,8 @@
  *     worker.c    the bounded pool of threads for sync calls
  *
  * Ownership: as CPython's; a function that returns PyObject * returns a new reference.
- * Threads: the GIL is held unless a comment says otherwise. References are given back only under the
- * GIL: rmpy_release() queues them from any thread.
+ * Threads: the GIL is held unless a comment says otherwise. References are given back only under
+ * the GIL: rmpy_release() queues them from any thread.
  */
 #ifndef RMPY_CORE_H
 #define RMPY_CORE_H
@@ -39,7 +39,8 @@ typedef struct rmpy_state {
     PyObject *numpy_empty, *numpy_asarray, *numpy_generic, *datetime;
     /* Interned names. */
     PyObject *str_process, *str_flush, *str_is_streaming;
-    struct rmpy_run *run; /* what running sessions share, see run.h; NULL until rmpy_session_init() */
+    struct rmpy_run
+        *run; /* what running sessions share, see run.h; NULL until rmpy_session_init() */
 } rmpy_state;
 
 rmpy_state *rmpy_state_of(PyObject *module);
@@ -66,17 +67,15 @@ rm_status rmpy_error_from_exception(rm_error *err, PyObject *exception);
 
 /* A node type whose code is Python; `type.user` is this object. */
 typedef struct rmpy_node_type {
-    PyObject_HEAD
-    rm_node_type type;
-    PyObject *make; /* called once a session; NULL: none */
-    int blocking;   /* 1: a thread of its own; 0: the loop; -1: decided by measuring */
+    PyObject_HEAD rm_node_type type;
+    PyObject *make;  /* called once a session; NULL: none */
+    int blocking;    /* 1: a thread of its own; 0: the loop; -1: decided by measuring */
     PyObject *texts; /* list of the str objects that `type` points into */
 } rmpy_node_type;
 
 /* A registry and the resolver of its Python nodes. */
 typedef struct rmpy_registry {
-    PyObject_HEAD
-    rm_registry *registry;
+    PyObject_HEAD rm_registry *registry;
     PyObject *resolve; /* callable, or NULL */
     PyObject *made;    /* list of the NodeTypes that a planning got */
     PyObject *raised;  /* the exception that the resolver raised, or NULL */
@@ -84,8 +83,8 @@ typedef struct rmpy_registry {
     rm_tier_type tier;
 } rmpy_registry;
 
-/* Gives a registry that the caller made (the command line's) this one's resolver, and python.feed and
- * python.collect. */
+/* Gives a registry that the caller made (the command line's) this one's resolver, and python.feed
+ * and python.collect. */
 rm_status rmpy_registry_add(rmpy_registry *self, rm_registry *registry, rm_error *err);
 const char *rmpy_param_kind_name(uint32_t kind);
 
@@ -96,8 +95,8 @@ const rm_plan *rmpy_plan_of(rmpy_state *state, PyObject *plan);
 /* ---- value.c */
 
 /* The Python form of a packet: the live object itself (kind object), str, bytes, a value, audio and
- * video through set_types(), a tensor as ndarray (View where numpy is missing). The result keeps the
- * packet's memory alive where it shares it. */
+ * video through set_types(), a tensor as ndarray (View where numpy is missing). The result keeps
+ * the packet's memory alive where it shares it. */
 PyObject *rmpy_from_packet(rmpy_state *state, rm_packet *packet);
 
 /* Makes the packet for a value of the value model: str text, bytes bytes, (ndarray, rate[, meta]),
