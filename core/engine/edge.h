@@ -46,7 +46,7 @@ typedef struct rmi_edge {
     bool ended;  /* nothing more will be pushed */
     bool closed; /* the consumer wants no more: pushes are let go */
 
-    uint64_t packets, packet_bytes, drops, grown; /* since it was made */
+    uint64_t packets, drops, grown, packet_bytes; /* since it was made */
     uint32_t peak;
     uint32_t index; /* in the session */
 } rmi_edge;

@@ -137,8 +137,8 @@ static void edge_push(rmi_strand *strand, rmi_edge *edge, rm_packet *packet)
 /* Sends the front packet to each edge of its port that has room; false: not all have it yet. */
 static bool send_front(rmi_node *node)
 {
-    rm_packet *packet = node->outbox[node->outbox_sent];
-    rmi_out_port *port = &node->out[node->outbox_port[node->outbox_sent]];
+    rm_packet *packet = node->outbox[node->outbox_sent].packet;
+    rmi_out_port *port = node->outbox[node->outbox_sent].port;
     if (port->edge_count == 1) {
         if (!edge_accepts(port->edges[0])) {
             return false;
@@ -182,7 +182,7 @@ bool rmi_node_commit(rmi_node *node)
 void rmi_node_drop_outbox(rmi_node *node)
 {
     while (node->outbox_sent < node->outbox_count) {
-        rmi_pool_give(node->strand->pool, node->outbox[node->outbox_sent++]);
+        rmi_pool_give(node->strand->pool, node->outbox[node->outbox_sent++].packet);
     }
     node->outbox_count = node->outbox_sent = 0;
     node->outbox_done = 0;
@@ -235,21 +235,18 @@ static void inherit(rmi_node *node, rm_packet_header *header, uint64_t sequence)
 
 static rm_status outbox_add(rmi_node *node, uint32_t port, rm_packet *packet)
 {
-    node->outbox[node->outbox_count] = packet;
-    node->outbox_port[node->outbox_count++] = (uint8_t)port;
+    rmi_out_port *out = &node->out[port];
+    out->emitted++;
+    node->outbox[node->outbox_count++] = (rmi_outgoing){packet, out};
     return RM_OK;
 }
 
-static rm_status check_emit(rmi_node *node, uint32_t port)
+static rm_status check_emit(const rmi_node *node, uint32_t port)
 {
-    if (port >= node->n_out) {
+    if (RMI_UNLIKELY(port >= node->n_out)) {
         return RM_EINVAL;
     }
-    if (node->out[port].emitted >= node->out[port].emit_max) {
-        return RM_ELIMIT;
-    }
-    node->out[port].emitted++;
-    return RM_OK;
+    return RMI_UNLIKELY(node->out[port].emitted >= node->out[port].emit_max) ? RM_ELIMIT : RM_OK;
 }
 
 rm_status rm_emit(rm_node *pub, uint32_t port, rm_packet *packet)
@@ -270,14 +267,14 @@ rm_status rm_forward(rm_node *pub, uint32_t port)
 {
     rmi_node *node = rmi_node_of(pub);
     rm_packet *packet = node->current[0];
-    rm_status status = packet ? check_emit(node, port) : RM_EINVAL;
-    if (RMI_UNLIKELY(status != RM_OK)) {
-        return status;
+    rm_status status = check_emit(node, port);
+    if (RMI_UNLIKELY(status != RM_OK || !packet)) {
+        return status != RM_OK ? status : RM_EINVAL;
     }
-    if (node->on_error == RMI_ON_ERROR_FAIL) {
+    if (RMI_LIKELY(node->on_error == RMI_ON_ERROR_FAIL)) {
         node->current[0] = NULL; /* moved: nobody needs the input again */
     } else {
-        rm_packet_ref(packet);
+        __atomic_fetch_add(&packet->host.refs, 1, __ATOMIC_RELAXED);
     }
     return outbox_add(node, port, packet);
 }

@@ -61,10 +61,18 @@ typedef struct rmi_in_port {
 
 typedef struct rmi_out_port {
     rmi_edge **edges;
+    /* The port's only edge, where it leads to the only input of a node on the same strand and is
+     * open: what goes there may be handed over without a queue. */
+    rmi_edge *direct;
     uint32_t edge_count;
     uint16_t emit_max, emitted; /* in this call */
     uint64_t sequence;
 } rmi_out_port;
+
+typedef struct rmi_outgoing {
+    rm_packet *packet;
+    rmi_out_port *port;
+} rmi_outgoing;
 
 struct rmi_node {
     rm_node pub; /* first, so that a node's author and the engine share the pointer */
@@ -72,33 +80,40 @@ struct rmi_node {
     struct rmi_strand *strand;
     uint16_t rank; /* in the strand: bit of the ready set */
     uint16_t n_in, n_out, n_current;
-    uint8_t state; /* rmi_node_state */
+    union {
+        struct {
+            uint8_t state; /* rmi_node_state */
+            bool more;     /* the last call returned RM_MORE */
+            bool held;     /* `current` has the inputs of a call that is not over */
+            bool stalled;  /* the last call returned RM_EAGAIN: waits to be told */
+            bool done;     /* wants no more input */
+            bool flushing; /* inputs have ended: flush() instead of process() */
+            bool flushed;  /* flush() is over */
+            bool no_input; /* this call is one that it asked for without input */
+        };
+        /* All of them at once, the state lowest (little-endian, as packets are). RMI_NODE_IDLE:
+         * idle, and nothing else is so. */
+        uint64_t phase;
+    };
     bool is_source;
-    bool more;     /* the last call returned RM_MORE */
-    bool stalled;  /* the last call returned RM_EAGAIN: waits to be told */
-    bool held;     /* `current` has the inputs of a call that is not over */
-    bool done;     /* wants no more input */
-    bool flushing; /* inputs have ended: flush() instead of process() */
-    bool flushed;  /* flush() is over */
     bool wants_memory;
     bool interrupted; /* results of the work that is out will be dropped */
     bool unprompted;  /* asked to be called without input */
-    bool no_input;    /* this call is such a one */
     uint8_t merge;
     uint8_t on_error;
     uint32_t next_in; /* any: where the round goes on */
 
-    rmi_edge **in; /* n_in of them */
+    rmi_edge **in;     /* n_in of them */
+    rmi_edge *only_in; /* in[0] of a node with one port and one edge, else NULL */
     rm_packet *current[RM_PORTS_MAX];
     rmi_out_port *out;
 
-    rm_packet **outbox; /* outbox_max slots, beside each its port */
-    uint8_t *outbox_port;
+    rmi_outgoing *outbox; /* outbox_max slots */
     uint32_t outbox_max, outbox_count, outbox_sent;
     uint64_t outbox_done; /* edges of the front packet's port that have it */
 
     /* timing */
-    uint32_t skip_timing;
+    uint64_t untimed_mask; /* calls whose number has none of these bits are timed */
     uint64_t calls, items, errors, skipped, retries, emitted;
     rmi_histogram *time;
 

@@ -136,10 +136,8 @@ static rm_status make_outputs(rmi_node *node, rm_error *err)
             return rm_fail(err, RM_ENOMEM, "no memory for the output ports");
         }
     }
-    node->outbox = rmi_calloc(node->outbox_max + 1, sizeof(rm_packet *)); /* + 1: bypass */
-    node->outbox_port = rmi_calloc(node->outbox_max + 1, 1);
-    return node->outbox && node->outbox_port ? RM_OK
-                                             : rm_fail(err, RM_ENOMEM, "no memory for the outbox");
+    node->outbox = rmi_calloc(node->outbox_max + 1, sizeof *node->outbox); /* + 1: bypass */
+    return node->outbox ? RM_OK : rm_fail(err, RM_ENOMEM, "no memory for the outbox");
 }
 
 rm_status rmi_node_add_edge(rmi_node *node, uint32_t port, bool is_output, rmi_edge *edge,
@@ -255,7 +253,6 @@ void rmi_node_free(rmi_node *node)
     rmi_free(node->in);
     rmi_free(node->in_port);
     rmi_free(node->outbox);
-    rmi_free(node->outbox_port);
     rmi_free(node->time);
     if (node->pub.type) {
         rmi_params_free(node->pub.type, node->owned[3]);

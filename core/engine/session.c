@@ -287,6 +287,21 @@ static rm_status lay_out(rmi_strand *strand, rm_error *err)
     return RM_OK;
 }
 
+/* What the quick way of the strand asks of nodes and edges and what never changes: found once. */
+static void find_direct_edges(rm_session *session)
+{
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        rmi_node *node = session->nodes[i];
+        node->only_in = node->n_in == 1 && node->n_current == 1 ? node->in[0] : NULL;
+    }
+    for (uint32_t i = 0; i < session->edge_count; i++) {
+        rmi_edge *edge = session->edges[i];
+        if (!edge->link && edge->to->only_in && edge->from->out[edge->from_port].edge_count == 1) {
+            edge->from->out[edge->from_port].direct = edge;
+        }
+    }
+}
+
 /* ---- the end */
 
 static void close_nodes(rm_session *session)
@@ -518,6 +533,7 @@ rm_status rmi_session_start(rm_session *session, rm_error *err)
         session->strands[i]->now_ns =
             session->options.driver == RM_DRIVER_THREAD || i ? rmi_clock_ns() : 0;
     }
+    find_direct_edges(session);
     atomic_store(&session->strands[0]->thread, rmi_thread_self());
     if (session->options.driver == RM_DRIVER_CALLER) {
         session->strands[0]->parking.wake =

@@ -9,8 +9,10 @@
 
 enum {
     POLL_EACH_CALLS = 32,       /* links are looked at this often while nodes are ready */
-    FAST_CALLS_PER_SAMPLE = 16, /* of a fast node each 16th call is timed */
+    FAST_CALLS_PER_SAMPLE = 16, /* of a fast node each 16th call is timed; a power of two */
 };
+/* The bytes of rmi_node.phase that are `more` and `held`. */
+#define MORE_AND_HELD UINT64_C(0xffff00)
 /* About 10 µs: a node slower than this is timed at each call. */
 #define SLOW_TICKS 26000u
 #define CANCEL_GRACE_NS ((int64_t)2000000000)
@@ -95,6 +97,7 @@ static void edge_close(rmi_strand *strand, rmi_edge *edge)
         return;
     }
     rmi_node *from = edge->from;
+    from->out[edge->from_port].direct = NULL;
     bool all_closed = true;
     for (uint16_t p = 0; p < from->n_out; p++) {
         for (uint32_t e = 0; e < from->out[p].edge_count; e++) {
@@ -308,8 +311,7 @@ static bool recover(rmi_strand *strand, rmi_node *node, rm_status status)
     bool skips = node->on_error == RMI_ON_ERROR_SKIP || node->on_error == RMI_ON_ERROR_BYPASS;
     if (skips && !node->is_source) {
         if (node->on_error == RMI_ON_ERROR_BYPASS && node->current[0] && node->n_out > 0) {
-            node->outbox[0] = node->current[0];
-            node->outbox_port[0] = 0;
+            node->outbox[0] = (rmi_outgoing){node->current[0], &node->out[0]};
             node->outbox_count = 1;
             node->current[0] = NULL;
         }
@@ -382,67 +384,84 @@ static void after_call(rmi_strand *strand, rmi_node *node, rm_status status)
     settle(strand, node);
 }
 
+/* The node's call is over: lets its inputs go, and on to what waits behind them. */
+static inline void rest(rmi_strand *strand, rmi_node *node)
+{
+    const rmi_edge *in = node->only_in;
+    if (RMI_LIKELY(in)) {
+        node->items++;
+        if (node->current[0]) {
+            rmi_pool_give(strand->pool, node->current[0]);
+            node->current[0] = NULL;
+        }
+        if (RMI_UNLIKELY(in->tail != in->head || in->ended)) {
+            rmi_strand_make_ready(strand, node);
+        }
+        return;
+    }
+    node->items += !node->is_source;
+    rmi_node_drop_inputs(node);
+    rmi_strand_consider(strand, node);
+}
+
 /* One packet for one empty edge whose consumer is idle and has no other input: that runs next,
  * without ring or ready set. NULL: the general way. */
 static inline rmi_node *hand_over(rmi_strand *strand, rmi_node *node, rm_status status)
 {
-    if (status != RM_OK || node->outbox_count != 1 || node->flushing || node->done) {
+    if (RMI_UNLIKELY(status != RM_OK || node->outbox_count != 1 ||
+                     (node->phase & ~MORE_AND_HELD) != RMI_NODE_RUNNING)) {
         return NULL;
     }
-    rmi_out_port *port = &node->out[node->outbox_port[0]];
-    if (port->edge_count != 1 || !rmi_mailbox_is_empty(&strand->mailbox)) {
+    rmi_out_port *port = node->outbox[0].port;
+    rmi_edge *edge = port->direct;
+    if (RMI_UNLIKELY(!edge || edge->tail != edge->head ||
+                     !rmi_mailbox_is_empty(&strand->mailbox))) {
         return NULL;
     }
-    rmi_edge *edge = port->edges[0];
     rmi_node *to = edge->to;
-    if (edge->link || edge->closed || edge->tail != edge->head || to->state != RMI_NODE_IDLE ||
-        to->n_in != 1 || to->stalled || to->held || to->flushing || to->done ||
-        format_differs(&to->in_port[edge->to_port], node->outbox[0])) {
+    rm_packet *packet = node->outbox[0].packet;
+    if (RMI_UNLIKELY(to->phase != RMI_NODE_IDLE || format_differs(to->in_port, packet))) {
         return NULL;
     }
-    rm_packet *packet = node->outbox[0];
     node->outbox_count = 0;
     port->emitted = 0;
     node->attempt = 0;
     node->emitted++;
-    if (node->is_source) {
-        node->state = RMI_NODE_IDLE;
-        rmi_strand_consider(strand, node);
-    } else {
-        node->items += !node->no_input;
-        node->no_input = false;
-        rmi_node_drop_inputs(node);
-        node->state = RMI_NODE_IDLE;
-        if (node->n_in != 1) {
-            rmi_strand_consider(strand, node);
-        } else if (node->in[0]->tail != node->in[0]->head || node->in[0]->ended) {
-            rmi_strand_make_ready(strand, node);
-        }
-    }
+    node->phase = RMI_NODE_IDLE;
+    rest(strand, node);
     edge->packets++;
     edge->packet_bytes += packet->header.payload_bytes;
-    to->current[edge->to_port] = packet;
+    to->current[0] = packet;
     return to;
 }
 
-static inline rm_status timed_call(rmi_strand *strand, rmi_node *node)
+static rm_status measured_call(rmi_strand *strand, rmi_node *node)
 {
-    node->calls++;
-    if (RMI_LIKELY(!strand->metrics || node->skip_timing-- != 0)) {
+    if (!strand->metrics) {
+        node->untimed_mask = UINT64_MAX;
         return node->pub.type->process(&node->pub, &node->inputs, &node->error);
     }
     uint64_t begin = rmi_clock_ticks();
     rm_status status = node->pub.type->process(&node->pub, &node->inputs, &node->error);
     uint64_t ticks = rmi_clock_ticks() - begin;
     rmi_histogram_add(node->time, ticks);
-    node->skip_timing = ticks > SLOW_TICKS ? 0 : FAST_CALLS_PER_SAMPLE - 1;
+    node->untimed_mask = ticks > SLOW_TICKS ? 0 : FAST_CALLS_PER_SAMPLE - 1;
     return status;
+}
+
+static inline rm_status timed_call(rmi_strand *strand, rmi_node *node)
+{
+    if (RMI_UNLIKELY((node->calls++ & node->untimed_mask) == 0)) {
+        return measured_call(strand, node);
+    }
+    return node->pub.type->process(&node->pub, &node->inputs, &node->error);
 }
 
 static void call_process(rmi_strand *strand, rmi_node *node)
 {
     for (;;) {
-        node->state = RMI_NODE_RUNNING;
+        /* Whole, as hand_over() reads it: a load that is wider than the store before it waits. */
+        node->phase = (node->phase & ~(uint64_t)UINT8_MAX) | RMI_NODE_RUNNING;
         rm_status status = timed_call(strand, node);
         rmi_node *next = hand_over(strand, node, status);
         if (!next) {
