@@ -1,0 +1,57 @@
+"""The cases: what runs, what each row of figures is compared with, and what it must reach.
+
+A case is one or more programs that bench/run starts. A program prints JSON lines: rows, one a round
+(``{"row": "hop", "ours": 9.1, "peer": 120.4}``), and notes (``{"note": "GStreamer 1.22.0"}``). A row's ratio is always the one
+that its bar speaks of, so that a reader need not turn it round:
+
+    faster   peer / ours   must be at least the limit
+    share    ours / peer   must be at most the limit
+    value    ours          must be at most the limit; there is no peer
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """What one row must reach."""
+
+    case: str  # the program that prints the row
+    title: str  # what is measured, for the table
+    peer: str  # what it is compared with
+    unit: str
+    kind: str  # "faster", "share" or "value"
+    limit: float | None = None  # None: shown, not judged
+
+    def ratio(self, ours, peer):
+        """Return the figure that the limit is compared with."""
+        if self.kind == "value":
+            return ours
+        return peer / ours if self.kind == "faster" else ours / peer
+
+    def met(self, ratio):
+        """Tell whether the limit is reached; None where there is none."""
+        if self.limit is None:
+            return None
+        return ratio >= self.limit if self.kind == "faster" else ratio <= self.limit
+
+    def __str__(self):
+        if self.limit is None:
+            return ""
+        if self.kind == "faster":
+            return f">= {self.limit:g}x faster"
+        return f"<= {self.limit:g}x" if self.kind == "share" else f"<= {self.limit:g} {self.unit}"
+
+
+CASES = {
+    "hop": (["{build}/bench/hop"], ["{python}", "{here}/hop_instructions.py", "{build}/bench/chain"]),
+}
+"""The programs of each case. {build}: the build folder, {here}: this one, {python}: the interpreter that
+has the wheel."""
+
+BARS = {
+    "hop": Bar("hop", "one pass-through node", "GStreamer `identity`", "ns", "faster", 8),
+    "hop-chain": Bar("hop", "source, 10 pass-through nodes, sink: one packet",
+                     "GStreamer `fakesrc`, 10 `identity`, `fakesink`", "ns", "faster"),
+    "hop-instructions": Bar("hop", "one pass-through node", "", "instructions", "value", 120),
+}
