@@ -215,12 +215,20 @@ static int execute(PyObject *module)
 }
 
 /* All that the state refers to. */
-#define STATE_OBJECTS(X)                                                                         \
-    X(error)                                                                                     \
-    X(finding)                                                                                   \
-    X(node_type) X(registry) X(graph) X(plan) X(session) X(view) X(audio) X(video) X(log)        \
-        X(numpy_empty) X(numpy_asarray) X(numpy_generic) X(datetime) X(str_process) X(str_flush) \
-            X(str_is_streaming)
+#define STATE_OBJECTS(X) \
+    X(error)             \
+    X(finding)           \
+    X(node_type)         \
+    X(registry)          \
+    X(graph)             \
+    X(plan)              \
+    X(session)           \
+    X(view)              \
+    X(audio)             \
+    X(video)             \
+    X(log)               \
+    X(numpy_empty)       \
+    X(numpy_asarray) X(numpy_generic) X(datetime) X(str_process) X(str_flush) X(str_is_streaming)
 
 static int traverse(PyObject *module, visitproc visit, void *arg)
 {
