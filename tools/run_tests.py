@@ -15,6 +15,7 @@ from runners import BUILD, ROOT, Count, Log
 
 FUZZ_S, FUZZ_LONG_S = 30, 3600
 FAILURE_LINES_MAX = 15
+PREFIX = BUILD / "prefix"
 PARTS = {}
 TROUBLE = re.compile(r"not ok|error:|warning:|FAIL|ERROR|Sanitizer|Traceback|^# ")
 
@@ -46,8 +47,27 @@ def style(log, options):
 
 @part("unit tests, node tests and command line tests of a release build")
 def unit(log, options):
-    count = runners.meson(log, "test-unit", ["-Dbuildtype=debugoptimized"])
+    count = runners.meson(log, "test-unit", ["-Dbuildtype=debugoptimized", f"--prefix={PREFIX}"])
     count += check(log, "check_symbols", BUILD / "test-unit")
+    return count
+
+
+def install(log):
+    """Installs the release build in build/prefix."""
+    folder = runners.meson_build(
+        log, "test-unit", ["-Dbuildtype=debugoptimized", f"--prefix={PREFIX}"]
+    )
+    if not folder:
+        return Count(failed=1, failures=["test-unit does not build"])
+    return runners.one(
+        log, "meson install", [runners.tool("meson"), "install", "-C", folder, "--quiet"]
+    )
+
+
+@part("a node module and a program outside the tree, against the installed library")
+def out_of_tree(log, options):
+    count = install(log)
+    count += check(log, "check_out_of_tree", PREFIX)
     return count
 
 
