@@ -244,7 +244,7 @@ static rm_status nothing(rm_node *node, const rm_inputs *inputs, rm_error *err)
 }
 
 typedef struct convert_params {
-    int64_t channels, sample_format, rate_hz;
+    int64_t channels, sample_format, rate_hz, layout;
     bool planar;
 } convert_params;
 
@@ -276,6 +276,10 @@ static const rm_param convert_table[] = {
      .choices = "same|u8|s16|s32|f32|f64"},
     {.name = "rate_hz", .kind = RM_PARAM_INT, .offset = offsetof(convert_params, rate_hz)},
     {.name = "planar", .kind = RM_PARAM_BOOL, .offset = offsetof(convert_params, planar)},
+    {.name = "layout",
+     .kind = RM_PARAM_ENUM,
+     .offset = offsetof(convert_params, layout),
+     .choices = "keep|interleaved|planar"},
     {0},
 };
 
@@ -297,6 +301,7 @@ static rm_registry *test_registry(void)
         {"audio.convert", "audio", "audio", true},
         {"audio.resample", "audio", "audio", true},
         {"t.movie", NULL, "audio", false},
+        {"t.planes", "audio planar=1", NULL, false},
     };
     rm_registry *registry = NULL;
     CHECK_INT(rm_registry_new(&registry, NULL), RM_OK);
@@ -363,6 +368,9 @@ TEST(formats_are_negotiated_and_converters_inserted)
     plan_text("t.file ! t.opus", text, sizeof text);
     CHECK_CONTAINS(text, "t.file>audio.convert:audio\n");
     CHECK_CONTAINS(text, "audio.resample>t.opus:audio rate_hz=48000 channels=1 sample_format=s16");
+    plan_text("t.mic ! t.planes", text, sizeof text);
+    CHECK_CONTAINS(text, "audio.convert>t.planes:audio rate_hz=48000 channels=2 sample_format=s16 "
+                         "planar=1");
     plan_text("t.mic ! t.text", text, sizeof text);
     CHECK_CONTAINS(text, "mic.out gives audio");
     CHECK_CONTAINS(text, "takes text: kind differs");

@@ -216,7 +216,7 @@ static size_t print_param(char *text, size_t size, const char *name, int64_t val
                                 rm_sample_format_name((uint8_t)value));
     }
     if (strcmp(name, "planar") == 0) {
-        return (size_t)snprintf(text, size, "\"%s\":%s", name, value ? "true" : "false");
+        return (size_t)snprintf(text, size, "\"layout\":\"%s\"", value ? "planar" : "interleaved");
     }
     if (strcmp(name, "fourcc") == 0) {
         return (size_t)snprintf(text, size, "\"%s\":\"%c%c%c%c\"", name, (int)(value & 255),
@@ -226,8 +226,8 @@ static size_t print_param(char *text, size_t size, const char *name, int64_t val
     return (size_t)snprintf(text, size, "\"%s\":%lld", name, (long long)value);
 }
 
-/* Parameters for a converter, "" where it has nothing to do. */
-static void converter_params(const converter *c, const rm_format *have, const rm_format *target,
+/* Parameters for a converter, "" where it has nothing to do; what it makes of `now`. */
+static void converter_params(const converter *c, rm_format *now, const rm_format *target,
                              char *text, size_t size)
 {
     size_t used = 0;
@@ -238,9 +238,10 @@ static void converter_params(const converter *c, const rm_format *have, const rm
             mine |= strcmp(c->fields[k], name) == 0;
         }
         if (mine && target->field[i].mode != RM_FIELD_ANY &&
-            !is_fixed_to(&have->field[i], &target->field[i])) {
+            !is_fixed_to(&now->field[i], &target->field[i])) {
             used += (size_t)snprintf(text + used, size - used, used ? "," : "{");
             used += print_param(text + used, size - used, name, target->field[i].value[0]);
+            now->field[i] = target->field[i];
         }
     }
     snprintf(text + used, size - used, "%s", used ? "}" : "");
@@ -343,11 +344,6 @@ static rm_status bridge(forward *f, size_t edge_index, const rm_format *have)
         converter_params(&converters[c], &now, &target, params, sizeof params);
         if (!params[0]) {
             continue;
-        }
-        for (uint32_t i = 0; rm_format_field_name(have->kind, i); i++) {
-            if (strstr(params, rm_format_field_name(have->kind, i))) {
-                now.field[i] = target.field[i];
-            }
         }
         rm_error ignored = RM_ERROR_INIT, *err = f->findings->err;
         f->findings->err = &ignored;
