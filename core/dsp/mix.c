@@ -27,7 +27,7 @@ static const route routes[] = {
     {FRC, FR, FR, HALF_POWER}, {FRC, FC, FC, 0.5},
 };
 
-static uint64_t default_mask(uint32_t channels)
+uint64_t rmi_mix_default_mask(uint32_t channels)
 {
     static const uint16_t masks[] = {
         0,
@@ -46,7 +46,7 @@ static uint64_t default_mask(uint32_t channels)
 /* Index of each position's channel, -1 where it is not there. False: the mask does not say. */
 static bool locate(uint32_t channels, uint64_t mask, int channel_at[POSITIONS])
 {
-    mask = channels == 1 ? 1 << FC : mask ? mask : default_mask(channels);
+    mask = channels == 1 ? 1 << FC : mask ? mask : rmi_mix_default_mask(channels);
     if (mask == 0 || mask >> POSITIONS || (uint32_t)__builtin_popcountll(mask) != channels) {
         return false;
     }

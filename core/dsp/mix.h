@@ -13,10 +13,12 @@
 
 enum { RMI_MIX_CHANNELS_MAX = 64 };
 
+/* The mask that stands for 0: mono, stereo, 3.0, quad, 5.0, 5.1, 6.1, 7.1; 0 for other counts. */
+uint64_t rmi_mix_default_mask(uint32_t channels);
+
 /* Fills outputs × inputs coefficients, both counts 1 to RMI_MIX_CHANNELS_MAX. Masks are
- * WAVEFORMATEXTENSIBLE bits; 0: the default of that many channels: mono, stereo, 3.0,
- * quad, 5.0, 5.1, 6.1, 7.1. Channels that no mask describes are taken by number: the i-th goes to
- * output i, round about. */
+ * WAVEFORMATEXTENSIBLE bits; 0: rmi_mix_default_mask(). Channels that no mask describes are taken
+ * by number: the i-th goes to output i, round about. */
 void rmi_mix_matrix(uint32_t inputs, uint64_t input_mask, uint32_t outputs, uint64_t output_mask,
                     double *matrix);
 
