@@ -47,6 +47,25 @@ static inline rm_status audio_check_line(const rm_format_line *line, rm_error *e
     return RM_OK;
 }
 
+/* What an input port's format is known to be, by plan or from the latest packet: 0 where it is not.
+ */
+static inline rm_format_line audio_planned_line(const rm_node *node, uint32_t input)
+{
+    rm_format format;
+    rm_format_line line = {0};
+    rm_node_input_format(node, input, &format);
+    int64_t value[4] = {0};
+    for (uint32_t i = 0; i < 4 && format.kind == RM_KIND_AUDIO; i++) {
+        bool fixed = format.field[i].mode == RM_FIELD_SET && format.field[i].count == 1;
+        value[i] = fixed ? format.field[i].value[0] : 0;
+    }
+    line.audio.rate_hz = (uint32_t)value[0];
+    line.audio.channels = (uint16_t)value[1];
+    line.audio.sample_format = (uint8_t)value[2];
+    line.audio.planar = (uint8_t)value[3];
+    return line;
+}
+
 /* A packet may come from anybody's code: what its header says must lie within its payload. */
 static inline rm_status audio_check(const rm_packet *packet, rm_error *err)
 {
@@ -112,6 +131,50 @@ static inline rm_status audio_packet_new(rm_node *node, const rm_format_line *li
         audio_set_frames(*ret_packet, frames);
     }
     return status;
+}
+
+/* Times by counting: a run begins at the time of its first packet, and the frames since then say
+ * the rest, so that nothing drifts. Jitter of single packets does not count; a packet that is
+ * marked, or further off than this, does not join on. */
+enum { AUDIO_GAP_NS = 40000000 };
+
+typedef struct audio_run {
+    bool running;
+    int64_t start_ns; /* RM_TIME_NONE: the stream has no times */
+    uint64_t frames;  /* since then */
+} audio_run;
+
+static inline void audio_run_begin(audio_run *run, const rm_packet *packet)
+{
+    *run = (audio_run){true, packet->header.pts_ns, 0};
+}
+
+/* When frame `frames` of the run begins, at any rate. */
+static inline int64_t audio_run_time_ns(const audio_run *run, uint64_t frames, uint32_t rate_hz)
+{
+    return run->start_ns == RM_TIME_NONE ? RM_TIME_NONE
+                                         : run->start_ns + audio_time_ns(frames, rate_hz);
+}
+
+/* False: what the packet holds does not follow on what the run holds. */
+static inline bool audio_run_joins(const audio_run *run, const rm_packet *packet)
+{
+    const rm_packet_header *h = &packet->header;
+    if (!run->running || h->pts_ns == RM_TIME_NONE || run->start_ns == RM_TIME_NONE) {
+        return !(h->flags & RM_FLAG_DISCONTINUITY);
+    }
+    int64_t off_ns = h->pts_ns - audio_run_time_ns(run, run->frames, h->format.audio.rate_hz);
+    return !(h->flags & RM_FLAG_DISCONTINUITY) && off_ns <= AUDIO_GAP_NS && off_ns >= -AUDIO_GAP_NS;
+}
+
+/* Gives frames `first` on of the run their times; the durations add up without a rest. */
+static inline void audio_run_stamp(const audio_run *run, uint64_t first, rm_packet *packet)
+{
+    rm_packet_header *h = &packet->header;
+    uint32_t rate_hz = h->format.audio.rate_hz;
+    h->pts_ns = audio_run_time_ns(run, first, rate_hz);
+    h->duration_ns =
+        audio_time_ns(first + h->instance.audio.frames, rate_hz) - audio_time_ns(first, rate_hz);
 }
 
 /* "Paced": packets leave at the times that their pts say, from the first one on. */

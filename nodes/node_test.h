@@ -5,6 +5,8 @@
 #include <remotemedia/harness.h>
 
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/test.h"
 
@@ -69,6 +71,32 @@ static inline __attribute__((unused)) rm_packet *pull(rm_harness *harness, uint3
     }
     (void)run_well(harness);
     return rm_harness_pull(harness, output, &packet) == RM_OK ? packet : NULL;
+}
+
+/* ---- files: in memory, with a path to open them by */
+
+typedef struct test_file {
+    int fd;
+    char path[48];
+} test_file;
+
+static inline __attribute__((unused)) test_file file_of(const void *data, size_t bytes)
+{
+    test_file file = {.fd = memfd_create("test", MFD_CLOEXEC)};
+    CHECK(file.fd >= 0);
+    CHECK_INT(bytes ? write(file.fd, data, bytes) : 0, bytes);
+    snprintf(file.path, sizeof file.path, "/proc/self/fd/%d", file.fd);
+    return file;
+}
+
+/* All that is in the file; the caller frees it. */
+static inline __attribute__((unused)) uint8_t *content_of(const test_file *file, size_t *ret_bytes)
+{
+    off_t bytes = lseek(file->fd, 0, SEEK_END);
+    uint8_t *content = calloc(1, (size_t)bytes + 1);
+    CHECK_INT(pread(file->fd, content, (size_t)bytes, 0), bytes);
+    *ret_bytes = (size_t)bytes;
+    return content;
 }
 
 #endif
