@@ -89,8 +89,9 @@ rm_status rmi_session_new(const rm_session_options *options, uint32_t strand_cou
     rm_status status = rmi_budget_new(bytes, &session->budget, err);
     for (uint32_t i = 0; status == RM_OK && i < strand_count; i++) {
         session->strands[i] = strand_new(session, i);
-        session->strand_count = i + 1;
-        if (!session->strands[i]) {
+        if (session->strands[i]) {
+            session->strand_count = i + 1;
+        } else {
             status = rm_fail(err, RM_ENOMEM, "no memory for a strand");
         }
     }

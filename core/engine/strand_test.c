@@ -1,6 +1,8 @@
 /* strand_test.c — the behaviours that a fresh engine gets wrong, one strand, simulated clock. */
 #include "engine/testnodes.h"
 
+#include "base/alloc.h"
+
 TEST(three_packets_go_through_an_edge_of_two)
 {
     probe a = {.left = 1000}, b = {0}, c = {0};
@@ -777,6 +779,22 @@ TEST(metrics_count_what_happened)
     rm_session_free(session);
 }
 
+TEST(a_session_is_made_whole_or_not_at_all)
+{
+    bool struck = true;
+    for (unsigned nth = 1; struck && nth < 1000; nth++) {
+        rm_session_options options = {.struct_size = sizeof options, .driver = RM_DRIVER_CALLER};
+        rm_session *session = NULL;
+        rmi_alloc_fault_begin(nth);
+        rm_status status = rmi_session_new(&options, 3, &session, NULL);
+        struck = rmi_alloc_fault_end();
+        CHECK_INT(status, struck ? RM_ENOMEM : RM_OK);
+        CHECK((session == NULL) == struck);
+        rm_session_free(session);
+    }
+    CHECK(!struck);
+}
+
 TEST_MAIN(T(three_packets_go_through_an_edge_of_two),
           T(a_failed_call_leaves_nothing_and_its_policy_decides),
           T(retry_is_for_transient_errors_only), T(wrong_options_are_named),
@@ -797,4 +815,4 @@ TEST_MAIN(T(three_packets_go_through_an_edge_of_two),
           T(a_packet_that_does_not_fit_the_port_is_named),
           T(a_source_without_memory_waits_for_what_comes_back),
           T(a_node_that_asks_is_called_without_input), T(a_node_learns_that_more_input_waits),
-          T(metrics_count_what_happened))
+          T(metrics_count_what_happened), T(a_session_is_made_whole_or_not_at_all))
