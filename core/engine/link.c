@@ -22,6 +22,7 @@ rm_status rmi_link_new(uint32_t capacity, rmi_link **ret_link, rm_error *err)
     link->ring = receiving->ring = sending->ring;
     link->mask = sending->mask;
     link->capacity = capacity;
+    link->quarter_mask = capacity < 4 ? 0 : (sending->mask + 1) / 4 - 1;
     link->epoch_message.run = rmi_link_receive_epoch;
     link->sending = sending;
     link->receiving = receiving;

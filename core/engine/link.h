@@ -5,7 +5,8 @@
  *                  ◀───────── credits: capacity - (tail - head) ────────
  *
  * Neither side takes a lock or calls the system while the other one runs. A side that has nothing
- * to do parks (parking.h); who changes the ring then wakes it, once a burst: rmi_strand_kick().
+ * to do parks (parking.h); who changes the ring then wakes it, once a burst: rmi_strand_kick(). The
+ * consumer tells of room each quarter of the ring and before it sleeps, not for each packet.
  *
  * Each slot carries the epoch of the sending edge, so that packets which were on their way when an
  * interrupt came die on arrival.
@@ -27,6 +28,7 @@ struct rmi_link {
     rm_packet **ring;
     uint32_t *epoch; /* beside each slot */
     uint32_t mask, capacity;
+    uint32_t quarter_mask; /* the consumer tells of room when head has none of these bits */
     rmi_strand *producer, *consumer;
     rmi_edge *sending, *receiving;
 
@@ -35,15 +37,18 @@ struct rmi_link {
     _Atomic bool epoch_posted;
     _Atomic uint32_t epoch_wanted;
 
+    /* Looked at by either side for each packet and hardly ever written, so apart from what is
+     * written for each packet. */
+    _Alignas(64) _Atomic bool producer_waits; /* for room */
+    _Atomic bool closed;                      /* by the consumer */
+
     /* Written by the producer. */
     _Alignas(64) _Atomic uint32_t tail;
     _Atomic bool ended;
-    _Atomic bool producer_waits; /* for room */
     uint32_t head_seen;
 
     /* Written by the consumer. */
     _Alignas(64) _Atomic uint32_t head;
-    _Atomic bool closed;
 };
 
 /* Makes the link and both of its edges, which the caller owns and connects to their nodes. */
@@ -65,7 +70,9 @@ static inline bool rmi_link_has_room(rmi_link *link)
     if (tail - link->head_seen < link->capacity) {
         return true;
     }
-    atomic_store(&link->producer_waits, true); /* then look once more: see rmi_strand_kick() */
+    if (!atomic_load(&link->producer_waits)) {
+        atomic_store(&link->producer_waits, true); /* then look once more: see rmi_strand_kick() */
+    }
     link->head_seen = atomic_load(&link->head);
     return tail - link->head_seen < link->capacity;
 }

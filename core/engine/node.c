@@ -140,11 +140,12 @@ static bool send_front(rmi_node *node)
     rm_packet *packet = node->outbox[node->outbox_sent].packet;
     rmi_out_port *port = node->outbox[node->outbox_sent].port;
     if (port->edge_count == 1) {
-        if (!edge_accepts(port->edges[0])) {
-            return false;
+        rmi_edge *edge = port->edges[0];
+        bool accepts = edge_accepts(edge);
+        if (accepts) {
+            edge_push(node->strand, edge, packet);
         }
-        edge_push(node->strand, port->edges[0], packet);
-        return true;
+        return accepts;
     }
     uint32_t missing = 0;
     for (uint32_t e = 0; e < port->edge_count; e++) {
@@ -172,8 +173,8 @@ bool rmi_node_commit(rmi_node *node)
         if (!send_front(node)) {
             return false;
         }
+        node->outbox[node->outbox_sent++].port->emitted = 0;
         node->emitted++;
-        node->outbox_sent++;
     }
     node->outbox_count = node->outbox_sent = 0;
     return true;

@@ -46,6 +46,16 @@ static inline void rmi_parking_leave(rmi_parking *parking)
     atomic_store_explicit(&parking->parked, 0, memory_order_relaxed);
 }
 
+/* Between two looks of a loop that waits: lets the other thread of the core on. */
+static inline void rmi_parking_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 /* Sleeps until woken or timeout_ns passed (INT64_MAX: no bound). */
 void rmi_parking_wait(rmi_parking *parking, int64_t timeout_ns);
 

@@ -45,7 +45,7 @@ static rm_packet *edge_pop(rmi_strand *strand, rmi_edge *edge)
     if (edge->link) {
         bool stale = (int32_t)(edge->link->epoch[slot] - edge->epoch) < 0;
         rmi_link_publish_head(edge->link);
-        strand->kick_needed = true;
+        strand->kick_needed |= (edge->head & edge->link->quarter_mask) == 0;
         if (stale) {
             edge->drops++;
             rmi_pool_give(strand->pool, packet);
@@ -370,9 +370,6 @@ static void after_call(rmi_strand *strand, rmi_node *node, rm_status status)
         rmi_node_drop_inputs(node);
     }
     node->done |= status == RM_DONE;
-    for (uint16_t p = 0; p < node->n_out; p++) {
-        node->out[p].emitted = 0;
-    }
     if (RMI_UNLIKELY(node->interrupted)) {
         node->interrupted = false;
         rmi_node_drop_outbox(node);
@@ -384,32 +381,51 @@ static void after_call(rmi_strand *strand, rmi_node *node, rm_status status)
     settle(strand, node);
 }
 
-/* The node's call is over: lets its inputs go, and on to what waits behind them. */
-static inline void rest(rmi_strand *strand, rmi_node *node)
+/* The item is done with: counts it, and lets the inputs go. */
+static inline void finish_item(rmi_strand *strand, rmi_node *node)
 {
-    const rmi_edge *in = node->only_in;
-    if (RMI_LIKELY(in)) {
+    if (RMI_LIKELY(node->only_in)) {
         node->items++;
         if (node->current[0]) {
             rmi_pool_give(strand->pool, node->current[0]);
             node->current[0] = NULL;
         }
-        if (RMI_UNLIKELY(in->tail != in->head || in->ended)) {
-            rmi_strand_make_ready(strand, node);
-        }
         return;
     }
     node->items += !node->is_source;
     rmi_node_drop_inputs(node);
-    rmi_strand_consider(strand, node);
 }
 
-/* One packet for one empty edge whose consumer is idle and has no other input: that runs next,
- * without ring or ready set. NULL: the general way. */
-static inline rmi_node *hand_over(rmi_strand *strand, rmi_node *node, rm_status status)
+/* An idle node with an empty outbox becomes ready where more waits for it. */
+static inline void look_for_more(rmi_strand *strand, rmi_node *node)
 {
-    if (RMI_UNLIKELY(status != RM_OK || node->outbox_count != 1 ||
-                     (node->phase & ~MORE_AND_HELD) != RMI_NODE_RUNNING)) {
+    const rmi_edge *in = node->only_in;
+    if (RMI_UNLIKELY(!in)) {
+        rmi_strand_consider(strand, node);
+    } else if (RMI_UNLIKELY(in->tail != in->head || in->ended)) {
+        rmi_strand_make_ready(strand, node);
+    }
+}
+
+/* As after_call(), for nearly every call: RM_OK in the middle of a stream. */
+static void after_good_call(rmi_strand *strand, rmi_node *node)
+{
+    node->attempt = 0;
+    node->wants_memory = false;
+    node->phase = RMI_NODE_IDLE;
+    finish_item(strand, node);
+    if (RMI_UNLIKELY(!rmi_node_commit(node))) {
+        node->state = RMI_NODE_HOLDING;
+        return;
+    }
+    look_for_more(strand, node);
+}
+
+/* After a good call: one packet for one empty edge whose consumer is idle and has no other input,
+ * which runs next, without ring or ready set. NULL: the general way. */
+static inline rmi_node *hand_over(rmi_strand *strand, rmi_node *node)
+{
+    if (node->outbox_count != 1) {
         return NULL;
     }
     rmi_out_port *port = node->outbox[0].port;
@@ -428,7 +444,8 @@ static inline rmi_node *hand_over(rmi_strand *strand, rmi_node *node, rm_status 
     node->attempt = 0;
     node->emitted++;
     node->phase = RMI_NODE_IDLE;
-    rest(strand, node);
+    finish_item(strand, node);
+    look_for_more(strand, node);
     edge->packets++;
     edge->packet_bytes += packet->header.payload_bytes;
     to->current[0] = packet;
@@ -460,12 +477,16 @@ static inline rm_status timed_call(rmi_strand *strand, rmi_node *node)
 static void call_process(rmi_strand *strand, rmi_node *node)
 {
     for (;;) {
-        /* Whole, as hand_over() reads it: a load that is wider than the store before it waits. */
+        /* Whole, as it is read below: a load that is wider than the store before it waits. */
         node->phase = (node->phase & ~(uint64_t)UINT8_MAX) | RMI_NODE_RUNNING;
         rm_status status = timed_call(strand, node);
-        rmi_node *next = hand_over(strand, node, status);
-        if (!next) {
+        if (RMI_UNLIKELY(status != RM_OK || (node->phase & ~MORE_AND_HELD) != RMI_NODE_RUNNING)) {
             after_call(strand, node, status);
+            return;
+        }
+        rmi_node *next = hand_over(strand, node);
+        if (!next) {
+            after_good_call(strand, node);
             return;
         }
         node = next;
@@ -525,10 +546,7 @@ static void run_idle(rmi_strand *strand, rmi_node *node)
             return;
         }
     }
-    if (node->is_source && !rmi_node_has_room(node)) {
-        return; /* a pop brings it back */
-    }
-    call_process(strand, node);
+    call_process(strand, node); /* a source that is ready has room: nobody else fills its edges */
 }
 
 static void run_node(rmi_strand *strand, rmi_node *node)
@@ -942,7 +960,7 @@ rm_status rmi_strand_step(rmi_strand *strand, int64_t now_ns, uint32_t budget, i
     drain_mailbox(strand);
     run_timers(strand);
     bool idle = run_ready(strand, budget);
-    if (strand->kick_needed) {
+    if (strand->kick_needed || strand->link_in_count) {
         rmi_strand_kick(strand);
     }
     if (strand->cancelling && strand->outstanding == 0) {

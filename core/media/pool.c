@@ -249,7 +249,10 @@ static rm_status block_new(rmi_pool *pool, uint32_t size_class, rm_packet **ret_
 
 static void packet_reset(rm_packet *packet, uint64_t payload_bytes)
 {
-    memset(&packet->header, 0, sizeof packet->header);
+    /* Two lines of 64 bytes: one call for both becomes `rep stos`, which costs ten times as much.
+     */
+    memset(&packet->header, 0, 64);
+    memset(&packet->header.format, 0, 64);
     packet->header.version = RM_PACKET_VERSION;
     packet->header.header_units = RM_PACKET_HEADER_BYTES / 64;
     packet->header.pts_ns = RM_TIME_NONE;
