@@ -45,6 +45,7 @@ class Bar:
 
 CASES = {
     "hop": (["{build}/bench/hop"], ["{python}", "{here}/hop_instructions.py", "{build}/bench/chain"]),
+    "hop-threads": (["{build}/bench/hop_threads"],),
 }
 """The programs of each case. {build}: the build folder, {here}: this one, {python}: the interpreter that
 has the wheel."""
@@ -54,4 +55,8 @@ BARS = {
     "hop-chain": Bar("hop", "source, 10 pass-through nodes, sink: one packet",
                      "GStreamer `fakesrc`, 10 `identity`, `fakesink`", "ns", "faster"),
     "hop-instructions": Bar("hop", "one pass-through node", "", "instructions", "value", 120),
+    "hop-threads-one": Bar("hop-threads", "to another thread, one by one", "GStreamer `queue`", "ns", "faster", 5),
+    "hop-threads-burst": Bar("hop-threads", "to another thread, bursts of 8", "GStreamer `queue`", "ns", "faster", 8),
+    "hop-threads-one-ring": Bar("hop-threads", "to another thread, one by one", "a bare ring", "ns", "share", 3),
+    "hop-threads-burst-ring": Bar("hop-threads", "to another thread, bursts of 8", "a bare ring", "ns", "share", 3),
 }

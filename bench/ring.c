@@ -1,0 +1,173 @@
+#include "ring.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+typedef struct block {
+    rm_packet packet;
+    int16_t samples[BENCH_FRAMES];
+} block;
+
+typedef struct ring {
+    block **slot;
+    uint32_t mask;
+    _Alignas(64) _Atomic uint32_t tail; /* the producer's */
+    uint32_t head_seen;
+    _Alignas(64) _Atomic uint32_t head; /* the consumer's */
+    uint32_t tail_seen;
+    _Alignas(64) _Atomic uint32_t parked; /* the consumer */
+} ring;
+
+typedef struct pair {
+    ring there, back;
+    unsigned items, burst;
+    double last_ns;
+    uint64_t wrong;
+} pair;
+
+/* ---- one ring */
+
+static void ring_push(ring *r, block *b)
+{
+    uint32_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
+    r->slot[tail & r->mask] = b; /* there are no more blocks than slots */
+    atomic_store_explicit(&r->tail, tail + 1, memory_order_release);
+}
+
+static void ring_kick(ring *r)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&r->parked, memory_order_relaxed) && atomic_exchange(&r->parked, 0)) {
+        syscall(SYS_futex, &r->parked, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    }
+}
+
+static block *ring_pop(ring *r)
+{
+    uint32_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
+    if (head == r->tail_seen) {
+        r->tail_seen = atomic_load_explicit(&r->tail, memory_order_acquire);
+        if (head == r->tail_seen) {
+            return NULL;
+        }
+    }
+    block *b = r->slot[head & r->mask];
+    atomic_store_explicit(&r->head, head + 1, memory_order_release);
+    return b;
+}
+
+/* `other` is woken before sleeping: the one that would fill r may wait for what we sent last. */
+static block *ring_wait(ring *r, ring *other)
+{
+    block *b = ring_pop(r);
+    if (b) {
+        return b;
+    }
+    ring_kick(other);
+    for (;;) {
+        atomic_store(&r->parked, 1);
+        atomic_thread_fence(memory_order_seq_cst);
+        b = ring_pop(r);
+        if (b) {
+            atomic_store_explicit(&r->parked, 0, memory_order_relaxed);
+            return b;
+        }
+        syscall(SYS_futex, &r->parked, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0);
+    }
+}
+
+/* ---- what the threads do */
+
+static int16_t sample_of(uint64_t number)
+{
+    return (int16_t)(number * 7 + 3);
+}
+
+static void fill(block *b, uint64_t number)
+{
+    rm_packet_header *header = &b->packet.header;
+    memset(header, 0, sizeof *header);
+    header->kind = RM_KIND_AUDIO;
+    header->payload_bytes = BENCH_PAYLOAD_BYTES;
+    header->pts_ns = (int64_t)number * 20000000;
+    header->duration_ns = 20000000;
+    header->format.audio.rate_hz = BENCH_RATE_HZ;
+    header->format.audio.channels = 1;
+    header->format.audio.sample_format = RM_SAMPLE_S16;
+    header->instance.audio.frames = BENCH_FRAMES;
+    b->samples[0] = b->samples[BENCH_FRAMES - 1] = sample_of(number);
+}
+
+static void *consume(void *argument)
+{
+    pair *p = argument;
+    for (uint64_t i = 0; i < p->items; i++) {
+        block *b = ring_wait(&p->there, &p->back);
+        p->wrong += b->packet.header.pts_ns != (int64_t)i * 20000000 ||
+                    b->samples[0] != sample_of(i) || b->samples[BENCH_FRAMES - 1] != sample_of(i) ||
+                    b->packet.header.format.audio.rate_hz != BENCH_RATE_HZ;
+        ring_push(&p->back, b);
+        ring_kick(&p->back);
+    }
+    p->last_ns = bench_now_ns();
+    return NULL;
+}
+
+static void produce(pair *p)
+{
+    for (uint64_t i = 0; i < p->items; i += p->burst) {
+        for (uint64_t k = i; k < i + p->burst; k++) {
+            block *b = ring_wait(&p->back, &p->there);
+            fill(b, k);
+            ring_push(&p->there, b);
+        }
+        ring_kick(&p->there);
+    }
+}
+
+static void *allocate(size_t bytes)
+{
+    void *memory = NULL;
+    if (posix_memalign(&memory, 64, bytes) != 0) {
+        bench_fail("no memory");
+    }
+    memset(memory, 0, bytes);
+    return memory;
+}
+
+double bench_ring_run(unsigned items, unsigned burst, unsigned slots)
+{
+    pair *p = allocate(sizeof *p);
+    block *blocks = allocate(slots * sizeof *blocks);
+    p->items = items;
+    p->burst = burst;
+    p->there.slot = allocate(slots * sizeof(block *));
+    p->back.slot = allocate(slots * sizeof(block *));
+    p->there.mask = p->back.mask = slots - 1;
+    for (unsigned i = 0; i < slots; i++) {
+        ring_push(&p->back, &blocks[i]);
+    }
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, consume, p) != 0) {
+        bench_fail("no thread");
+    }
+    double first_ns = bench_now_ns();
+    produce(p);
+    pthread_join(thread, NULL);
+    double took_ns = p->last_ns - first_ns;
+    if (p->wrong) {
+        bench_fail("the bare ring lost the order");
+    }
+    free(blocks);
+    free(p->there.slot);
+    free(p->back.slot);
+    free(p);
+    return took_ns;
+}
