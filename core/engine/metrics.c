@@ -92,6 +92,24 @@ static json_t *list_of(json_t **items, uint32_t count)
     return list;
 }
 
+void rm_session_progress(const rm_session *session, int64_t *ret_position_ns, uint64_t *ret_packets)
+{
+    int64_t position_ns = RM_TIME_NONE;
+    uint64_t packets = 0;
+    for (uint32_t i = 0; i < session->strand_count; i++) {
+        const rmi_strand *strand = session->strands[i];
+        int64_t end_ns = atomic_load_explicit(&strand->position_ns, memory_order_relaxed);
+        position_ns = end_ns > position_ns ? end_ns : position_ns;
+        packets += atomic_load_explicit(&strand->produced, memory_order_relaxed);
+    }
+    if (ret_position_ns) {
+        *ret_position_ns = position_ns;
+    }
+    if (ret_packets) {
+        *ret_packets = packets;
+    }
+}
+
 rm_status rm_session_metrics(rm_session *session, char **ret_json, rm_error *err)
 {
     RMI_AUTO_MEMORY json_t **nodes = rmi_calloc(session->node_count + 1, sizeof *nodes);

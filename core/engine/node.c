@@ -215,6 +215,18 @@ static rm_packet *first_input(const rmi_node *node)
     return NULL;
 }
 
+static void note_progress(rmi_strand *strand, const rm_packet_header *header)
+{
+    uint64_t produced = atomic_load_explicit(&strand->produced, memory_order_relaxed);
+    atomic_store_explicit(&strand->produced, produced + 1, memory_order_relaxed);
+    if (header->pts_ns != RM_TIME_NONE) {
+        int64_t end_ns = header->pts_ns + header->duration_ns;
+        if (end_ns > atomic_load_explicit(&strand->position_ns, memory_order_relaxed)) {
+            atomic_store_explicit(&strand->position_ns, end_ns, memory_order_relaxed);
+        }
+    }
+}
+
 /* What the node left open comes from the input that it works on. */
 static void inherit(rmi_node *node, rm_packet_header *header, uint64_t sequence)
 {
@@ -230,6 +242,9 @@ static void inherit(rmi_node *node, rm_packet_header *header, uint64_t sequence)
         header->trace = header->trace ? header->trace : input->header.trace;
     } else if (header->origin_ns == 0) {
         header->origin_ns = node->strand->now_ns;
+    }
+    if (node->is_source) {
+        note_progress(node->strand, header);
     }
     header->sequence = sequence;
 }

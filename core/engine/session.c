@@ -42,6 +42,7 @@ static rmi_strand *strand_new(rm_session *session, uint32_t index)
     strand->session = session;
     strand->index = index;
     strand->metrics = !session->options.metrics_off;
+    strand->position_ns = RM_TIME_NONE;
     strand->random = 0x9E3779B97F4A7C15ull + index;
     strand->memory_message.run = run_memory_message;
     if (rmi_pool_new(session->budget, &strand->pool, NULL) != RM_OK) {

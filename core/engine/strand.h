@@ -52,6 +52,10 @@ struct rmi_strand {
     rmi_pending_control controls[RMI_CONTROLS_MAX];
     uint32_t control_count;
 
+    /* Of the sources here. Written by the strand, read by any thread. */
+    _Atomic int64_t position_ns;
+    _Atomic uint64_t produced;
+
     rmi_mailbox mailbox;
     rmi_parking parking;
     _Atomic(void *) thread; /* identity of the thread that steps */

@@ -795,6 +795,48 @@ TEST(a_session_is_made_whole_or_not_at_all)
     CHECK(!struck);
 }
 
+static rm_status timed_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    probe *p = probe_of(node);
+    rm_packet *packet = NULL;
+    (void)inputs;
+    (void)err;
+    if (p->left == 0) {
+        return RM_DONE;
+    }
+    rm_status status = rm_packet_new(node, 64, &packet);
+    if (status != RM_OK) {
+        return status;
+    }
+    p->left--;
+    packet->header.kind = RM_KIND_BYTES;
+    packet->header.pts_ns = 10 * (int64_t)++p->seen;
+    packet->header.duration_ns = 7;
+    return rm_emit(node, 0, packet);
+}
+
+TEST(progress_is_the_end_of_the_latest_packet_of_a_source)
+{
+    probe a = {.left = 100}, c = {0};
+    int64_t position_ns = 1;
+    uint64_t packets = 1;
+    rm_node_type source = source_type(&a), sink = sink_type(&c);
+    source.process = timed_process;
+    rm_session *session = session_of(1, RM_DRIVER_CALLER);
+    uint32_t x = add(session, &source, "source", 0), z = add(session, &sink, "sink", 0);
+    join(session, x, z, 4);
+    start(session);
+    rm_session_progress(session, &position_ns, &packets);
+    CHECK(position_ns == RM_TIME_NONE);
+    CHECK_INT(packets, 0);
+    CHECK_INT(drive(session, 100), RM_DONE);
+    rm_session_progress(session, &position_ns, &packets);
+    CHECK_INT(packets, 100);
+    CHECK_INT(position_ns, 100 * 10 + 7);
+    rm_session_progress(session, NULL, NULL);
+    rm_session_free(session);
+}
+
 TEST_MAIN(T(three_packets_go_through_an_edge_of_two),
           T(a_failed_call_leaves_nothing_and_its_policy_decides),
           T(retry_is_for_transient_errors_only), T(wrong_options_are_named),
@@ -815,4 +857,5 @@ TEST_MAIN(T(three_packets_go_through_an_edge_of_two),
           T(a_packet_that_does_not_fit_the_port_is_named),
           T(a_source_without_memory_waits_for_what_comes_back),
           T(a_node_that_asks_is_called_without_input), T(a_node_learns_that_more_input_waits),
-          T(metrics_count_what_happened), T(a_session_is_made_whole_or_not_at_all))
+          T(metrics_count_what_happened), T(a_session_is_made_whole_or_not_at_all),
+          T(progress_is_the_end_of_the_latest_packet_of_a_source))
