@@ -50,7 +50,15 @@ typedef struct cli_near {
 } cli_near;
 void cli_near_try(cli_near *near, const char *candidate);
 
-/* "4.00 s", "850 us", "1.2 min" into buffer. */
+/* Columns of a terminal; 80 where it is none, at least 40 and at most 200. */
+unsigned cli_width(int fd);
+/* True where the terminal's character set is UTF-8. */
+bool cli_is_utf8(void);
+/* Appends text to a line, at most `columns` wide, control characters as spaces; returns its width.
+ */
+unsigned cli_append(char *line, size_t size, const char *text, unsigned columns);
+
+/* "4.00 s", "850 us", "1:02:03" into buffer. */
 const char *cli_duration(double ns, char *buffer, size_t size);
 const char *cli_count(double count, char *buffer, size_t size); /* "1,234", "12.3 M" */
 const char *cli_bytes(double bytes, char *buffer, size_t size); /* "1.2 MiB" */
@@ -70,9 +78,10 @@ json_t *cli_error_json(const rm_error *error);
 json_t *cli_finding_json(const char *file, const rm_finding *finding);
 /* All findings of a file as text: to stderr, or to out for `validate`. */
 void cli_print_finding(FILE *out, bool color, const char *file, const rm_finding *finding);
-/* Prints what ended a command with a pipeline: the findings, or the error where there are none. */
+/* Prints what ended a command with a pipeline: the findings, or the error where there are none.
+ * Returns exit_code. */
 int cli_fail_findings(const cli *state, const char *file, const rm_report *report,
-                      const rm_error *error);
+                      const rm_error *error, int exit_code);
 
 /* ---- pipelines (pipeline.c) */
 
@@ -101,6 +110,9 @@ RM_MUST_USE rm_status cli_pipeline_set(cli_pipeline *pipeline, const char *assig
 /* "FILE" or "NODE=FILE". */
 RM_MUST_USE rm_status cli_pipeline_input(cli_pipeline *pipeline, const char *text, rm_error *err);
 void cli_pipeline_release(cli_pipeline *pipeline);
+
+/* The plan with the reason of each choice: `explain`, `run --dry-run`. Returns CLI_OK. */
+int cli_explain_plan(const cli *state, const cli_pipeline *pipeline);
 
 /* A registry with the host's types; with `all`, all modules and the catalog's Python types loaded.
  */

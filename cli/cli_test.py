@@ -9,9 +9,11 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 BINARY = os.path.abspath(sys.argv[1])
@@ -95,7 +97,7 @@ def no_word_is_a_usage_error_and_shows_the_commands():
 def help_lists_every_command_and_each_has_help():
     commands = json.loads(run("help", "--json").out)["commands"]
     names = [c["name"] for c in commands]
-    check({"validate", "nodes", "help", "version"} <= set(names))
+    check({"run", "explain", "validate", "nodes", "help", "version"} <= set(names))
     overview = run("help").out
     for command in commands:
         check(f"  {command['name']}" in overview)
@@ -290,6 +292,231 @@ def python_nodes_can_be_checked_without_python():
         path = f.write("p.json", manifest([TONE, mine, PASS]))
         r = run("validate", path)
         check(r.code == OK, r)
+
+
+# ---- run
+
+ENDLESS = "test.tone duration_ms=0 paced=true ! test.pass"
+LINES = manifest([PASS], [], inputs={"in": {"node": "pass"}}, outputs={"out": {"node": "pass"}})
+
+
+def summary(result):
+    return json.loads(result.out.splitlines()[-1])
+
+
+def wait_for(condition, what):
+    until = time.monotonic() + DEADLINE_S / 4
+    while not condition():
+        check(time.monotonic() < until, what)
+        time.sleep(0.01)
+
+
+class Running:
+    """A command that runs on; its stderr goes to a file that tests may look at."""
+
+    def __init__(self, *words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, **env):
+        self.log = tempfile.NamedTemporaryFile()
+        self.process = subprocess.Popen([BINARY, *map(str, words)], stdin=stdin, stdout=stdout,
+                                        stderr=self.log, env=environment(**env))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdout, self.process.stdin):
+            if stream:
+                stream.close()
+        self.log.close()
+
+    def err(self):
+        return pathlib.Path(self.log.name).read_text()
+
+    def wait_until_caught(self, number):
+        """Handlers are set once the session is about to open."""
+        def caught():
+            status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+            return int(re.search(r"SigCgt:\s+(\w+)", status).group(1), 16) >> (number - 1) & 1
+        wait_for(caught, f"signal {number} is not handled")
+
+    def end(self):
+        self.process.wait(DEADLINE_S)
+        out = self.process.stdout.read().decode() if self.process.stdout else ""
+        return Result(self.process.returncode, out, self.err())
+
+
+@test
+def a_run_ends_with_a_table_and_json_with_a_line():
+    r = run("run", "test.tone duration_ms=4000 ! test.pass")
+    check(r.code == OK and r.out == "", r)
+    check(re.search(r"^4\.00 s of media in .*x real time$", r.err, re.M), r)
+    check(re.search(r"^  pass +test\.pass +200 ", r.err, re.M), r)
+    check(run("run", "test.tone ! test.pass", "--quiet").err == "")
+    r = run("run", "test.tone duration_ms=4000 ! test.pass", "--json")
+    s = summary(r)
+    check(r.code == OK and r.err == "" and s["ok"] and s["exit_code"] == 0, r)
+    check(s["media_ns"] == 4_000_000_000 and s["packets"] == 200 and s["speed"] > 1, s)
+    check([n["id"] for n in s["nodes"]] == ["tone", "pass"], s)
+    check(abs(sum(n["share"] for n in s["nodes"]) - 1) < 1e-9, s)
+    check(s["edges"][0]["packets"] == 200, s)
+
+
+@test
+def a_manifest_runs_from_a_file_from_stdin_and_with_other_parameters():
+    with Folder() as f:
+        path = f.write("p.json", manifest([TONE, PASS]))
+        check(summary(run("run", path, "--json"))["media_ns"] == 100_000_000)
+        check(summary(run("run", "-", "--json", stdin=path.read_text()))["packets"] == 5)
+        r = run("run", path, "--json", "--set", "tone.duration_ms=200", "-s", "tone.rate_hz=8000")
+        check(summary(r)["media_ns"] == 200_000_000 and summary(r)["edges"][0]["bytes"] == 6400, r)
+        file = f.path / "metrics.json"
+        check(run("run", path, "-m", file).code == OK)
+        check(json.loads(file.read_text())["packets"] == 5)
+        check(run("run", path, "-m", "/dev/null/x").code == FAILED)
+
+
+@test
+def wrong_settings_are_named():
+    with Folder() as f:
+        path = f.write("p.json", manifest([TONE, PASS]))
+        for words, code, said in (
+                (["--set", "tone=1"], USAGE, "NODE.PARAM=VALUE"),
+                (["--set", "tune.rate_hz=1"], USAGE, "did you mean 'tone'?"),
+                (["--set", "tone.rate=1"], BAD_MANIFEST, "E0302"),
+                (["--set", "tone.rate_hz=1"], BAD_MANIFEST, "E0304"),
+                (["--input", "a.wav"], USAGE, "no source of this pipeline has a parameter `path`"),
+                (["--dry"], USAGE, "did you mean '--dry-run'?")):
+            r = run("run", path, *words)
+            check(r.code == code and said in r.err and r.out == "", (words, r))
+        r = run("run", f.path / "absent.json")
+        check(r.code == BAD_MANIFEST and "No such file" in r.err, r)
+
+
+@test
+def a_bad_manifest_is_not_run():
+    with Folder() as f:
+        for name, content, code, _, _ in BAD:
+            path = f.write("bad.json", content)
+            r = run("run", path)
+            check(r.code == BAD_MANIFEST and f"error[E{code:04d}]" in r.err, (name, r))
+            r = run("run", path, "--json")
+            check(json.loads(r.out)["error"]["code"] == f"E{code:04d}" and r.err == "", (name, r))
+
+
+@test
+def a_dry_run_shows_the_plan_and_runs_nothing():
+    r = run("run", ENDLESS, "--dry-run")
+    check(r.code == OK and r.out == run("explain", ENDLESS).out, r)
+    for word in ("tone", "test.pass", "home strand", "rate_hz=48000", "queue of 16"):
+        check(word in r.out, r)
+    plan = json.loads(run("run", ENDLESS, "-n", "--json").out)
+    check(plan == json.loads(run("explain", ENDLESS, "--json").out))
+    check(all(n["reason"] for n in plan["nodes"]) and all(e["reason"] for e in plan["edges"]))
+    r = run("explain", "test.tone ! test.pass", "--set", "tone.rate_hz=8000")
+    check("rate_hz=8000" in r.out, r)
+
+
+@test
+def the_inputs_of_a_pipeline_are_fed_and_its_outputs_printed():
+    with Folder() as f:
+        path = f.write("p.json", LINES)
+        r = run("run", path, "--input", "-", stdin='hello\n{"a": [1, 2]}\n\n42\nlast')
+        check(r.code == OK and r.out == 'hello\n{"a":[1,2]}\n42\nlast\n', r)
+        text = f.write("in.txt", "x\n" * 10000)
+        r = run("run", path, "--input", f"in={text}", "-q")
+        check(r.code == OK and r.out == "x\n" * 10000 and r.err == "", r)
+        r = run("run", path, "-i", text, "--json")
+        lines = r.out.splitlines()
+        check(json.loads(lines[0]) == {"output": "out", "value": "x"} and len(lines) == 10001, r)
+        check(summary(r)["packets"] == 10000)
+        r = run("run", path)
+        check(r.code == USAGE and "input 'in' of the pipeline gets nothing" in r.err, r)
+        r = run("run", path, "-i", f.path / "absent")
+        check(r.code == FAILED and "No such file" in r.err, r)
+        r = run("run", path, "-i", "in=-", "-i", "in=-")
+        check(r.code == USAGE and "has a file already" in r.err, r)
+
+
+@test
+def a_line_arrives_before_the_next_is_written():
+    with Folder() as f:
+        path = f.write("p.json", LINES)
+        with Running("run", path, "-i", "-", "-q", stdin=subprocess.PIPE) as r:
+            for word in (b"one\n", b"two\n"):
+                r.process.stdin.write(word)
+                r.process.stdin.flush()
+                check(r.process.stdout.readline() == word)
+            r.process.stdin.close()
+            check(r.end().code == OK)
+
+
+@test
+def python_nodes_are_refused_by_the_plain_binary():
+    with Folder() as f:
+        path = f.write("p.json", manifest([TONE, {"id": "mine", "node_type": "mymodule:Upper"}]))
+        r = run("run", path)
+        check(r.code == FAILED and "error[E0308]" in r.err and "pip install remotemedia" in r.err, r)
+        check(run("run", path, "--dry-run").code == OK)
+
+
+@test
+def sigint_and_sigterm_end_a_run():
+    for number, name in ((signal.SIGINT, "SIGINT"), (signal.SIGTERM, "SIGTERM")):
+        with Running("run", ENDLESS) as r:
+            r.wait_until_caught(number)
+            r.process.send_signal(number)
+            ended = r.end()
+            check(ended.code == FAILED and f"ended by {name}" in ended.err, ended)
+            check("E0006" in ended.err and re.search("(of media|items) in ", ended.err), ended)
+
+
+@test
+def sigusr1_prints_the_live_graph():
+    with Running("run", ENDLESS, "-q") as r:
+        r.wait_until_caught(signal.SIGUSR1)
+        r.process.send_signal(signal.SIGUSR1)
+        wait_for(lambda: "strand 0" in r.err() and "pass  " in r.err(), "no graph")
+        check(re.search(r"-> pass +\[[#.]{16}\] \d+ of 16 queued, peak \d+", r.err()), r.err())
+        check(r.process.poll() is None)
+        r.process.terminate()
+        check(r.end().code == FAILED)
+
+
+@test
+def a_reader_that_goes_away_ends_a_run_quietly():
+    with Folder() as f:
+        path = f.write("p.json", manifest([PASS], [], inputs={"in": {"node": "pass"}},
+                                          outputs={"out": {"node": "pass"}}))
+        with Running("run", path, "-i", "/dev/zero", stdin=subprocess.PIPE) as r:
+            r.process.stdout.close()
+            r.process.stdout = None
+            ended = r.end()
+            check(ended.code == FAILED and "a line has more than" in ended.err, ended)
+        with Running("run", path, "-i", "-", stdin=subprocess.PIPE) as r:
+            r.process.stdout.close()
+            r.process.stdout = None
+            r.process.stdin.write(b"word\n")
+            r.process.stdin.flush()
+            ended = r.end()
+            check(ended.code == OK and ended.err == "", ended)
+
+
+@test
+def watch_runs_again_after_a_change():
+    with Folder() as f:
+        path = f.write("p.json", manifest([TONE, PASS]))
+        with Running("run", path, "--watch") as r:
+            wait_for(lambda: "100 ms of media" in r.err() and "waiting" in r.err(), "first run")
+            f.write("p.json", manifest([node(params={"duration_ms": 200}), PASS]))
+            wait_for(lambda: "200 ms of media" in r.err(), r.err())
+            f.write("p.json", "{")
+            wait_for(lambda: "E0101" in r.err(), r.err())
+            r.process.send_signal(signal.SIGINT)
+            check(r.end().code == BAD_MANIFEST)
+    r = run("run", "-", "--watch")
+    check(r.code == USAGE, r)
 
 
 # ---- stdout

@@ -38,6 +38,21 @@ static void print_head(FILE *out, bool color, bool is_error, rm_code code, const
     fprintf(out, "%s\n", message);
 }
 
+/* Which node on which item, where the message does not begin with it. */
+static void print_place(FILE *out, bool color, const rm_error *error)
+{
+    char begin[RM_ERROR_NODE_MAX + 8];
+    snprintf(begin, sizeof begin, "node '%s'", error->node);
+    if (!error->node[0] || (!error->item && strncmp(error->message, begin, strlen(begin)) == 0)) {
+        return;
+    }
+    fprintf(out, "  %s-->%s %s", cli_paint(color, CLI_CYAN), cli_reset(color), begin);
+    if (error->item) {
+        fprintf(out, ", item %llu", (unsigned long long)error->item);
+    }
+    fputc('\n', out);
+}
+
 static void print_help(FILE *out, bool color, const char *help)
 {
     if (help[0]) {
@@ -68,6 +83,7 @@ int cli_fail(const cli *state, const rm_error *error, int exit_code)
         return exit_code;
     }
     print_head(stderr, state->color_err, true, error->code, error->message);
+    print_place(stderr, state->color_err, error);
     print_help(stderr, state->color_err, error->help);
     return exit_code;
 }
@@ -86,11 +102,11 @@ int cli_fail_usage(const cli *state, const char *help, const char *format, ...)
 }
 
 int cli_fail_findings(const cli *state, const char *file, const rm_report *report,
-                      const rm_error *error)
+                      const rm_error *error, int exit_code)
 {
     size_t count = report ? rm_report_count(report) : 0;
     if (count == 0) {
-        return cli_fail(state, error, CLI_BAD_MANIFEST);
+        return cli_fail(state, error, exit_code);
     }
     if (state->json) {
         json_t *list = json_array();
@@ -98,13 +114,13 @@ int cli_fail_findings(const cli *state, const char *file, const rm_report *repor
             json_array_append_new(list, cli_finding_json(file, rm_report_at(report, i)));
         }
         cli_print_json(json_pack("{s:o, s:o, s:i}", "error", cli_error_json(error), "findings",
-                                 list, "exit_code", CLI_BAD_MANIFEST),
+                                 list, "exit_code", exit_code),
                        0);
-        return CLI_BAD_MANIFEST;
+        return exit_code;
     }
     fflush(stdout);
     for (size_t i = 0; i < count; i++) {
         cli_print_finding(stderr, state->color_err, file, rm_report_at(report, i));
     }
-    return CLI_BAD_MANIFEST;
+    return exit_code;
 }

@@ -16,6 +16,59 @@ const cli_option cli_common_options[] = {
     {0},
 };
 
+#define SET_OPTION                                                                   \
+    {                                                                                \
+        .name = "set", .letter = 's', .many = true, .value = "NODE.PARAM=VALUE",     \
+        .summary = "Set a parameter of a node. VALUE is a JSON value, or else text." \
+    }
+
+static const cli_option run_options[] = {
+    {.name = "input",
+     .letter = 'i',
+     .many = true,
+     .value = "[NAME=]FILE",
+     .word = CLI_WORD_FILE,
+     .summary = "Read FILE, - for stdin: the `path` of the first source, or of the node NAME; or "
+                "what an input NAME of the pipeline gets, a line an item."},
+    SET_OPTION,
+    {.name = "dry-run", .letter = 'n', .summary = "Show the plan, as `explain`, and run nothing."},
+    {.name = "watch",
+     .letter = 'w',
+     .summary = "Run again whenever the manifest, an input file or a local Python module changes, "
+                "until Ctrl-C."},
+    {.name = "metrics",
+     .letter = 'm',
+     .value = "FILE",
+     .word = CLI_WORD_FILE,
+     .summary = "Write what each node and queue did to FILE, as JSON."},
+    {.name = "quiet", .letter = 'q', .summary = "Show neither progress nor the table at the end."},
+    JSON_OPTION("End with one line of JSON on stdout: times, speed, nodes, queues, error."),
+    {0},
+};
+
+static const cli_example run_examples[] = {
+    {"Half a second of tone through a node",
+     "remotemedia run 'test.tone duration_ms=500 ! test.pass'"},
+    {"A manifest, with another file and another parameter",
+     "remotemedia run pipeline.json --input talk.wav --set resample.rate_hz=8000"},
+    {"Without a file: nodes joined by !",
+     "remotemedia run 'media.read path=a.wav ! audio.level ! json.write path=-'"},
+    {"Again with each change", "remotemedia run pipeline.json --watch"},
+    {0},
+};
+
+static const cli_option plan_options[] = {
+    SET_OPTION,
+    JSON_OPTION("Print everything as JSON."),
+    {0},
+};
+
+static const cli_example explain_examples[] = {
+    {"Where each node runs, and why", "remotemedia explain pipeline.json"},
+    {"Which converters are put in", "remotemedia explain 'test.tone ! test.pass'"},
+    {0},
+};
+
 static const cli_option validate_options[] = {
     {.name = "format",
      .letter = 'f',
@@ -56,6 +109,24 @@ static const cli_example help_examples[] = {
 };
 
 const cli_command cli_commands[] = {
+    {.name = "run",
+     .operands = "PIPELINE",
+     .operands_min = 1,
+     .operands_max = 1,
+     .word = CLI_WORD_FILE,
+     .summary = "Run a pipeline",
+     .text =
+         "PIPELINE is a manifest file, - for a manifest on stdin, or the pipeline itself: node "
+         "types joined by !, each followed by parameters name=value.\n\n"
+         "What the pipeline prints goes to stdout, a progress line and a table at the end to "
+         "stderr. Outputs of the pipeline are printed one a line: text as it is, values as "
+         "JSON.\n\n"
+         "SIGINT (Ctrl-C) and SIGTERM end the run at once, with exit code 1; a second one ends the "
+         "process where it stands. SIGUSR1 prints the live graph with its queues to stderr. When "
+         "the reader of stdout goes away, the run ends quietly with exit code 0.",
+     .options = run_options,
+     .examples = run_examples,
+     .run = cli_run},
     {.name = "validate",
      .operands = "FILE...",
      .operands_min = 1,
@@ -68,6 +139,17 @@ const cli_command cli_commands[] = {
      .options = validate_options,
      .examples = validate_examples,
      .run = cli_validate},
+    {.name = "explain",
+     .operands = "PIPELINE",
+     .operands_min = 1,
+     .operands_max = 1,
+     .word = CLI_WORD_FILE,
+     .summary = "Show the plan of a pipeline, and why it is so",
+     .text = "For each node its tier and strand, for each connection its format, queue and "
+             "converter, each with the reason. Nothing is opened.",
+     .options = plan_options,
+     .examples = explain_examples,
+     .run = cli_explain},
     {.name = "nodes",
      .operands = "[TYPE]",
      .operands_max = 1,

@@ -1,6 +1,7 @@
 /* Text for the terminal: colour, wrapping, near names, numbers with units. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "cli.h"
 
@@ -92,6 +93,81 @@ void cli_near_try(cli_near *near, const char *candidate)
         near->best = candidate;
         near->distance = distance;
     }
+}
+
+unsigned cli_width(int fd)
+{
+    struct winsize size = {0};
+    unsigned columns = ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
+    return columns < 40 ? 40 : columns > 200 ? 200 : columns;
+}
+
+bool cli_is_utf8(void)
+{
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *value = getenv(names[i]);
+        if (value && *value) {
+            return strcasestr(value, "utf-8") || strcasestr(value, "utf8");
+        }
+    }
+    return false;
+}
+
+/* One UTF-8 character: its bytes, and its code point; a wrong byte stands for itself. */
+static size_t read_character(const char *text, uint32_t *ret_point)
+{
+    const unsigned char *t = (const unsigned char *)text;
+    size_t length = t[0] < 0xC0 ? 1 : t[0] < 0xE0 ? 2 : t[0] < 0xF0 ? 3 : 4;
+    uint32_t point = length == 1 ? t[0] : t[0] & (0x7Fu >> length);
+    for (size_t i = 1; i < length; i++) {
+        if ((t[i] & 0xC0) != 0x80) {
+            *ret_point = '?';
+            return 1;
+        }
+        point = point << 6 | (t[i] & 0x3Fu);
+    }
+    *ret_point = t[0] >= 0x80 && length == 1 ? '?' : point;
+    return length;
+}
+
+/* East Asian Wide and Fullwidth, and emoji, by block (UAX 11). */
+static unsigned width_of(uint32_t point)
+{
+    static const uint32_t wide[][2] = {{0x1100, 0x115F},   {0x2E80, 0xA4CF},  {0xAC00, 0xD7A3},
+                                       {0xF900, 0xFAFF},   {0xFE30, 0xFE6F},  {0xFF00, 0xFF60},
+                                       {0x1F300, 0x1FAFF}, {0x20000, 0x3FFFD}};
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+        if (point >= wide[i][0] && point <= wide[i][1]) {
+            return 2;
+        }
+    }
+    return point >= 0x300 && point <= 0x36F ? 0 : 1; /* combining marks */
+}
+
+unsigned cli_append(char *line, size_t size, const char *text, unsigned columns)
+{
+    size_t used = strlen(line);
+    unsigned width = 0;
+    while (*text) {
+        uint32_t point;
+        size_t length = read_character(text, &point);
+        bool plain = point >= 0x20 && !(point >= 0x7F && point < 0xA0) && point != '?';
+        width += width_of(point);
+        if (width > columns || used + length + 1 > size) {
+            width -= width_of(point);
+            break;
+        }
+        if (plain) {
+            memcpy(line + used, text, length);
+            used += length;
+        } else {
+            line[used++] = point == '?' ? '?' : ' ';
+        }
+        text += length;
+    }
+    line[used] = '\0';
+    return width;
 }
 
 const char *cli_duration(double ns, char *buffer, size_t size)

@@ -1,0 +1,293 @@
+/* `remotemedia run PIPELINE`: one run from its text to its exit code. */
+#include "run.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { GRACE_MS = 5000, DRAW_MS = 100, IDLE_MS = 1000 };
+
+int64_t cli_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void cli_run_cancel(rm_cli_run *run)
+{
+    if (run->cancel_ns == 0) {
+        run->cancel_ns = cli_now_ns();
+        rm_session_cancel(run->session);
+    }
+}
+
+/* ---- what the driver of the session calls */
+
+void rm_cli_run_opened(rm_cli_run *run, rm_session *session)
+{
+    run->session = session;
+    run->begin_ns = run->begin_ns ? run->begin_ns : cli_now_ns();
+    if (cli_ports_find(run, &run->error) != RM_OK) {
+        cli_run_cancel(run);
+    }
+    cli_progress_start(run);
+}
+
+void rm_cli_run_tick(rm_cli_run *run)
+{
+    if (cli_signals_ended_by() && !run->ended_by) {
+        run->ended_by = cli_signals_ended_by();
+        cli_run_cancel(run);
+    }
+    if (cli_signals_take_dump()) {
+        cli_print_live(run);
+    }
+    cli_feeds_step(run);
+    cli_outputs_step(run);
+    cli_progress_step(run);
+}
+
+static json_t *read_metrics(rm_session *session)
+{
+    char *text = NULL;
+    if (rm_session_metrics(session, &text, NULL) != RM_OK) {
+        return NULL;
+    }
+    json_t *json = json_loads(text, 0, NULL);
+    rm_free(text);
+    return json;
+}
+
+void rm_cli_run_ended(rm_cli_run *run)
+{
+    cli_outputs_step(run); /* what was delivered at the very end */
+    cli_progress_clear(run);
+    run->elapsed_ns = cli_now_ns() - run->begin_ns;
+    rm_session_progress(run->session, &run->position_ns, &run->packets);
+    run->metrics = read_metrics(run->session);
+    for (uint32_t i = 0; i < run->feed_count; i++) {
+        rm_packet_unref(run->feed[i].held);
+        run->feed[i].held = NULL;
+    }
+    run->session = NULL;
+}
+
+/* ---- the plain binary's driver: the session has its threads, this one waits */
+
+static void on_event(void *context, const rm_event *event)
+{
+    (void)context;
+    (void)event;
+    cli_signals_wake();
+}
+
+static void wait_for_something(const rm_cli_run *run)
+{
+    struct pollfd wanted[1 + CLI_FEEDS_MAX] = {{cli_signals_fd(), POLLIN, 0}};
+    nfds_t count = 1;
+    bool held = false;
+    for (uint32_t i = 0; i < run->feed_count; i++) {
+        const cli_feed *feed = &run->feed[i];
+        if (feed->waits_for_input && !run->cancel_ns) {
+            wanted[count++] = (struct pollfd){feed->fd, POLLIN, 0};
+        }
+        held |= !feed->ended && !feed->waits_for_input;
+    }
+    (void)poll(wanted, count, held || run->progress.wanted || run->cancel_ns ? DRAW_MS : IDLE_MS);
+    cli_signals_drain();
+}
+
+static rm_status run_here(rm_cli_run *run, rm_error *err)
+{
+    rm_session_options options = {
+        .struct_size = sizeof options, .driver = RM_DRIVER_THREAD, .on_event = on_event};
+    rm_session *session = NULL;
+    run->begin_ns = cli_now_ns(); /* its threads run before the call returns */
+    rm_status status = rm_session_open(run->pipeline.plan, &options, &session, err);
+    if (status != RM_OK) {
+        return status;
+    }
+    rm_cli_run_opened(run, session);
+    while ((status = rm_session_wait(session, 0)) == RM_EAGAIN) {
+        rm_cli_run_tick(run);
+        if (run->cancel_ns && cli_now_ns() - run->cancel_ns > GRACE_MS * (int64_t)1000000) {
+            run->stuck = true;
+            cli_progress_clear(run);
+            return rm_fail_as(err, RM_CODE_CANCELED,
+                              "a node did not return from its call within %d s of the end",
+                              GRACE_MS / 1000);
+        }
+        wait_for_something(run);
+    }
+    rm_cli_run_ended(run);
+    if (status < 0) {
+        (void)rm_session_error(session, err);
+    }
+    rm_session_free(session);
+    return status;
+}
+
+/* ---- the end */
+
+/* The reader of stdout went away: whoever wrote there failed by it. */
+static bool stdout_is_closed(void)
+{
+    struct pollfd out = {STDOUT_FILENO, POLLOUT, 0};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
+static void name_the_end(const rm_cli_run *run, rm_error *err)
+{
+    if (run->error.status < 0) {
+        *err = run->error;
+    } else if (run->ended_by && !run->stuck) {
+        (void)rm_fail_as(err, RM_CODE_CANCELED, "the run was ended by %s",
+                         run->ended_by == SIGINT ? "SIGINT" : "SIGTERM");
+    }
+}
+
+static int write_metrics(const rm_cli_run *run, const char *file, int code)
+{
+    rm_error err = RM_ERROR_INIT;
+    json_t *json = cli_summary_json(run, code);
+    FILE *out = fopen(file, "we");
+    bool failed = !out || json_dumpf(json, out, JSON_INDENT(2)) != 0 || fputc('\n', out) == EOF;
+    failed |= out && fclose(out) != 0;
+    json_decref(json);
+    if (!failed) {
+        return code;
+    }
+    (void)rm_fail_os(&err, errno, "--metrics: cannot write '%s'", file);
+    return cli_fail(run->state, &err, code ? code : CLI_FAILED);
+}
+
+static int finish(rm_cli_run *run, rm_status status, rm_error *err)
+{
+    cli *state = run->state;
+    name_the_end(run, err);
+    if (state->out_closed || (err->status == RM_EIO && stdout_is_closed())) {
+        state->out_closed = true;
+        return CLI_OK;
+    }
+    int code = status < 0 || err->status < 0 ? CLI_FAILED : CLI_OK;
+    const char *file = cli_value(run->arguments, "metrics");
+    if (file) {
+        code = write_metrics(run, file, code);
+    }
+    if (state->json) {
+        json_t *json = cli_summary_json(run, code);
+        if (code != CLI_OK) {
+            json_object_set_new(json, "error", cli_error_json(err));
+        }
+        fflush(stdout);
+        return cli_print_json(json, 0) + code;
+    }
+    if (err->status < 0) {
+        (void)cli_fail(state, err, code);
+    }
+    if (run->metrics && !cli_has(run->arguments, "quiet")) {
+        cli_print_summary(run);
+    }
+    return code;
+}
+
+/* ---- the beginning */
+
+/* Things that this program or machine lacks, and not the manifest. */
+static int code_of_plan_error(const rm_error *err)
+{
+    bool is_here = err->code == RM_CODE_TIER_MISSING || err->code == RM_CODE_DEPENDENCY_MISSING ||
+                   err->code == RM_CODE_PLACEMENT || err->code == RM_CODE_MODULE_LOAD ||
+                   err->code == RM_CODE_MODULE_ABI || err->status == RM_ENOMEM;
+    return is_here ? CLI_FAILED : CLI_BAD_MANIFEST;
+}
+
+static rm_status change(rm_cli_run *run, const cli_arguments *arguments, rm_error *err)
+{
+    rm_status status = RM_OK;
+    const char *text;
+    for (unsigned i = 0; status == RM_OK && (text = cli_value_at(arguments, "set", i)); i++) {
+        status = cli_pipeline_set(&run->pipeline, text, err);
+    }
+    for (unsigned i = 0; status == RM_OK && (text = cli_value_at(arguments, "input", i)); i++) {
+        status = cli_feed_add(run, text, err);
+        if (status == RM_ENOENT) {
+            status = cli_pipeline_input(&run->pipeline, text, err);
+        }
+    }
+    return status;
+}
+
+/* Up to the plan. CLI_OK: it is there. */
+static int prepare(rm_cli_run *run)
+{
+    rm_error err = RM_ERROR_INIT;
+    const cli_arguments *arguments = run->arguments;
+    cli_pipeline *pipeline = &run->pipeline;
+    cli_purpose purpose = cli_has(arguments, "dry-run") ? CLI_TO_LOOK : CLI_TO_RUN;
+    if (cli_pipeline_read(run->state, arguments->operand[0], purpose, pipeline, &err) != RM_OK) {
+        return cli_fail_findings(run->state, pipeline->source, pipeline->report, &err,
+                                 CLI_BAD_MANIFEST);
+    }
+    if (change(run, arguments, &err) != RM_OK) {
+        return cli_fail(run->state, &err, CLI_USAGE);
+    }
+    if (cli_pipeline_plan(run->state, pipeline, &err) != RM_OK) {
+        return cli_fail_findings(run->state, pipeline->source, pipeline->report, &err,
+                                 code_of_plan_error(&err));
+    }
+    if (purpose == CLI_TO_RUN && cli_feeds_open(run, &err) != RM_OK) {
+        return cli_fail(run->state, &err, err.code == RM_CODE_USAGE ? CLI_USAGE : CLI_FAILED);
+    }
+    return CLI_OK;
+}
+
+static int run_plan(rm_cli_run *run)
+{
+    const rm_cli_host *host = run->state->host;
+    rm_error err = RM_ERROR_INIT;
+    bool hosted = host && host->run;
+    rm_status status = cli_signals_start(!hosted, &err);
+    if (status == RM_OK) {
+        status =
+            hosted ? host->run(host->context, run->pipeline.plan, run, &err) : run_here(run, &err);
+    }
+    cli_signals_stop();
+    return finish(run, status, &err);
+}
+
+static int run_once(cli *state, const cli_arguments *arguments)
+{
+    rm_cli_run *run = calloc(1, sizeof *run);
+    if (!run) {
+        rm_error err = RM_ERROR_INIT;
+        (void)rm_fail(&err, RM_ENOMEM, "no memory for a run");
+        return cli_fail(state, &err, CLI_FAILED);
+    }
+    run->state = state;
+    run->arguments = arguments;
+    run->position_ns = RM_TIME_NONE;
+    int code = prepare(run);
+    if (code == CLI_OK) {
+        code =
+            cli_has(arguments, "dry-run") ? cli_explain_plan(state, &run->pipeline) : run_plan(run);
+    }
+    if (run->stuck) {
+        return code; /* its thread still uses what would be freed; the process ends */
+    }
+    json_decref(run->metrics);
+    cli_feeds_close(run);
+    cli_pipeline_release(&run->pipeline);
+    free(run);
+    return code;
+}
+
+int cli_run(cli *state, const cli_arguments *arguments)
+{
+    return cli_has(arguments, "watch") ? cli_watch(state, arguments) : run_once(state, arguments);
+}

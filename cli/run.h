@@ -1,0 +1,127 @@
+/* run.h — what the parts of `remotemedia run` share.
+ *
+ *     run.c       one run: plan, session, its loop, its exit code
+ *     signals.c   SIGINT, SIGTERM, SIGUSR1
+ *     feed.c      files and stdin into the graph's inputs; its outputs onto stdout
+ *     progress.c  the line that shows how far it is
+ *     summary.c   what it did, as a table or JSON; the live graph
+ *     watch.c     --watch: this program again and again, as a child
+ *
+ * Threads: all functions on the thread that owns the session, but where one says otherwise.
+ */
+#ifndef CLI_RUN_H
+#define CLI_RUN_H
+
+#include "cli.h"
+
+enum { CLI_FEEDS_MAX = 16, CLI_OUTPUTS_MAX = 64 };
+
+/* How a feed cuts what it reads into packets. */
+typedef enum cli_cut {
+    CLI_CUT_LINES,
+    CLI_CUT_JSON_LINES,
+    CLI_CUT_ANY_LINES,
+    CLI_CUT_BLOCKS
+} cli_cut;
+
+typedef struct cli_feed {
+    const char *file; /* "-": stdin */
+    char name[104];   /* of the graph input */
+    int fd;
+    cli_cut cut;
+    uint32_t index; /* in the session */
+    char *data;     /* what was read and not yet pushed: data[begin … end) */
+    size_t begin, end, capacity;
+    uint64_t line;
+    rm_packet *held;      /* the session had no room for it */
+    bool at_end, ended;   /* of the file; of the input */
+    bool waits_for_input; /* for the file */
+} cli_feed;
+
+typedef struct cli_output {
+    char name[104];
+    uint32_t index; /* in the session */
+    bool ended;
+} cli_output;
+
+typedef struct cli_progress {
+    bool shown; /* a line stands on the terminal */
+    bool wanted;
+    int64_t next_ns; /* when it is drawn again */
+    unsigned turn;   /* of the spinner */
+    char media[512]; /* the file whose reading tells how far it is; "": none */
+    int media_fd;    /* of this process, found in /proc; -1: not yet */
+    uint64_t media_bytes;
+    double part; /* 0 to 1; below 0: not known */
+} cli_progress;
+
+struct rm_cli_run {
+    cli *state;
+    const cli_arguments *arguments;
+    cli_pipeline pipeline;
+    rm_session *session; /* from opened() to ended() */
+    uint32_t feed_count, output_count;
+    cli_feed feed[CLI_FEEDS_MAX];
+    cli_output output[CLI_OUTPUTS_MAX];
+    cli_progress progress;
+    int64_t begin_ns, elapsed_ns; /* begin: 0 before it began */
+    int64_t cancel_ns;            /* when it was cancelled; 0: it was not */
+    int ended_by;                 /* the signal; 0: none */
+    bool stuck;                   /* a node did not return: nothing may be freed */
+    rm_error error;               /* of a feed */
+    int64_t position_ns;
+    uint64_t packets;
+    json_t *metrics; /* taken at the end */
+};
+
+int64_t cli_now_ns(void);
+/* Ends the run; the first reason stays. */
+void cli_run_cancel(rm_cli_run *run);
+
+/* ---- signals.c */
+
+/* Handlers until cli_signals_stop(). The first SIGINT or SIGTERM is kept; a second one of the kind
+ * ends the process the system's way. SIGINT is left alone where a host handles it. */
+RM_MUST_USE rm_status cli_signals_start(bool with_interrupt, rm_error *err);
+void cli_signals_stop(void);
+/* Becomes readable with a signal and by cli_signals_wake(), which any thread may call. */
+int cli_signals_fd(void);
+void cli_signals_wake(void);
+void cli_signals_drain(void);
+int cli_signals_ended_by(void);   /* SIGINT, SIGTERM, or 0 */
+bool cli_signals_take_dump(void); /* SIGUSR1 came since the last call */
+
+/* ---- feed.c */
+
+/* Finds inputs and outputs in the plan; opens the files. E0701 for an input that gets nothing. */
+RM_MUST_USE rm_status cli_feeds_open(rm_cli_run *run, rm_error *err);
+/* Once the session is open. */
+RM_MUST_USE rm_status cli_ports_find(rm_cli_run *run, rm_error *err);
+void cli_feeds_close(rm_cli_run *run);
+/* "FILE" or "NAME=FILE" for a graph input. RM_ENOENT: it means none. */
+RM_MUST_USE rm_status cli_feed_add(rm_cli_run *run, const char *text, rm_error *err);
+/* Pushes what there is and room for. */
+void cli_feeds_step(rm_cli_run *run);
+/* Prints what there is. */
+void cli_outputs_step(rm_cli_run *run);
+
+/* ---- progress.c */
+
+void cli_progress_start(rm_cli_run *run);
+void cli_progress_step(rm_cli_run *run); /* draws at most ten times a second */
+void cli_progress_clear(rm_cli_run *run);
+
+/* ---- summary.c */
+
+void cli_print_summary(const rm_cli_run *run);
+/* ok, exit_code, elapsed_ns, position_ns, speed, nodes with their shares, edges, memory. */
+json_t *cli_summary_json(const rm_cli_run *run, int exit_code);
+/* The graph as it is now, with queue depths, to stderr. */
+void cli_print_live(rm_cli_run *run);
+
+/* ---- watch.c */
+
+/* The exit code of the last run. */
+int cli_watch(cli *state, const cli_arguments *arguments);
+
+#endif
