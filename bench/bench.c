@@ -246,7 +246,7 @@ static void write_manifest(const bench_chain *chain, char *text)
 }
 
 /* A step's budget: as many calls as the thread driver gives. */
-static rm_status run_here(rm_session *session)
+rm_status bench_session_run(rm_session *session)
 {
     int64_t next_ns, now_ns = 1;
     rm_status status;
@@ -277,7 +277,8 @@ double bench_chain_run(const bench_chain *chain)
                                   .driver =
                                       chain->two_threads ? RM_DRIVER_THREAD : RM_DRIVER_CALLER};
     bench_check(rm_session_open(plan, &options, &session, &error), &error);
-    rm_status status = chain->two_threads ? rm_session_wait(session, -1) : run_here(session);
+    rm_status status =
+        chain->two_threads ? rm_session_wait(session, -1) : bench_session_run(session);
     if (status != RM_DONE) {
         (void)rm_session_error(session, &error);
         bench_fail("the chain ended with %s: %s", rm_status_name(status), error.message);

@@ -46,6 +46,7 @@ class Bar:
 CASES = {
     "hop": (["{build}/bench/hop"], ["{python}", "{here}/hop_instructions.py", "{build}/bench/chain"]),
     "hop-threads": (["{build}/bench/hop_threads"],),
+    "resample": (["{build}/bench/resample"],),
 }
 """The programs of each case. {build}: the build folder, {here}: this one, {python}: the interpreter that
 has the wheel."""
@@ -59,4 +60,7 @@ BARS = {
     "hop-threads-burst": Bar("hop-threads", "to another thread, bursts of 8", "GStreamer `queue`", "ns", "faster", 8),
     "hop-threads-one-ring": Bar("hop-threads", "to another thread, one by one", "a bare ring", "ns", "share", 3),
     "hop-threads-burst-ring": Bar("hop-threads", "to another thread, bursts of 8", "a bare ring", "ns", "share", 3),
+    "resample-soxr": Bar("resample", "20 ms from 48 to 16 kHz", "soxr called directly", "us", "share", 1.1),
+    "resample-gst": Bar("resample", "20 ms from 48 to 16 kHz", "GStreamer `audioresample` of at least that SNR", "us",
+                        "faster", 1),
 }
