@@ -82,6 +82,8 @@ class Log:
 def count_junit(path, count):
     """Adds the cases of a JUnit file."""
     for suite in xml.etree.ElementTree.parse(path).iter("testsuite"):
+        said = suite.findtext("system-out") or ""
+        count.notes += re.findall(r"^# note: (.*)$", said, re.MULTILINE)
         for case in suite.iter("testcase"):
             if case.find("failure") is not None or case.find("error") is not None:
                 count.fail(f"{suite.get('name')} {case.get('name')}")

@@ -214,9 +214,10 @@ static rm_status load_object(const char *params_json, json_t **ret_object, rm_er
     json_error_t where;
     json_t *object = json_loads(params_json ? params_json : "{}", JSON_REJECT_DUPLICATES, &where);
     if (!json_is_object(object)) {
+        rm_fail_as(err, RM_CODE_PARAM_TYPE, "parameters are not a JSON object: %s",
+                   object ? kind_text(object) : where.text);
         json_decref(object);
-        return rm_fail_as(err, RM_CODE_PARAM_TYPE, "parameters are not a JSON object: %s",
-                          object ? kind_text(object) : where.text);
+        return RM_EINVAL;
     }
     *ret_object = object;
     return RM_OK;
