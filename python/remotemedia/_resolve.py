@@ -1,0 +1,249 @@
+"""From what a manifest names to what runs: node classes, their ports, their dependencies.
+
+The registry asks `resolve` at planning for each node that is not native: a live object of this
+process (``{"$python": n}``), a node type of ``remotemedia.nodes`` (``vad.silero``), or ``module:Class``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import json
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from . import _core
+from ._graph import live_node
+from ._host import Host
+from ._values import from_json
+from .errors import (
+    DEPENDENCY_MISSING,
+    NODE_TYPE_UNKNOWN,
+    PYTHON_IMPORT,
+    VALUE_NOT_ACCEPTABLE,
+    PipelineError,
+)
+from .node import Node, NodeSpec, TypedNode, module_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NO_SPEC = NodeSpec("")
+
+# Planning needs a registry for itself; those that are not in use wait here.
+_registries: list[_core.Registry] = []
+
+
+def take_registry() -> _core.Registry:
+    """A registry that no other thread uses; give it back by `give_registry`."""
+    try:
+        return _registries.pop()
+    except IndexError:
+        return _core.Registry(resolve)
+
+
+def give_registry(registry: _core.Registry) -> None:
+    """Lets others use the registry."""
+    if len(_registries) < 8:
+        _registries.append(registry)
+
+
+def resolve(asked: dict[str, Any]) -> _core.NodeType | None:
+    """The resolver of the registries of this package, see `_core.Registry`."""
+    if asked["instance"]:
+        return _live_type(asked)
+    name = asked["code"] or asked["node_type"]
+    cls = find_class(name)
+    if cls is None:
+        return None
+    check_dependencies(name, cls)
+    params = {k: from_json(v) for k, v in (json.loads(asked["params"] or "{}") or {}).items()}
+    spec = spec_of(cls)
+    if spec.params is not None:
+        defaults = {p.name: p.default for p in spec.params if not p.required}
+        params = defaults | params
+    make = partial(_make, cls, asked["id"], params)
+    rows = None if spec.params is None else [_param_row(p._asdict()) for p in spec.params]
+    return _node_type(cls, name, make, getattr(cls, "blocking", None), rows)
+
+
+def _live_type(asked: dict[str, Any]) -> _core.NodeType:
+    node = live_node(asked["instance"])
+    if node is None:
+        raise PipelineError(
+            f"node '{asked['id']}' is pinned to another process", code=VALUE_NOT_ACCEPTABLE
+        )
+    cls = type(node)
+    check_dependencies(cls.__name__, cls)
+    host = node.__dict__.get("_host")
+    if host is None:
+        host = node.__dict__.setdefault("_host", Host(node))
+    name = f"{module_name(cls)}:{cls.__qualname__}"
+    return _node_type(cls, name, lambda: host, node.blocking)
+
+
+def _node_type(
+    cls: type,
+    name: str,
+    make: Callable[[], object],
+    blocking: bool | None,
+    params: list[dict[str, Any]] | None = None,
+) -> _core.NodeType:
+    spec = spec_of(cls)
+    inputs = () if is_source(cls) else spec.inputs
+    return _core.NodeType(
+        make,
+        name=spec.name or name,
+        summary=spec.summary,
+        inputs=[(p.name, p.formats) for p in inputs],
+        outputs=[(p.name, p.formats) for p in spec.outputs],
+        params=params,
+        example=spec.example,
+        blocking=blocking,
+    )
+
+
+def _param_row(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _make(cls: type, id: str, params: dict[str, Any]) -> object:
+    try:
+        node = cls(**params)
+    except TypeError as error:
+        raise PipelineError(
+            f"node '{id}': {cls.__qualname__} cannot be made of these parameters: {error}",
+            code=VALUE_NOT_ACCEPTABLE,
+        ) from error
+    return node
+
+
+def spec_of(cls: type) -> NodeSpec:
+    """What a node class says about itself."""
+    spec = cls.__dict__.get("spec")
+    if spec is None:  # an inherited one names the parent's type and parameters
+        spec = getattr(cls, "spec", None)
+        if isinstance(spec, NodeSpec):
+            return spec._replace(name="", params=None, requires=spec.requires)
+    return spec if isinstance(spec, NodeSpec) else NO_SPEC
+
+
+def is_source(cls: type) -> bool:
+    """True where ``process`` can take no item."""
+    spec = spec_of(cls)
+    if spec is not NO_SPEC and not spec.inputs:
+        return True
+    return _parameter_range(cls)[1] == 0
+
+
+def needs_item(cls: type) -> bool:
+    """True where ``process`` cannot be called without an item."""
+    return _parameter_range(cls)[0] > 0
+
+
+def _parameter_range(cls: type) -> tuple[int, int]:
+    """Positional parameters of ``process`` without self: at least, at most."""
+    process = getattr(cls, "process", None)
+    try:
+        every = list(inspect.signature(process).parameters.values())  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return 1, 1
+    if not isinstance(inspect.getattr_static(cls, "process"), staticmethod):
+        every = every[1:]
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    plain = [p for p in every if p.kind in kinds]
+    least = sum(p.default is inspect.Parameter.empty for p in plain)
+    star = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in every)
+    return least, max(len(plain), 1 if star else 0)
+
+
+def find_class(name: str) -> type | None:
+    """The class of a Python node type, or None: no Python node type has that name.
+
+    Raises
+    ------
+    PipelineError
+        E0601: the module cannot be imported; E0301: it has no such class.
+    """
+    from .nodes import TYPES
+
+    path = TYPES.get(name, name)
+    module_path, colon, class_path = path.partition(":")
+    if not colon:
+        return None
+    module = _import(module_path, name)
+    found: Any = module
+    for part in class_path.split("."):
+        found = getattr(found, part, None)
+    if found is None or not hasattr(found, "process"):
+        what = "has no class" if found is None else "has no process() in"
+        raise PipelineError(
+            f"module '{module_path}' {what} '{class_path}'", code=NODE_TYPE_UNKNOWN
+        )
+    if not isinstance(found, type):
+        raise PipelineError(
+            f"'{name}' is a {type(found).__name__}, want a class", code=NODE_TYPE_UNKNOWN
+        )
+    return found
+
+
+def _import(module_path: str, name: str) -> Any:
+    main = sys.modules.get("__main__")
+    if main is not None and _is_main(main, module_path):
+        return main
+    try:
+        return importlib.import_module(module_path)
+    except Exception as error:
+        raise PipelineError(
+            f"'{name}' cannot be imported: {type(error).__name__}: {error}", code=PYTHON_IMPORT
+        ) from error
+
+
+def _is_main(main: Any, module_path: str) -> bool:
+    probe = type("probe", (), {"__module__": "__main__"})
+    return module_name(probe) == module_path and hasattr(main, "__file__")
+
+
+def check_dependencies(name: str, cls: type) -> None:
+    """Fails with E0309 where a module that the class needs is not installed."""
+    missing = [d for d in spec_of(cls).requires if importlib.util.find_spec(d.module) is None]
+    if missing:
+        modules = " and ".join(d.module for d in missing)
+        commands = " && ".join(dict.fromkeys(d.install for d in missing))
+        raise PipelineError(
+            f"node type '{name}' needs {modules}, which {'is' if len(missing) == 1 else 'are'} "
+            f"not installed",
+            code=DEPENDENCY_MISSING,
+            help=commands,
+        )
+
+
+def ports(node: Node) -> tuple[list[str], list[str]] | None:
+    """Names of the inputs and outputs of a node; None where its type is not known here."""
+    cls: type | None = type(node)
+    if isinstance(node, TypedNode):
+        native = _describe(node.node_type)
+        if native is not None:
+            return [p["name"] for p in native["inputs"]], [p["name"] for p in native["outputs"]]
+        cls = find_class(node.node_type)
+    if cls is None:
+        return None
+    spec = spec_of(cls)
+    inputs = [] if is_source(cls) else [p.name for p in spec.inputs]
+    return inputs, [p.name for p in spec.outputs]
+
+
+def _describe(name: str) -> dict[str, Any] | None:
+    if ":" in name:
+        return None
+    registry = take_registry()
+    try:
+        return registry.describe(name)
+    except _core.Error as error:
+        if error.code == NODE_TYPE_UNKNOWN:
+            return None
+        raise
+    finally:
+        give_registry(registry)

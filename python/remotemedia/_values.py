@@ -1,0 +1,141 @@
+"""Values of a manifest's parameters: JSON, and keys that start with ``$`` for what JSON lacks.
+
+::
+
+    {"$bytes": base64}  {"$tuple": […]}  {"$set": […]}  {"$float": "nan"}  {"$int": "123…"}
+    {"$ndarray": {"dtype", "shape", "data"}}   {"$env": NAME}   {"$$key": …} is the key "$key"
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .errors import VALUE_NOT_ACCEPTABLE, SerializationError
+
+DEPTH_MAX = 100
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "__array_interface__") and hasattr(value, "dtype")
+
+
+def _from_array(value: Any) -> Any:
+    from base64 import b64encode
+
+    import numpy as np
+
+    array = np.ascontiguousarray(value)
+    if array.dtype.hasobject:
+        raise SerializationError(
+            f"an array of dtype {array.dtype} holds Python objects", code=VALUE_NOT_ACCEPTABLE
+        )
+    if array.ndim == 0 and not isinstance(value, np.ndarray):
+        return to_json(value.item())  # a numpy scalar
+    data = b64encode(array.tobytes()).decode("ascii")
+    return {"$ndarray": {"dtype": array.dtype.str, "shape": list(value.shape), "data": data}}
+
+
+def to_json(value: Any, depth: int = 0) -> Any:
+    """What stands in the manifest for a value.
+
+    Raises
+    ------
+    SerializationError
+        The value is of a type that a manifest cannot hold, or nested more than 100 deep.
+    """
+    if depth > DEPTH_MAX:
+        raise SerializationError(
+            f"a value is nested more than {DEPTH_MAX} deep", code=VALUE_NOT_ACCEPTABLE
+        )
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return int(value) if -(2**63) <= value < 2**63 else {"$int": str(int(value))}
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else {"$float": str(float(value))}
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        from base64 import b64encode
+
+        return {"$bytes": b64encode(value).decode("ascii")}
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise SerializationError("a dict has a key that is no str", code=VALUE_NOT_ACCEPTABLE)
+        return {
+            f"${key}" if key.startswith("$") else key: to_json(item, depth + 1)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [to_json(item, depth + 1) for item in value]
+    if isinstance(value, tuple):
+        return {"$tuple": [to_json(item, depth + 1) for item in value]}
+    if isinstance(value, (set, frozenset)):
+        return {"$set": [to_json(item, depth + 1) for item in sorted(value, key=repr)]}
+    if _is_array(value):
+        return _from_array(value)
+    if hasattr(value, "__fspath__"):
+        return value.__fspath__()
+    raise SerializationError(
+        f"a {type(value).__name__} does not fit a manifest", code=VALUE_NOT_ACCEPTABLE
+    )
+
+
+def _read_env(name: Any) -> str:
+    import os
+
+    if not isinstance(name, str) or name not in os.environ:
+        raise SerializationError(
+            f"the environment variable {name!r} is not set", code=VALUE_NOT_ACCEPTABLE
+        )
+    return os.environ[name]
+
+
+def _read_bytes(text: Any) -> bytes:
+    from base64 import b64decode
+
+    return b64decode(text, validate=True)
+
+
+def _read_array(value: Any) -> Any:
+    import numpy as np
+
+    data = np.frombuffer(_read_bytes(value["data"]), np.dtype(value["dtype"]))
+    return data.reshape(value["shape"]).copy()
+
+
+_READERS = {
+    "$env": _read_env,
+    "$bytes": _read_bytes,
+    "$tuple": lambda items: tuple(from_json(item) for item in items),
+    "$set": lambda items: {from_json(item) for item in items},
+    "$float": float,
+    "$int": int,
+    "$ndarray": _read_array,
+}
+
+
+def from_json(value: Any) -> Any:
+    """The value that stands in a manifest.
+
+    Raises
+    ------
+    SerializationError
+        A ``$`` key that is not known here, or its content is not well formed.
+    """
+    if isinstance(value, list):
+        return [from_json(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        ((key, content),) = value.items()
+        if key in _READERS:
+            try:
+                return _READERS[key](content)
+            except (TypeError, ValueError, KeyError) as error:
+                raise SerializationError(
+                    f"{key} is not well formed: {error}", code=VALUE_NOT_ACCEPTABLE
+                ) from error
+    for key in value:
+        if key.startswith("$") and not key.startswith("$$"):
+            raise SerializationError(f"{key} is not known here", code=VALUE_NOT_ACCEPTABLE)
+    return {key.removeprefix("$"): from_json(item) for key, item in value.items()}

@@ -1,0 +1,178 @@
+"""The numbers of a run, and how a terminal and a notebook show them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["Metrics", "NodeMetrics"]
+
+
+class NodeMetrics(NamedTuple):
+    """The numbers of one node. Times are in ns; ``share`` is its part of all nodes' time, 0 to 1."""
+
+    id: str
+    type: str
+    calls: int
+    items: int
+    emitted: int
+    errors: int
+    skipped: int
+    retries: int
+    time_ns: float
+    p50_ns: float
+    p99_ns: float
+    max_ns: float
+    share: float
+
+
+class Metrics:
+    """The numbers of a run, taken between two calls of its nodes.
+
+    Parameters
+    ----------
+    raw : dict
+        What `_core.Session.metrics` says, parsed.
+    ids : sequence of str or None
+        The nodes to show; None: all of them.
+
+    Attributes
+    ----------
+    elapsed_ns : int
+        Time since the session was opened.
+    nodes : list of NodeMetrics
+        In the order of the graph.
+    raw : dict
+        All that is known, also edges and memory.
+
+    Notes
+    -----
+    Printed, it is a table; in a notebook it is one, too. ``metrics["asr"]`` is one node's row.
+    """
+
+    def __init__(self, raw: dict[str, Any], ids: Sequence[str] | None = None) -> None:
+        self.raw = raw
+        self.elapsed_ns: int = raw["elapsed_ns"]
+        shown = [n for n in raw["nodes"] if ids is None or n["id"] in ids]
+        total = sum(n["time"]["sum_ns"] for n in shown)
+        self.nodes = [_row(n, total) for n in shown]
+
+    def __getitem__(self, id: str) -> NodeMetrics:
+        for node in self.nodes:
+            if node.id == id:
+                return node
+        raise KeyError(id)
+
+    def __iter__(self) -> Iterator[NodeMetrics]:
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def to_dict(self, pipeline_id: str = "") -> dict[str, Any]:
+        """The numbers as a plain dict, times in µs."""
+        runs = max((n.calls for n in self.nodes), default=0)
+        return {
+            "pipeline_id": pipeline_id,
+            "total_executions": runs,
+            "total_duration_us": self.elapsed_ns / 1e3,
+            "total_duration_ms": self.elapsed_ns / 1e6,
+            "peak_memory_bytes": self.raw["memory"]["bytes_peak"],
+            "peak_memory_mb": self.raw["memory"]["bytes_peak"] / 1e6,
+            "node_metrics": [_node_dict(n) for n in self.nodes],
+        }
+
+    def rows(self) -> list[list[str]]:
+        """The table as text: a row of titles, then one for each node."""
+        titles = ["node", "type", "items", "out", "errors", "time", "share", "p50", "p99", "max"]
+        rows = [titles]
+        for n in self.nodes:
+            times = [duration(n.p50_ns), duration(n.p99_ns), duration(n.max_ns)]
+            lost = n.errors + n.skipped
+            counts = [str(n.items), str(n.emitted), str(lost) if lost else ""]
+            rows.append([n.id, n.type, *counts, duration(n.time_ns), f"{n.share:.1%}", *times])
+        return rows
+
+    def __str__(self) -> str:
+        rows = self.rows()
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = []
+        for row in rows:
+            left = [cell.ljust(width) for cell, width in zip(row[:2], widths, strict=False)]
+            right = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
+            lines.append("  ".join(left + right).rstrip())
+        lines.insert(1, "  ".join("-" * width for width in widths))
+        lines.append(f"{duration(self.elapsed_ns)} in all")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<Metrics of {len(self.nodes)} nodes, {duration(self.elapsed_ns)}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """How a notebook shows it: a table, and text."""
+        return {"text/html": self.to_html(), "text/plain": str(self)}
+
+    def to_html(self) -> str:
+        """The table as HTML; a bar behind each share."""
+        from html import escape
+
+        head, *body = self.rows()
+        lines = ["<table><thead><tr>"]
+        lines += [f"<th>{escape(title)}</th>" for title in head]
+        lines.append("</tr></thead><tbody>")
+        for row, node in zip(body, self.nodes, strict=True):
+            lines.append("<tr>")
+            for title, cell in zip(head, row, strict=True):
+                style = "text-align:left" if title in ("node", "type") else "text-align:right"
+                if title == "share":
+                    edge = f"{node.share:.1%}"
+                    style += (
+                        f";background:linear-gradient(90deg,#4c9be855 {edge},transparent {edge})"
+                    )
+                lines.append(f'<td style="{style}">{escape(cell)}</td>')
+            lines.append("</tr>")
+        lines.append(f"</tbody></table><small>{duration(self.elapsed_ns)} in all</small>")
+        return "".join(lines)
+
+
+def _row(node: dict[str, Any], total_ns: float) -> NodeMetrics:
+    time = node["time"]
+    return NodeMetrics(
+        id=node["id"],
+        type=node["type"],
+        calls=node["calls"],
+        items=node["items"],
+        emitted=node["emitted"],
+        errors=node["errors"],
+        skipped=node["skipped"],
+        retries=node["retries"],
+        time_ns=time["sum_ns"],
+        p50_ns=time["p50_ns"],
+        p99_ns=time["p99_ns"],
+        max_ns=time["max_ns"],
+        share=time["sum_ns"] / total_ns if total_ns > 0 else 0.0,
+    )
+
+
+def _node_dict(n: NodeMetrics) -> dict[str, Any]:
+    good = n.calls - n.errors
+    return {
+        "node_id": n.id,
+        "execution_count": n.calls,
+        "success_count": good,
+        "error_count": n.errors,
+        "success_rate": good / n.calls if n.calls else 1.0,
+        "total_duration_us": n.time_ns / 1e3,
+        "avg_duration_us": n.time_ns / n.calls / 1e3 if n.calls else 0.0,
+        "max_duration_us": n.max_ns / 1e3,
+    }
+
+
+def duration(ns: float) -> str:
+    """A time with three digits and its unit."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if ns >= size:
+            return f"{ns / size:.3g} {unit}"
+    return f"{ns:.0f} ns"

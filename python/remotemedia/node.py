@@ -1,0 +1,365 @@
+"""Nodes: `Node` is the class to subclass, and names native node types.
+
+::
+
+    class Double(Node):                           code of yours
+        def process(self, x):
+            return 2 * x
+
+    Node("audio.resample", rate_hz=16000)         a native node type, or "module:Class"
+
+``process`` may be a plain method, a coroutine, a generator, an async generator, or (with
+``is_streaming = True``) an async generator that gets the whole stream. What a call returns or yields
+goes on, None does not. A ``process`` without a parameter makes the node a source.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from .errors import VALUE_NOT_ACCEPTABLE, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+    from logging import Logger
+
+__all__ = ["Dependency", "Node", "NodeSpec", "Param", "Port"]
+
+ID_PATTERN = re.compile(r"[a-zA-Z0-9_-]{1,95}")
+TYPE_PATTERN = re.compile(r"[A-Za-z_][\w-]*([.:/#][\w.:/#-]+)?")
+
+
+class Port(NamedTuple):
+    """An input or output of a node type.
+
+    ``formats`` is the text form of formats (``audio rate_hz=16000 channels=1``), None: anything.
+    """
+
+    name: str
+    formats: str | None = None
+    summary: str = ""
+
+
+class Param(NamedTuple):
+    """A parameter of a node type: what the plan checks before the run starts.
+
+    ``kind`` is one of bool, int, float, string, enum, json. ``min`` and ``max`` bound int and float,
+    ``choices`` are those of an enum, ``unit`` is for people. ``live``: may be set while it runs, by
+    `Node.set_params`.
+    """
+
+    name: str
+    kind: Literal["bool", "int", "float", "string", "enum", "json"]
+    default: Any = None
+    min: float | None = None
+    max: float | None = None
+    unit: str | None = None
+    choices: tuple[str, ...] | None = None
+    summary: str = ""
+    required: bool = False
+    live: bool = False
+
+
+class Dependency(NamedTuple):
+    """A Python module that a node type needs, and the command that installs it."""
+
+    module: str
+    install: str
+
+
+class NodeSpec(NamedTuple):
+    """What a node type says about itself, for planning, help and the catalog.
+
+    A node class may have one as its attribute ``spec``; without one it has one input and one output of
+    any format, and takes any parameter. ``outputs`` with several ports: see `Node.process`.
+    """
+
+    name: str
+    summary: str = ""
+    inputs: tuple[Port, ...] = (Port("input"),)
+    outputs: tuple[Port, ...] = (Port("output"),)
+    params: tuple[Param, ...] | None = None
+    example: str = ""
+    requires: tuple[Dependency, ...] = ()
+
+
+class _Done:
+    """What `Node.initialize` and `Node.cleanup` return: may be awaited, or not."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return
+        yield
+
+    def __repr__(self) -> str:
+        return "<done>"
+
+
+DONE = _Done()
+
+
+class Node(ABC):
+    """One step of a pipeline.
+
+    Subclass it and write ``process``; or give the name of a node type: ``Node("audio.resample",
+    rate_hz=16000)``, ``Node("mymodule:MyNode", size=3)``.
+
+    Parameters
+    ----------
+    name : str or None
+        What people call the node, and the base of its id; the class name where it is None. For
+        ``Node`` itself: the node type.
+    id : str or None
+        Unique in its pipeline: letters, digits, ``_`` and ``-``. Where it is None the pipeline makes
+        one from the name (``resample``, ``resample2``).
+    enable_state, state_ttl, max_sessions
+        Kept as attributes.
+    **config
+        Further parameters, kept as the dict ``config``; for a node type: its parameters.
+
+    Attributes
+    ----------
+    blocking : bool or None
+        True: its calls may block, it gets a thread of its own. False: never do. None: is learnt.
+    is_streaming : bool
+        True: ``process`` is an async generator that is called once, with an async iterator of all
+        items.
+    merge : "any" or "zip" or None
+        With several inputs: whichever has an item, or one of each as a tuple.
+    on_error : "fail", "skip", "retry", "bypass", a dict, or None
+        What happens to an item that fails: ends the run, is dropped, is tried again, is passed on
+        unchanged. None: as the pipeline says.
+
+    Notes
+    -----
+    The arguments of a subclass's constructor are kept, so that the node can be written to a manifest
+    and be made again from it. Threads: one call at a time; which thread depends on ``blocking``.
+    """
+
+    spec: ClassVar[NodeSpec | None] = None
+    blocking: bool | None = None
+    is_streaming: bool = False
+    is_source: bool = False
+    is_sink: bool = False
+    is_remote: bool = False
+    merge: Literal["any", "zip"] | None = None
+    on_error: str | dict[str, Any] | None = None
+
+    # Given by __new__, so that they exist also where a subclass never calls super().__init__().
+    name: str
+    id: str | None
+    config: dict[str, Any]
+    is_initialized: bool = False
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Node:
+        made: type[Node] = cls
+        if cls is Node:
+            if not args and not isinstance(kwargs.get("name"), str):
+                raise ConfigurationError(
+                    "Node() is given no node type",
+                    code=VALUE_NOT_ACCEPTABLE,
+                    help='write Node("audio.level"), or subclass Node and define process()',
+                )
+            made = TypedNode
+        self = object.__new__(made)
+        self._arguments = (args, kwargs)
+        self.name = cls.__name__
+        self.id = None
+        self.config = {}
+        return self
+
+    def __init__(
+        self,
+        name: str | None = None,
+        enable_state: bool = True,
+        state_ttl: Any = None,
+        max_sessions: int | None = None,
+        *,
+        id: str | None = None,
+        **config: Any,
+    ) -> None:
+        self.name = name or type(self).__name__
+        self.id = check_id(id)
+        self.enable_state = enable_state
+        self.state_ttl = state_ttl
+        self.max_sessions = max_sessions
+        self.config = config
+
+    @abstractmethod
+    def process(self, *args: Any, **kwargs: Any) -> Any:
+        """Handles one item.
+
+        Parameters
+        ----------
+        item
+            What the node before it gave. A source has no parameter.
+
+        Returns
+        -------
+        object
+            What goes on; None: nothing. A generator or async generator: each item that it yields. A
+            coroutine is awaited. With several outputs, see `remotemedia.Out`.
+        """
+
+    def initialize(self) -> Any:
+        """Called once before the first item; may be a coroutine. Does nothing here."""
+        return DONE
+
+    def cleanup(self) -> Any:
+        """Called once after the run on each path, if `initialize` was; may be a coroutine."""
+        return DONE
+
+    @cached_property
+    def logger(self) -> Logger:
+        """The logger ``remotemedia.ClassName``."""
+        from logging import getLogger
+
+        return getLogger(f"remotemedia.{type(self).__name__}")
+
+    def get_config(self) -> dict[str, Any]:
+        """Name, class and configuration, as a dict."""
+        return {"name": self.name, "class": type(self).__name__, "config": self.config}
+
+    def get_capabilities(self) -> dict[str, Any] | None:
+        """What the node needs of a machine (schemas/capabilities.v1.json); None: nothing special."""
+        return None
+
+    def get_params(self) -> dict[str, Any]:
+        """The arguments that the node was made with, by name.
+
+        Returns
+        -------
+        dict
+            Parameter name to value, without ``name`` and ``id``. Values are as they were given, and
+            need not fit a manifest.
+        """
+        args, kwargs = self._arguments
+        params = dict(kwargs)
+        if args:
+            from inspect import Parameter, signature
+
+            kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+            every = signature(type(self)).parameters.values()
+            names = [p.name for p in every if p.kind in kinds]
+            params.update(zip(names, args, strict=False))
+            if len(args) > len(names):
+                raise ConfigurationError(
+                    f"node '{self.name}' was made with *args, which have no names",
+                    code=VALUE_NOT_ACCEPTABLE,
+                    help=f"give {type(self).__name__}.__init__ named parameters",
+                )
+        params.pop("name", None)
+        params.pop("id", None)
+        return params
+
+    @property
+    def node_type(self) -> str:
+        """The type's name in a manifest: a name (``vad.silero``), or ``module:Class``."""
+        cls = type(self)
+        own = cls.__dict__.get("spec")
+        return own.name if own is not None else f"{module_name(cls)}:{cls.__qualname__}"
+
+    def __repr__(self) -> str:
+        params = ", ".join(f"{k}={v!r}" for k, v in self.get_params().items())
+        return f"{type(self).__name__}({params})"
+
+
+class TypedNode(Node):
+    """What ``Node("audio.resample", …)`` makes: a node type by name, with its parameters.
+
+    It has no code here: the plan finds the type, native or Python.
+    """
+
+    def __init__(
+        self,
+        node_type: str = "",
+        *,
+        id: str | None = None,
+        name: str | None = None,
+        **params: Any,
+    ) -> None:
+        node_type = node_type or name or ""
+        if not isinstance(node_type, str) or not TYPE_PATTERN.fullmatch(node_type):
+            raise ConfigurationError(
+                f"node type is {node_type!r}, want a name as 'audio.level', or 'module:Class'",
+                code=VALUE_NOT_ACCEPTABLE,
+            )
+        super().__init__(name or base_name(node_type), id=id)
+        self._node_type = node_type
+        self.config = params
+
+    @property
+    def node_type(self) -> str:
+        """The type's name."""
+        return self._node_type
+
+    def get_params(self) -> dict[str, Any]:
+        """The parameters of the type."""
+        return self.config
+
+    def process(self, *args: Any, **kwargs: Any) -> Any:
+        """Raises TypeError: only a pipeline runs a node that is given by its type."""
+        raise TypeError(
+            f"node type '{self._node_type}' has no Python method process(); "
+            f"run it in a Pipeline, or by remotemedia.testing.run_node()"
+        )
+
+    def __repr__(self) -> str:
+        params = "".join(f", {k}={v!r}" for k, v in self.config.items())
+        return f"Node({self._node_type!r}{params})"
+
+
+class Out(NamedTuple):
+    """An item for one of several output ports: ``return Out("speech", item)``."""
+
+    port: str
+    item: Any
+
+
+def base_name(node_type: str) -> str:
+    """The last word of a type's name: the base of an id. ``audio.level`` gives ``level``."""
+    return re.split(r"[.:/#]", node_type)[-1] or node_type
+
+
+def module_name(cls: type) -> str:
+    """The module of a class by the name that another process would import it by.
+
+    The main program's classes are in ``__main__`` here, and in ``pipeline`` for whoever imports
+    ``pipeline.py``.
+    """
+    name = cls.__module__
+    if name != "__main__":
+        return name
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    path = getattr(main, "__file__", None)
+    if spec is not None:
+        return str(spec.name).removesuffix(".__main__")
+    stem = os.path.splitext(os.path.basename(path))[0] if path else name
+    return stem if stem.isidentifier() else name
+
+
+def check_id(id: str | None) -> str | None:
+    """The id, if it is one that a manifest takes."""
+    if id is not None and not (isinstance(id, str) and ID_PATTERN.fullmatch(id)):
+        raise ConfigurationError(
+            f"node id is {id!r}, want 1 to 95 letters, digits, '_' or '-'",
+            code=VALUE_NOT_ACCEPTABLE,
+        )
+    return id
+
+
+def unique_id(name: str, taken: Mapping[str, Any]) -> str:
+    """An id made of a node's name, with a number where it is taken."""
+    base = re.sub(r"[^a-zA-Z0-9_-]", "-", name)[:80] or "node"
+    number = 1
+    while (id := base if number == 1 else f"{base}{number}") in taken:
+        number += 1
+    return id

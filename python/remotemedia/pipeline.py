@@ -1,0 +1,629 @@
+"""`Pipeline`: nodes, the connections between them, and what runs them.
+
+::
+
+    pipeline = Pipeline("talk", [
+        Node("media.read", path="talk.wav"), Node("audio.level"), Loudest(),
+    ])
+    result = await pipeline.run()            on the caller's loop; run_sync() without one
+    async with pipeline.open() as s: …       a two-way session
+
+One result is returned as it is, several as a list, none as None. A list or an iterator that is put in
+is a stream of items, anything else is one item.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from . import _core, _drive, _resolve
+from ._graph import GraphBuilder, dumps
+from .errors import (
+    VALUE_NOT_ACCEPTABLE,
+    ConfigurationError,
+    NodeError,
+    PipelineError,
+    SerializationError,
+    node_error,
+    pipeline_error,
+)
+from .media import Audio, Video
+from .metrics import Metrics
+from .node import Node, unique_id
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from logging import Logger
+
+    from .session import Session
+
+__all__ = ["Pipeline"]
+
+_core.set_types(Audio, Video)
+_drive.translate = node_error
+
+PREVIOUS: Any = "<the node added before>"
+ERRORS_MAX = 1000
+
+
+class Pipeline:
+    """A graph of nodes that can be run, any number of times, also at the same time.
+
+    Parameters
+    ----------
+    nodes : list of Node, or str
+        Nodes, each feeding the next. A str here is the name, and a list then the second argument.
+    name : str or None
+        What it is called; ``Pipeline_…`` where it is None.
+    on_error : "fail", "skip", "retry", "bypass", a dict, or None
+        What happens to an item that fails, for nodes that do not say it themselves. None: the run
+        ends with a `NodeError`.
+    description : str or None
+        One line for the manifest.
+    memory_bytes_max : int
+        Bound of a run's packet buffers, bytes; 0: 256 MiB.
+
+    Raises
+    ------
+    PipelineError
+        Something in ``nodes`` is no node, or two have the same id.
+
+    Notes
+    -----
+    A live node (an object of a class of yours) is shared by runs at the same time: the first
+    initializes it, the last cleans it up, and its state survives from run to run. A node that is
+    given by its type is made anew for each run. Threads: build it on one thread; run it from any.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[Node] | str | None = None,
+        name: str | Sequence[Node] | None = None,
+        *,
+        on_error: str | dict[str, Any] | None = None,
+        description: str | None = None,
+        memory_bytes_max: int = 0,
+        enable_metrics: bool = True,
+    ) -> None:
+        if isinstance(nodes, str):
+            nodes, name = (None if isinstance(name, str) else name), nodes
+        if not (name is None or isinstance(name, str)):
+            raise PipelineError(f"a pipeline's name is {name!r}, want str", code=VALUE_NOT_ACCEPTABLE)
+        self.name: str = name or f"Pipeline_{id(self)}"
+        self.on_error = on_error
+        self.description = description
+        self.memory_bytes_max = memory_bytes_max
+        self.enable_metrics = enable_metrics
+        self.errors: list[NodeError] = []
+        self.is_initialized = False
+        self._graph = GraphBuilder()
+        self._sessions: list[_core.Session] = []
+        self._metrics: Metrics | None = None
+        for node in nodes or ():
+            self.add_node(node)
+
+    # ---- building
+
+    def add_node(
+        self, node: Node | str, *, id: str | None = None, after: Any = PREVIOUS, **params: Any
+    ) -> Pipeline:
+        """Adds a node.
+
+        Parameters
+        ----------
+        node : Node or str
+            A node, or a node type (``"audio.level"``) whose parameters follow.
+        id : str or None
+            Its id; made from its name where it is None.
+        after : str, Node, list, dict or None
+            What feeds it: an id, ``"id.port"``, a node, a list of these, or a dict from its input
+            ports to these. None: nothing. Default: the node that was added before it.
+        **params
+            Parameters of the type.
+
+        Returns
+        -------
+        Pipeline
+            This pipeline.
+
+        Raises
+        ------
+        PipelineError
+            Not a node, an id that is taken, an ``after`` that is not there, or the pipeline is
+            initialized.
+        """
+        self._check_open_to_change("add a node")
+        made = self._node_of(node, params)
+        graph = self._graph
+        if after is PREVIOUS:
+            after = graph.last_id()
+        try:
+            graph.add(made, after, id=id)
+        except ConfigurationError as error:
+            raise PipelineError(error.message, code=error.code, help=error.help) from None
+        return self
+
+    def _node_of(self, node: Node | str, params: dict[str, Any]) -> Node:
+        if isinstance(node, Node):
+            if params:
+                raise PipelineError(
+                    f"add_node() got parameters ({', '.join(params)}) for a node that is made "
+                    f"already",
+                    code=VALUE_NOT_ACCEPTABLE,
+                )
+            return node
+        if isinstance(node, str) and any(mark in node for mark in ".:/#"):
+            try:
+                return Node(node, **params)  # type: ignore[abstract]
+            except ConfigurationError as error:
+                raise PipelineError(error.message, code=error.code) from None
+        what = f"the class {node.__name__}" if isinstance(node, type) else repr(node)
+        raise PipelineError(
+            f"{what} is not a node",
+            code=VALUE_NOT_ACCEPTABLE,
+            help="give an object of a subclass of Node, or a node type as 'audio.level'",
+        )
+
+    def remove_node(self, name: str) -> bool:
+        """Removes the first node of that id or name; what fed it feeds what it fed.
+
+        Returns
+        -------
+        bool
+            False: there is none.
+        """
+        self._check_open_to_change("remove a node")
+        id = self._graph.find(name)
+        if id is None:
+            return False
+        self._graph.remove(id)
+        return True
+
+    def get_node(self, name: str) -> Node | None:
+        """The first node of that id or name, or None."""
+        id = self._graph.find(name)
+        return None if id is None else self._graph.nodes[id]
+
+    def _check_open_to_change(self, what: str) -> None:
+        if self.is_initialized:
+            raise PipelineError(f"cannot {what}: pipeline '{self.name}' is initialized")
+
+    # ---- looking
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The nodes, in the order of adding."""
+        return list(self._graph.nodes.values())
+
+    @property
+    def node_ids(self) -> list[str]:
+        """The ids of the nodes, in the order of adding."""
+        return list(self._graph.nodes)
+
+    @property
+    def node_count(self) -> int:
+        """How many nodes there are."""
+        return len(self._graph.nodes)
+
+    @property
+    def remote_node_count(self) -> int:
+        """How many of them run elsewhere."""
+        return sum(node.is_remote for node in self.nodes)
+
+    @property
+    def logger(self) -> Logger:
+        """The logger ``remotemedia.Pipeline``."""
+        from logging import getLogger
+
+        return getLogger("remotemedia.Pipeline")
+
+    def __len__(self) -> int:
+        return len(self._graph.nodes)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self.stream()
+
+    def __repr__(self) -> str:
+        state = "initialized" if self.is_initialized else "not initialized"
+        return f"Pipeline(name={self.name!r}, nodes={len(self)}, {state})"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """How a notebook shows it: a drawing, and text."""
+        return {"image/svg+xml": self.to_svg(), "text/plain": repr(self)}
+
+    def to_svg(self) -> str:
+        """A drawing of the graph, as SVG text."""
+        from ._draw import draw
+
+        return draw(self._graph)
+
+    def get_config(self) -> dict[str, Any]:
+        """Name and nodes, as a dict."""
+        nodes = [node.get_config() for node in self.nodes]
+        return {"name": self.name, "node_count": len(nodes), "nodes": nodes}
+
+    # ---- manifest
+
+    def to_manifest(self, description: str | None = None) -> dict[str, Any]:
+        """The manifest v1 (schemas/manifest.v1.json) as a dict.
+
+        A node whose class or parameters another process could not make again is pinned to this one
+        by ``{"$python": n}``.
+        """
+        from datetime import datetime, timezone
+
+        now = datetime.now(timezone.utc).replace(microsecond=0, tzinfo=None)
+        metadata = {"name": self.name, "created_at": f"{now.isoformat()}Z"}
+        text = description or self.description
+        if text:
+            metadata["description"] = text
+        return self._graph.to_manifest(metadata, live=False, on_error=self.on_error)
+
+    def serialize(self, include_capabilities: bool = True, description: str | None = None) -> str:
+        """The manifest as JSON text, see `to_manifest`."""
+        manifest = self.to_manifest(description)
+        if not include_capabilities:
+            for node in manifest["nodes"]:
+                node.pop("capabilities", None)
+        return dumps(manifest)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the manifest to a file."""
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self.serialize() + "\n")
+
+    @classmethod
+    def from_manifest(cls, manifest: str | bytes | Mapping[str, Any]) -> Pipeline:
+        """The pipeline that a manifest describes.
+
+        Parameters
+        ----------
+        manifest : str, bytes or mapping
+            JSON text, or what it says.
+
+        Raises
+        ------
+        PipelineError
+            The manifest is not well formed; ``findings`` holds all that is wrong with it, with line
+            and column.
+        """
+        text = manifest if isinstance(manifest, (str, bytes)) else json.dumps(dict(manifest))
+        try:
+            graph = _core.Graph.parse(text)
+        except _core.Error as error:
+            raise pipeline_error(error) from error.__cause__
+        return cls._from_graph(graph)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Pipeline:
+        """The pipeline of a manifest file, see `from_manifest`."""
+        with open(path, "rb") as file:
+            return cls.from_manifest(file.read())
+
+    @classmethod
+    def inline(cls, text: str) -> Pipeline:
+        """The pipeline of a line as ``media.read path=a.wav ! audio.level``.
+
+        Raises
+        ------
+        PipelineError
+            E0111, with the column.
+        """
+        try:
+            graph = _core.Graph.inline(text)
+        except _core.Error as error:
+            raise pipeline_error(error) from error.__cause__
+        return cls._from_graph(graph)
+
+    @classmethod
+    def _from_graph(cls, graph: _core.Graph) -> Pipeline:
+        manifest = json.loads(graph.to_json())
+        metadata = manifest.get("metadata") or {}
+        self = cls(name=graph.name or None, description=metadata.get("description"))
+        self._graph = GraphBuilder.from_manifest(manifest)
+        return self
+
+    def explain(self) -> dict[str, Any]:
+        """The plan: formats, converters and placement, each with its reason.
+
+        Raises
+        ------
+        PipelineError
+            The pipeline cannot be planned; ``findings`` holds all reasons.
+        """
+        plan = self._plan(fed=bool(self._open_roots()), collected=True)[0]
+        explained: dict[str, Any] = json.loads(plan.to_json())
+        return explained
+
+    # ---- planning
+
+    def _open_roots(self) -> list[str]:
+        """Ids of the nodes that wait for the pipeline's input."""
+        roots = []
+        for id in self._graph.roots():
+            node = self._graph.nodes[id]
+            known = _resolve.ports(node)
+            if known is not None and known[0]:
+                roots.append(id)
+        return roots
+
+    def _ends(self) -> list[str]:
+        """Ids of the nodes whose output is the pipeline's."""
+        ends = []
+        for id in self._graph.ends():
+            known = _resolve.ports(self._graph.nodes[id])
+            if known is None or known[1]:
+                ends.append(id)
+        return ends
+
+    def _plan(self, *, fed: bool, collected: bool) -> tuple[_core.Plan, str | None, str | None]:
+        """The plan, and the ids of its feeding and its collecting node."""
+        if not self._graph.nodes:
+            raise PipelineError(f"pipeline '{self.name}' is empty")
+        try:
+            manifest = self._graph.to_manifest(
+                {"name": self.name[:255]}, live=True, on_error=self.on_error
+            )
+            feed = self._add_feed(manifest) if fed else None
+            collect = self._add_collect(manifest) if collected else None
+            registry = _resolve.take_registry()
+            try:
+                plan = _core.Graph.parse(json.dumps(manifest)).plan(registry)
+            finally:
+                _resolve.give_registry(registry)
+        except SerializationError as error:
+            raise PipelineError(error.message, code=error.code) from error
+        except _core.Error as error:
+            raise pipeline_error(error) from error.__cause__
+        return plan, feed, collect
+
+    def _add_feed(self, manifest: dict[str, Any]) -> str:
+        roots = self._open_roots() or self._graph.roots()[:1]
+        id = unique_id("input", self._graph.nodes)
+        manifest["nodes"].insert(0, {"id": id, "node_type": "python.feed"})
+        manifest["connections"] += [{"from": id, "to": root} for root in roots]
+        return id
+
+    def _add_collect(self, manifest: dict[str, Any]) -> str | None:
+        ends = self._ends()
+        if not ends:
+            return None
+        id = unique_id("output", self._graph.nodes)
+        manifest["nodes"].append({"id": id, "node_type": "python.collect"})
+        manifest["connections"] += [{"from": end, "to": id} for end in ends]
+        return id
+
+    def _prepare(
+        self, data: Any, results: list[Any] | Callable[[Any], object]
+    ) -> tuple[_core.Plan, dict[str, Any], dict[str, Any]]:
+        """Plan, feed and collect of one run."""
+        fed = data is not None
+        if not fed:
+            self._check_sources()
+        plan, feed, collect = self._plan(fed=fed, collected=True)
+        return (
+            plan,
+            {feed: as_stream(data)} if feed else {},
+            {collect: results} if collect else {},
+        )
+
+    def _check_sources(self) -> None:
+        for id in self._open_roots():
+            node = self._graph.nodes[id]
+            raise TypeError(
+                f"node '{id}' of pipeline '{self.name}' needs an item: give run() an input, or "
+                f"begin with a source ({type(node).__name__}.process() takes an item)"
+            )
+
+    # ---- running
+
+    async def run(self, input_data: Any = None, use_rust: bool = True) -> Any:
+        """Runs the pipeline to its end on the caller's event loop.
+
+        Parameters
+        ----------
+        input_data : object
+            A list, an iterator or an async iterable: a stream of items; None: the first node is a
+            source; anything else: one item. It goes to each node that nothing feeds.
+        use_rust : bool
+            Has no effect; accepted for programs of 0.1.
+
+        Returns
+        -------
+        object
+            None for no result, the result itself for one, a list for more. Results that are None are
+            left out.
+
+        Raises
+        ------
+        NodeError
+            A node failed; an instance of what it raised, too. Every node has been cleaned up.
+        PipelineError
+            The pipeline cannot be planned; nothing has run.
+        TypeError
+            Without an input, and the first node is no source.
+        """
+        results: list[Any] = []
+        plan, feed, collect = self._prepare(input_data, results)
+        with _Watch(self) as watch:
+            await _drive.run(
+                plan, feed, collect, memory_bytes_max=self.memory_bytes_max, on_session=watch.opened
+            )
+        return shape(results)
+
+    def run_sync(self, input_data: Any = None) -> Any:
+        """As `run`, blocking; for programs without an event loop.
+
+        Raises
+        ------
+        RuntimeError
+            Inside a running event loop; ``await pipeline.run(…)`` there.
+        """
+        results: list[Any] = []
+        self._run_sync(input_data, results)
+        return shape(results)
+
+    def run_into(self, input_data: Any, sink: Callable[[Any], object]) -> None:
+        """As `run_sync`, and gives each result to a function as it comes, also a single one.
+
+        Parameters
+        ----------
+        input_data : object
+            As of `run`.
+        sink : callable
+            Called with each result on the calling thread; what it raises ends the run.
+        """
+        self._run_sync(input_data, sink)
+
+    def _run_sync(self, data: Any, results: list[Any] | Callable[[Any], object]) -> None:
+        plan, feed, collect = self._prepare(data, results)
+        with _Watch(self) as watch:
+            _drive.run_sync(
+                plan, feed, collect, memory_bytes_max=self.memory_bytes_max, on_session=watch.opened
+            )
+
+    async def stream(self, stream: Any = None) -> AsyncIterator[Any]:
+        """Runs the pipeline and yields each result as it comes.
+
+        Parameters
+        ----------
+        stream : object
+            As ``input_data`` of `run`.
+
+        Yields
+        ------
+        object
+            Results, never None. Leaving the loop early cancels the run.
+        """
+        from .session import iterate
+
+        if stream is None:
+            self._check_sources()
+        async for result in iterate(self, stream):
+            yield result
+
+    async def process(self, stream: Any = None) -> AsyncIterator[Any]:
+        """As `stream`, for a pipeline that `initialize` or `managed_execution` made ready.
+
+        Raises
+        ------
+        PipelineError
+            The pipeline is not initialized.
+        """
+        if not self.is_initialized:
+            raise PipelineError(f"pipeline '{self.name}' is not initialized")
+        async for result in self.stream(stream):
+            yield result
+
+    def open(self) -> Session:
+        """A two-way session, to be used by ``async with``: see `remotemedia.session.Session`."""
+        from .session import Session
+
+        return Session(self)
+
+    # ---- kept ready between runs
+
+    async def initialize(self) -> None:
+        """Initializes the live nodes, so that runs find them ready; does nothing the second time.
+
+        Raises
+        ------
+        PipelineError
+            The pipeline is empty, or a node failed; all nodes have been cleaned up then.
+        """
+        from .session import initialize
+
+        await initialize(self)
+
+    async def cleanup(self) -> None:
+        """Cleans up the nodes that `initialize` made ready. Errors are logged, not raised."""
+        from .session import cleanup
+
+        await cleanup(self)
+
+    def managed_execution(self) -> AbstractAsyncContextManager[Pipeline]:
+        """An async context: `initialize` at its begin, `cleanup` at its end on each path."""
+        from .session import managed
+
+        return managed(self)
+
+    # ---- numbers
+
+    @property
+    def metrics(self) -> Metrics:
+        """The numbers of the run that goes on, or of the latest one; see `Metrics`.
+
+        Raises
+        ------
+        PipelineError
+            Nothing has run yet.
+        """
+        if self._sessions:
+            return Metrics(json.loads(self._sessions[-1].metrics()), self.node_ids)
+        if self._metrics is None:
+            raise PipelineError(f"pipeline '{self.name}' has not run yet")
+        return self._metrics
+
+    def get_metrics(self) -> dict[str, Any]:
+        """The metrics as a dict, {} before the first run."""
+        if not self._sessions and self._metrics is None:
+            return {}
+        return self.metrics.to_dict(self.name)
+
+
+class _Watch:
+    """Keeps an eye on the session of one run: its numbers, and the errors that on_error dealt with."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._session: _core.Session | None = None
+
+    def opened(self, session: _core.Session) -> None:
+        self._session = session
+        self._pipeline._sessions.append(session)
+
+    def __enter__(self) -> _Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended()
+
+    def ended(self) -> None:
+        """Takes the last numbers; twice is fine."""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        pipeline = self._pipeline
+        pipeline._sessions.remove(session)
+        pipeline._metrics = Metrics(json.loads(session.metrics()), pipeline.node_ids)
+        for error, node, item in session.take_errors():
+            made = node_error(error, node, item)
+            if isinstance(made, NodeError) and len(pipeline.errors) < ERRORS_MAX:
+                pipeline.errors.append(made)
+
+
+def as_stream(data: Any) -> Any:
+    """What is fed: a list, an iterator or an async iterable as it is; else a list of the one item."""
+    if isinstance(data, list) or hasattr(type(data), "__aiter__") or _is_iterator(data):
+        return data
+    return [data]
+
+
+def _is_iterator(data: Any) -> bool:
+    return hasattr(type(data), "__next__") and hasattr(type(data), "__iter__")
+
+
+def shape(results: list[Any]) -> Any:
+    """None for no result, the result itself for one, the list for more."""
+    if len(results) > 1:
+        return results
+    return results[0] if results else None

@@ -1,0 +1,247 @@
+"""Two-way sessions, and what a pipeline does on an event loop. Imports asyncio.
+
+::
+
+    async with pipeline.open() as s:
+        await s.push(question)              waits for room
+        async for answer in s:              until end() and the last answer
+            ...
+        s.interrupt("tts")                  barge-in: what is queued behind "tts" dies
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from . import _drive
+from ._host import Host
+from .errors import PipelineError
+from .metrics import Metrics
+from .node import TypedNode
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+
+    from .node import Node
+    from .pipeline import Pipeline
+
+__all__ = ["Session"]
+
+
+class Session:
+    """A pipeline that runs while its caller pushes items in and takes results out.
+
+    Use it as ``async with pipeline.open() as session``. Leaving the block cancels what still runs and
+    cleans all nodes up. Threads: the event loop that entered it; `interrupt` from any thread.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._stream: _drive.Stream | None = None
+        self._watch: Any = None
+        self._feed: str | None = None
+        self._collect: str | None = None
+
+    async def __aenter__(self) -> Session:
+        from .pipeline import _Watch
+
+        pipeline = self._pipeline
+        fed = bool(pipeline._open_roots())
+        plan, self._feed, self._collect = pipeline._plan(fed=fed, collected=True)
+        self._watch = _Watch(pipeline)
+        stream = _drive.Stream(
+            plan,
+            [self._feed] if self._feed else [],
+            [self._collect] if self._collect else [],
+            memory_bytes_max=pipeline.memory_bytes_max,
+        )
+        await stream.__aenter__()
+        self._stream = stream
+        self._watch.opened(stream.session)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        stream = self._opened()
+        self._watch.ended()
+        self._stream = None
+        await stream.__aexit__(kind, error, traceback)
+
+    def _opened(self) -> Any:
+        if self._stream is None:
+            raise PipelineError(
+                f"the session of pipeline '{self._pipeline.name}' is not open",
+                help="use it inside: async with pipeline.open() as session",
+            )
+        return self._stream
+
+    async def push(self, item: Any) -> None:
+        """Puts an item in; waits while the input queue is full.
+
+        Raises
+        ------
+        NodeError
+            The run has failed.
+        PipelineError
+            The pipeline has only sources, or the session is not open.
+        """
+        await self._opened().push(self._input(), item)
+
+    def _input(self) -> str:
+        if self._feed is None:
+            raise PipelineError(
+                f"pipeline '{self._pipeline.name}' takes no input: it begins with a source"
+            )
+        return self._feed
+
+    def end(self) -> None:
+        """No more items will be pushed; the results end once all are worked through."""
+        self._opened().end(self._input())
+
+    def __aiter__(self) -> Session:
+        return self
+
+    async def __anext__(self) -> Any:
+        """The next result. Raises StopAsyncIteration at the end, or why the run failed."""
+        stream = self._opened()
+        if self._collect is None:
+            raise PipelineError(
+                f"pipeline '{self._pipeline.name}' gives no results: it ends with sinks"
+            )
+        return await stream.pull(self._collect)
+
+    def interrupt(self, node: str | None = None) -> None:
+        """Barge-in: what is queued behind a node dies, nothing before it is lost. Thread: any.
+
+        Parameters
+        ----------
+        node : str or None
+            Id of the node whose output is not wanted any more. None: from the input on.
+
+        Raises
+        ------
+        remotemedia.Error
+            There is no node of that id.
+        """
+        self._opened().interrupt(node)
+
+    def set_params(self, node: str, **params: Any) -> None:
+        """Sets parameters of a running node that may change while it runs. Thread: any.
+
+        Raises
+        ------
+        remotemedia.Error
+            E0302 to E0304: no such parameter, wrong type, out of range, or not a live one.
+        """
+        self._opened().session.set_params(node, json.dumps(params))
+
+    @property
+    def metrics(self) -> Metrics:
+        """The live numbers of the session. Thread: any."""
+        session = self._opened().session
+        return Metrics(json.loads(session.metrics()), self._pipeline.node_ids)
+
+
+async def iterate(pipeline: Pipeline, source: Any) -> AsyncIterator[Any]:
+    """The results of a run, each as it comes."""
+    session = pipeline.open()
+    fed = source is not None
+    async with session:
+        pump = asyncio.ensure_future(_pump(session, source)) if fed else None
+        try:
+            async for result in session:
+                yield result
+            if pump is not None:
+                await pump
+        finally:
+            if pump is not None:
+                await _stop(pump)
+
+
+async def _stop(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    try:
+        await task
+    except (asyncio.CancelledError, Exception):
+        pass  # told to the iteration, if it was still there to hear it
+
+
+async def _pump(session: Session, source: Any) -> None:
+    from .pipeline import as_stream
+
+    items = as_stream(source)
+    if hasattr(type(items), "__aiter__"):
+        async for item in items:
+            await session.push(item)
+    else:
+        for item in items:
+            await session.push(item)
+    session.end()
+
+
+# ---- a pipeline that is kept ready
+
+
+def _hosts(pipeline: Pipeline) -> list[tuple[str, Host]]:
+    def host(node: Node) -> Host:
+        made: Host = node.__dict__.setdefault("_host", Host(node))
+        return made
+
+    nodes = pipeline._graph.nodes.items()
+    return [(id, host(node)) for id, node in nodes if not isinstance(node, TypedNode)]
+
+
+async def initialize(pipeline: Pipeline) -> None:
+    """See `Pipeline.initialize`."""
+    if pipeline.is_initialized:
+        return
+    if not pipeline.nodes:
+        raise PipelineError("Cannot initialize empty pipeline")
+    begun: list[Host] = []
+    try:
+        for id, host in _hosts(pipeline):
+            begun.append(host)
+            result = host.initialize()
+            if result is not None:
+                await result
+    except BaseException as error:
+        await _clean(pipeline, begun)
+        if not isinstance(error, Exception):
+            raise
+        raise PipelineError(f"Pipeline initialization failed: node '{id}': {error}") from error
+    pipeline.is_initialized = True
+
+
+async def cleanup(pipeline: Pipeline) -> None:
+    """See `Pipeline.cleanup`."""
+    if pipeline.is_initialized:
+        pipeline.is_initialized = False
+        await _clean(pipeline, [host for _, host in _hosts(pipeline)])
+
+
+async def _clean(pipeline: Pipeline, hosts: list[Host]) -> None:
+    for host in reversed(hosts):
+        try:
+            result = host.cleanup()
+            if result is not None:
+                await result
+        except Exception:
+            pipeline.logger.exception("cleanup of node '%s' failed", host.node.name)
+
+
+@asynccontextmanager
+async def managed(pipeline: Pipeline) -> AsyncIterator[Pipeline]:
+    """See `Pipeline.managed_execution`."""
+    await initialize(pipeline)
+    try:
+        yield pipeline
+    finally:
+        await cleanup(pipeline)
