@@ -165,7 +165,7 @@ def find_class(name: str) -> type | None:
     Raises
     ------
     PipelineError
-        E0601: the module cannot be imported; E0301: it has no such class.
+        E0601: the module cannot be imported, or has no such class.
     """
     from .nodes import TYPES
 
@@ -180,11 +180,11 @@ def find_class(name: str) -> type | None:
     if found is None or not hasattr(found, "process"):
         what = "has no class" if found is None else "has no process() in"
         raise PipelineError(
-            f"module '{module_path}' {what} '{class_path}'", code=NODE_TYPE_UNKNOWN
+            f"module '{module_path}' {what} '{class_path}'", code=PYTHON_IMPORT
         )
     if not isinstance(found, type):
         raise PipelineError(
-            f"'{name}' is a {type(found).__name__}, want a class", code=NODE_TYPE_UNKNOWN
+            f"'{name}' is a {type(found).__name__}, want a class", code=PYTHON_IMPORT
         )
     return found
 

@@ -9,9 +9,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import VALUE_NOT_ACCEPTABLE, SerializationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEPTH_MAX = 100
 
@@ -103,7 +106,7 @@ def _read_array(value: Any) -> Any:
     return data.reshape(value["shape"]).copy()
 
 
-_READERS = {
+_READERS: dict[str, Callable[[Any], Any]] = {
     "$env": _read_env,
     "$bytes": _read_bytes,
     "$tuple": lambda items: tuple(from_json(item) for item in items),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._core import Error
+from ._core import Error, Finding
 
 __all__ = [
     "ConfigurationError",
@@ -60,10 +60,14 @@ class RemoteMediaError(Error):
         if self.help:
             lines.append(f"help: {self.help}")
         others = [f for f in self.findings if f.severity == "error"][1:]
-        lines += [f"line {f.line}, column {f.column}: {f.message}" for f in others[:9]]
+        lines += [_place(f) + f.message for f in others[:9]]
         if len(others) > 9:
             lines.append(f"and {len(others) - 9} more errors, see findings")
         return "\n".join(lines)
+
+
+def _place(finding: Finding) -> str:
+    return f"line {finding.line}, column {finding.column}: " if finding.line else ""
 
 
 class PipelineError(RemoteMediaError):
@@ -151,10 +155,11 @@ def _rebuild(
 
 def _copy_content(original: BaseException, error: BaseException) -> None:
     """What handlers read: args, errno of an OSError, the attributes of an own class."""
-    builtin = next(c for c in type(original).__mro__ if c.__module__ == "builtins")
+    mro = type(original).__mro__
+    builtin = next(c for c in mro if c.__module__ == "builtins" and "__init__" in c.__dict__)
     if isinstance(error, builtin):
         try:
-            builtin.__init__(error, *original.args)
+            builtin.__dict__["__init__"](error, *original.args)
         except TypeError:  # an own class that gave its base other arguments
             pass
     error.args = original.args

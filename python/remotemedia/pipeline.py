@@ -15,6 +15,7 @@ is a stream of items, anything else is one item.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from . import _core, _drive, _resolve
@@ -340,7 +341,7 @@ class Pipeline:
         PipelineError
             The pipeline cannot be planned; ``findings`` holds all reasons.
         """
-        plan = self._plan(fed=bool(self._open_roots()), collected=True)[0]
+        plan = self._plan(fed=bool(self._open_roots()), collected=False)[0]
         explained: dict[str, Any] = json.loads(plan.to_json())
         return explained
 
@@ -383,7 +384,12 @@ class Pipeline:
         except SerializationError as error:
             raise PipelineError(error.message, code=error.code) from error
         except _core.Error as error:
-            raise pipeline_error(error) from error.__cause__
+            made = pipeline_error(error)
+            # The manifest is ours: its lines and columns say nothing to the caller.
+            made.message = re.sub(r"^line \d+, column \d+: ", "", made.message)
+            made.args = (made.message,)
+            made.findings = [_core.Finding((f[0], f[1], 0, 0, *f[4:])) for f in made.findings]
+            raise made from error.__cause__
         return plan, feed, collect
 
     def _add_feed(self, manifest: dict[str, Any]) -> str:

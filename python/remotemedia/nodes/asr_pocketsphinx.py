@@ -80,7 +80,6 @@ class PocketsphinxAsr(Node):
         self.samples_max = int(utterance_s_max * RATE_HZ)
         self._options = {"hmm": hmm, "lm": lm, "dict": dict}
         self._decoder: Any = None
-        self._cepstral_mean = ""
         self._count = 0
         self._clear()
 
@@ -101,8 +100,7 @@ class PocketsphinxAsr(Node):
             self._decoder = Decoder(
                 loglevel="FATAL", fwdflat=False, maxhmmpf=HMM_MAX, samprate=RATE_HZ, **options
             )
-            self._cepstral_mean = self._decoder.get_cmn(False)
-        self._decoder.set_cmn(self._cepstral_mean)
+        self._decoder.reinit_feat()
         self._count = 0
         self._clear()
 
@@ -123,6 +121,8 @@ class PocketsphinxAsr(Node):
         """
         data, samples = _pcm(audio)
         speech = speech_of(audio) or {}
+        if speech.get("state") == "start":
+            yield from self.flush()
         if self._start_s is None:
             self._begin(getattr(audio, "pts_ns", None))
         self._kept.append(data)
@@ -163,10 +163,16 @@ class PocketsphinxAsr(Node):
         whole = b"".join(self._kept)
         count = self._count
         self._clear()
+        # Without it the noise estimate of what was heard before changes the words.
+        decoder.reinit_feat()
         decoder.start_utt()
         decoder.process_raw(whole, full_utt=True)
+        mean = decoder.get_cmn(False)
         decoder.end_utt()
         words = [word for word in (_word(s, start_s) for s in decoder.seg() or ()) if word]
+        # The next first pass begins as if it had heard nothing but this speaker.
+        decoder.reinit_feat()
+        decoder.set_cmn(mean)
         if words:
             yield {
                 "type": "final",

@@ -40,14 +40,14 @@ class SileroVad(Node):
         {"region": 1, "state": "start"}                     then "speech" …, then
         {"region": 1, "state": "end", "start_ns": …, "end_ns": …, "probability": 0.93}
 
-    A region that is cut off by the end of the stream has no packet "end". The parameters are those of
-    ``spec``.
+    ``probability`` is the mean over the region; a region of one packet has the state "end" only. The
+    parameters are those of ``spec``.
 
     Notes
     -----
     A region begins where the probability reaches ``threshold`` and ends where it stayed below
-    ``threshold`` - 0.15 for ``min_silence_ms``. It goes out once it has lasted ``min_speech_ms``; a
-    window of 32 ms is the step of all times. A jump of more than 100 ms between the time of a packet
+    ``threshold`` - 0.15 for ``min_silence_ms``. It goes out once it has lasted ``min_speech_ms``, from
+    then on 32 ms late; such a window is the step of all times. A jump of more than 100 ms between the time of a packet
     and the end of the one before ends the region.
     """
 
@@ -227,8 +227,10 @@ class _Regions:
         self._windows += 1
         if is_speech:
             self._speech_end = self._position
-            if self._went_out or self._position - self._speech_begin >= self.min_speech:
-                yield self._emit("speech", self._held_samples)
+            ready = self._went_out or self._position - self._speech_begin >= self.min_speech
+            # One window stays back, so that there is a packet to say "end" with.
+            if ready and self._held_samples > len(window):
+                yield self._emit("speech", self._held_samples - len(window))
         elif self._position - self._speech_end >= self.min_silence:
             yield from self._end()
 
@@ -254,9 +256,7 @@ class _Regions:
         long_enough = self._speech_end - self._speech_begin >= self.min_speech
         if self._went_out or long_enough:
             before = self._position - self._held_samples
-            wanted = min(self._speech_end + self.pad, self._position) - before
-            if wanted > 0:
-                yield self._emit("end", wanted)
+            yield self._emit("end", min(self._speech_end + self.pad, self._position) - before)
         self._is_open = False
         self._drop(self.pad)
 
