@@ -14,7 +14,7 @@
 enum { DEPTH_MAX = 30 }; /* msgpack-c's own stack holds 32 */
 #define VALUE_BYTES_MAX ((size_t)64 << 20)
 
-enum { EXT_INT = 1, EXT_TUPLE = 2, EXT_SET = 3, EXT_DATETIME = 4 };
+enum { EXT_INT = 1, EXT_TUPLE = 2, EXT_SET = 3, EXT_DATETIME = 4, EXT_NDARRAY = 5 };
 
 /* ---- a growing text */
 
@@ -217,6 +217,9 @@ static rm_status pack_special(packing *p, const char *name, json_t *payload, uns
     }
     if (json_is_array(payload) && strcmp(name, "$set") == 0) {
         return pack_sequence(p, payload, EXT_SET, depth);
+    }
+    if (json_is_array(payload) && strcmp(name, "$ndarray") == 0) {
+        return pack_sequence(p, payload, EXT_NDARRAY, depth);
     }
     if (json_is_array(payload) && strcmp(name, "$map") == 0) {
         return pack_pairs(p, payload, depth);
@@ -425,8 +428,11 @@ static void print_ext(text *t, const msgpack_object_ext *ext, unsigned depth)
         return;
     case EXT_TUPLE:
     case EXT_SET:
-        append_text(t, ext->type == EXT_TUPLE ? "{\"$tuple\":" : "{\"$set\":");
-        print_packed(t, ext->ptr, ext->size, depth + 1);
+    case EXT_NDARRAY:
+        append_text(t, ext->type == EXT_TUPLE ? "{\"$tuple\":"
+                       : ext->type == EXT_SET ? "{\"$set\":"
+                                              : "{\"$ndarray\":");
+        print_packed(t, ext->ptr, ext->size, depth);
         append_text(t, "}");
         return;
     default:

@@ -45,6 +45,7 @@ TEST(values_go_round)
     check_round("{\"$set\":[1,2]}");
     check_round("{\"$datetime\":\"2026-11-24T10:00:00Z\"}");
     check_round("{\"$map\":[[1,\"one\"],[{\"$tuple\":[1,2]},null]]}");
+    check_round("{\"$ndarray\":[\"f32\",[1],{\"$bytes\":\"AACAPw==\"}]}");
     check_round("{\"$ext\":[77,\"AAEC\"]}");
     check_round("{\"$$bytes\":1}");
 }
@@ -77,7 +78,7 @@ TEST(wrong_json_is_refused_by_name)
 
 TEST(a_value_is_at_most_thirty_levels_deep)
 {
-    char json[128] = "";
+    char json[128] = "", tuples[30 * 13 + 1] = "";
     for (unsigned depth = 29; depth <= 31; depth++) {
         void *data = NULL;
         size_t bytes = 0;
@@ -94,6 +95,11 @@ TEST(a_value_is_at_most_thirty_levels_deep)
         }
         rm_free(data);
     }
+    for (unsigned depth = 0; depth < 30; depth++) { /* a tuple is one level, as a list is */
+        memcpy(tuples + 11 * depth, "{\"$tuple\":[", 11);
+        memcpy(tuples + 11 * 30 + 2 * depth, "]}", 2);
+    }
+    check_round(tuples);
     memset(json, '[', 40);
     memset(json + 40, ']', 40);
     void *data = NULL;

@@ -1,12 +1,13 @@
 /* value.h — the payload of value packets: one msgpack value, and its way from and to JSON.
  *
  * Extension types: 1 integer beyond 64 bits (decimal text), 2 tuple (a msgpack array), 3 set (a
- * msgpack array), 4 datetime (ISO 8601 text). JSON forms of what JSON lacks use the manifest's
- * keys:
+ * msgpack array), 4 datetime (ISO 8601 text), 5 ndarray (a msgpack array [dtype, [length, …],
+ * bytes]: dtype by its name in formats, elements little-endian in C order). JSON forms of what JSON
+ * lacks use the manifest's keys:
  *
  *     {"$bytes": "base64"}  {"$float": "nan"|"inf"|"-inf"}  {"$int": "123…"}  {"$tuple": […]}
- *     {"$set": […]}  {"$datetime": "…"}  {"$map": [[key, value], …]}   a map whose keys are not all
- * text
+ *     {"$set": […]}  {"$datetime": "…"}  {"$ndarray": ["f32", [2, 3], {"$bytes": "base64"}]}
+ *     {"$map": [[key, value], …]}   a map whose keys are not all text
  *     {"$ext": [type, "base64"]}                                        any other extension type
  *
  * A key that starts with '$' is written with a second one: {"$$x": 1}.

@@ -5,7 +5,11 @@
  *     node_type.c NodeType: ports and parameters as the library's tables
  *     registry.c  Registry: the tier that asks a Python resolver
  *     graph.c     Graph, Plan
- *     value.c     pack, unpack; packets to Python objects and back
+ *     value.c     packets to Python objects and back
+ *     media.c     the same for audio, video and PyAV frames
+ *     pack.c unpack.c  values of the value model as msgpack
+ *     array.c     buffers and DLPack tensors as layouts, layouts as numpy arrays
+ *     release.c   memory that packets borrow, given back from any thread
  *     view.c      View: a packet's memory as a buffer
  *     cli.c       the `remotemedia` command inside the interpreter
  *     session.c   Session: driving                  (these share run.h)
@@ -36,9 +40,11 @@ typedef struct rmpy_state {
     PyObject *audio, *video; /* what set_types() was given; NULL: plain values */
     PyObject *log;           /* the sink of set_log(); NULL: none */
     /* Imported when first needed; NULL before. */
-    PyObject *numpy_empty, *numpy_asarray, *numpy_generic, *datetime;
+    PyObject *numpy_empty, *numpy_asarray, *numpy_dtypes, *numpy_generic, *datetime,
+        *dataclass_field;
     /* Interned names. */
-    PyObject *str_process, *str_flush, *str_is_streaming;
+    PyObject *str_process, *str_flush, *str_is_streaming, *str_dataclass_fields, *str_field_type,
+        *str_dlpack;
     struct rmpy_run
         *run; /* what running sessions share, see run.h; NULL until rmpy_session_init() */
 } rmpy_state;
@@ -110,10 +116,78 @@ typedef struct rmpy_packet_maker {
 rm_status rmpy_to_packet(rmpy_state *state, rmpy_packet_maker maker, PyObject *value,
                          rm_packet **ret_packet, rm_error *err);
 
+/* Puts the exception that is raised now into err as E0603 (RM_ENOMEM for MemoryError), and clears
+ * it. Returns the status. */
+rm_status rmpy_fail_exception(rm_error *err);
+/* As PyObject_GetAttrString() and PyObject_CallMethod(); argument NULL: none. The name is interned,
+ * as the class's own is: each new str object would take a place in the interpreter's cache. */
+PyObject *rmpy_get(PyObject *object, const char *name);
+PyObject *rmpy_call(PyObject *object, const char *name, PyObject *argument);
+/* "module.Class", without the module for built-in types. NULL with an exception. */
+PyObject *rmpy_type_name(PyObject *value);
+/* The class datetime.datetime, borrowed; NULL with an exception. */
+PyObject *rmpy_datetime(rmpy_state *state);
+int rmpy_has_dlpack(rmpy_state *state, PyObject *value);
+/* A packet's metadata as a dict, or None. */
+PyObject *rmpy_metadata_of(rmpy_state *state, const rm_packet *packet);
+int rmpy_packet_is_writable(const rm_packet *packet);
+
+/* Memory that a packet borrows: release(owner) gives it back. */
+typedef struct rmpy_lent {
+    const void *data;
+    uint64_t bytes;
+    void (*release)(void *owner);
+    void *owner;
+} rmpy_lent;
+
+/* The status may be RM_EAGAIN (err is not set then): the pool's bound is reached. */
+rm_status rmpy_new_packet(rmpy_packet_maker maker, uint8_t kind, uint64_t bytes,
+                          rm_packet **ret_packet, rm_error *err);
+/* Takes what `lent` holds, also on failure. */
+rm_status rmpy_new_foreign(rmpy_packet_maker maker, const rmpy_lent *lent, uint8_t kind,
+                           rm_packet **ret_packet, rm_error *err);
+
+/* ---- release.c */
+
 /* release function of foreign packets whose owner is a PyObject. Thread: any, with or without the
  * GIL: without it the reference goes on a list without lock that rmpy_drain_releases() empties. */
 void rmpy_release(void *owner);
 void rmpy_drain_releases(void);
+
+/* A buffer that is held until rmpy_buffer_release(), which may run on any thread as rmpy_release().
+ */
+typedef struct rmpy_buffer rmpy_buffer;
+/* NULL with an exception. */
+rmpy_buffer *rmpy_buffer_new(PyObject *exporter);
+const Py_buffer *rmpy_buffer_view(const rmpy_buffer *buffer);
+void rmpy_buffer_release(void *buffer);
+
+/* What holds the memory of `lent`, whose data and bytes the caller sets. */
+void rmpy_lend_object(rmpy_lent *lent, PyObject *takes_owner);
+void rmpy_lend_buffer(rmpy_lent *lent, rmpy_buffer *takes_buffer);
+
+/* ---- pack.c, unpack.c */
+
+typedef struct rmpy_writer {
+    uint8_t *data;
+    size_t length, capacity;
+    uint8_t small[1024]; /* where data points until more is needed */
+} rmpy_writer;
+
+void rmpy_writer_init(rmpy_writer *writer);
+void rmpy_writer_fini(rmpy_writer *writer);
+/* Appends a value; -1 with TypeError, ValueError or what the value's own code raised. */
+int rmpy_pack(rmpy_state *state, rmpy_writer *writer, PyObject *value);
+/* The one value that these bytes are; NULL with ValueError. */
+PyObject *rmpy_unpack(rmpy_state *state, const void *data, size_t bytes);
+
+/* ---- media.c */
+
+PyObject *rmpy_audio_to_python(rmpy_state *state, rm_packet *packet);
+PyObject *rmpy_video_to_python(rmpy_state *state, rm_packet *packet);
+/* False: the value is neither audio nor video; the outputs mean nothing then. */
+bool rmpy_media_to_packet(rmpy_state *state, rmpy_packet_maker maker, PyObject *value,
+                          rm_packet **ret_packet, rm_status *ret_status, rm_error *err);
 
 /* ---- view.c */
 
@@ -129,6 +203,29 @@ typedef struct rmpy_layout {
 /* A View of memory that a packet, or else an object, holds; takes a reference of its own to it. */
 PyObject *rmpy_view_new(rmpy_state *state, rm_packet *packet, PyObject *owner,
                         const rmpy_layout *layout);
+
+/* ---- array.c */
+
+Py_ssize_t rmpy_layout_count(const rmpy_layout *layout);
+Py_ssize_t rmpy_layout_bytes(const rmpy_layout *layout);
+bool rmpy_layout_is_contiguous(const rmpy_layout *layout);
+/* Strides of C order, from shape and dtype. */
+void rmpy_layout_pack(rmpy_layout *layout);
+/* Copies the elements in C order. */
+void rmpy_layout_copy(const rmpy_layout *layout, void *target);
+/* -1 with TypeError for elements that packets do not have. */
+int rmpy_layout_of_buffer(const Py_buffer *view, rmpy_layout *ret_layout);
+/* RM_DTYPE_NONE for an unknown name. */
+uint8_t rmpy_dtype_by_name(const char *name, size_t length);
+/* Layout of an object with __dlpack__, and what holds its memory. NULL with an exception. */
+PyObject *rmpy_dlpack(PyObject *value, rmpy_layout *ret_layout);
+/* 0 where numpy is not installed; -1 with an exception. Imports it. */
+int rmpy_has_numpy(rmpy_state *state);
+int rmpy_is_numpy_scalar(rmpy_state *state, PyObject *value);
+/* An ndarray (View without numpy) on a packet's memory, which it keeps. */
+PyObject *rmpy_array_of_memory(rmpy_state *state, rm_packet *packet, const rmpy_layout *layout);
+/* A new one in C order; its memory, not yet set, is *ret_data. */
+PyObject *rmpy_array_new(rmpy_state *state, rmpy_layout *layout, void **ret_data);
 
 /* ---- node.c */
 

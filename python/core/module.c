@@ -1,6 +1,7 @@
 /* The module: its state, its types, and the functions about codes, log and module path. */
 #include "core.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -169,15 +170,28 @@ static int add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **ret_type
 
 static int add_names(rmpy_state *state)
 {
-    state->str_process = PyUnicode_InternFromString("process");
-    state->str_flush = PyUnicode_InternFromString("flush");
-    state->str_is_streaming = PyUnicode_InternFromString("is_streaming");
-    return state->str_process && state->str_flush && state->str_is_streaming ? 0 : -1;
+    const struct {
+        PyObject **name;
+        const char *text;
+    } rows[] = {{&state->str_process, "process"},
+                {&state->str_flush, "flush"},
+                {&state->str_is_streaming, "is_streaming"},
+                {&state->str_dataclass_fields, "__dataclass_fields__"},
+                {&state->str_field_type, "_field_type"},
+                {&state->str_dlpack, "__dlpack__"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        *rows[i].name = PyUnicode_InternFromString(rows[i].text);
+        if (!*rows[i].name) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 static int add_functions(PyObject *module)
 {
-    if (PyModule_AddFunctions(module, module_methods) < 0) {
+    if (PyModule_AddFunctions(module, module_methods) < 0 ||
+        PyModule_AddFunctions(module, rmpy_value_methods) < 0) {
         return -1;
     }
 #ifdef RMPY_SESSION
@@ -215,27 +229,44 @@ static int execute(PyObject *module)
 }
 
 /* All that the state refers to. */
-#define STATE_OBJECTS(X) \
-    X(error)             \
-    X(finding)           \
-    X(node_type)         \
-    X(registry)          \
-    X(graph)             \
-    X(plan)              \
-    X(session)           \
-    X(view)              \
-    X(audio)             \
-    X(video)             \
-    X(log)               \
-    X(numpy_empty)       \
-    X(numpy_asarray) X(numpy_generic) X(datetime) X(str_process) X(str_flush) X(str_is_streaming)
+static const size_t state_objects[] = {
+    offsetof(rmpy_state, error),
+    offsetof(rmpy_state, finding),
+    offsetof(rmpy_state, node_type),
+    offsetof(rmpy_state, registry),
+    offsetof(rmpy_state, graph),
+    offsetof(rmpy_state, plan),
+    offsetof(rmpy_state, session),
+    offsetof(rmpy_state, view),
+    offsetof(rmpy_state, audio),
+    offsetof(rmpy_state, video),
+    offsetof(rmpy_state, log),
+    offsetof(rmpy_state, numpy_empty),
+    offsetof(rmpy_state, numpy_asarray),
+    offsetof(rmpy_state, numpy_dtypes),
+    offsetof(rmpy_state, numpy_generic),
+    offsetof(rmpy_state, datetime),
+    offsetof(rmpy_state, dataclass_field),
+    offsetof(rmpy_state, str_process),
+    offsetof(rmpy_state, str_flush),
+    offsetof(rmpy_state, str_is_streaming),
+    offsetof(rmpy_state, str_dataclass_fields),
+    offsetof(rmpy_state, str_field_type),
+    offsetof(rmpy_state, str_dlpack),
+};
+enum { STATE_OBJECT_COUNT = sizeof state_objects / sizeof state_objects[0] };
+
+static PyObject **state_object(rmpy_state *state, size_t index)
+{
+    return (PyObject **)(void *)((char *)state + state_objects[index]);
+}
 
 static int traverse(PyObject *module, visitproc visit, void *arg)
 {
     rmpy_state *state = rmpy_state_of(module);
-#define VISIT(name) Py_VISIT(state->name);
-    STATE_OBJECTS(VISIT)
-#undef VISIT
+    for (size_t i = 0; i < STATE_OBJECT_COUNT; i++) {
+        Py_VISIT(*state_object(state, i));
+    }
     return 0;
 }
 
@@ -245,9 +276,9 @@ static int clear(PyObject *module)
     if (state->log) {
         rm_log_set_sink(NULL, NULL);
     }
-#define CLEAR(name) Py_CLEAR(state->name);
-    STATE_OBJECTS(CLEAR)
-#undef CLEAR
+    for (size_t i = 0; i < STATE_OBJECT_COUNT; i++) {
+        Py_CLEAR(*state_object(state, i));
+    }
     return 0;
 }
 

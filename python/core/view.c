@@ -41,30 +41,6 @@ static void view_dealloc(PyObject *object)
 
 /* ---- the buffer */
 
-static Py_ssize_t count_of(const rmpy_layout *layout)
-{
-    Py_ssize_t count = 1;
-    for (int i = 0; i < layout->ndim; i++) {
-        count *= layout->shape[i];
-    }
-    return count;
-}
-
-static bool is_contiguous(const rmpy_layout *layout)
-{
-    Py_ssize_t expected = (Py_ssize_t)rm_dtype_bytes(layout->dtype);
-    if (count_of(layout) == 0) {
-        return true;
-    }
-    for (int i = layout->ndim - 1; i >= 0; i--) {
-        if (layout->shape[i] != 1 && layout->strides[i] != expected) {
-            return false;
-        }
-        expected *= layout->shape[i];
-    }
-    return true;
-}
-
 static int refuse(Py_buffer *view, const char *why)
 {
     view->obj = NULL;
@@ -82,14 +58,14 @@ static int view_getbuffer(PyObject *object, Py_buffer *view, int flags)
     if ((flags & PyBUF_WRITABLE) && !layout->writable) {
         return refuse(view, "the memory is read-only: others hold the packet too");
     }
-    if ((wants_order && !is_contiguous(layout)) ||
+    if ((wants_order && !rmpy_layout_is_contiguous(layout)) ||
         ((flags & PyBUF_F_CONTIGUOUS) == PyBUF_F_CONTIGUOUS && layout->ndim > 1)) {
         return refuse(view, "the memory is not contiguous in the order asked for");
     }
     view->obj = Py_NewRef(object);
     view->buf = layout->data;
     view->itemsize = (Py_ssize_t)rm_dtype_bytes(layout->dtype);
-    view->len = count_of(layout) * view->itemsize;
+    view->len = rmpy_layout_bytes(layout);
     view->readonly = !layout->writable;
     view->format = NULL;
     if ((flags & PyBUF_FORMAT) == PyBUF_FORMAT) {
