@@ -9,6 +9,8 @@ import json
 import os
 import pathlib
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +41,7 @@ class Result:
 
 def environment(**changes):
     env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "REMOTEMEDIA_LOG")}
+    env.setdefault("LC_ALL", "C.UTF-8")
     env.update(changes)
     return env
 
@@ -62,6 +65,10 @@ def manifest(nodes, connections=None, **more):
 
 TONE = {"id": "tone", "node_type": "test.tone", "params": {"duration_ms": 100}}
 PASS = {"id": "pass", "node_type": "test.pass"}
+
+
+def node(**changes):
+    return {**TONE, **changes}
 
 
 class Folder:
@@ -97,7 +104,8 @@ def no_word_is_a_usage_error_and_shows_the_commands():
 def help_lists_every_command_and_each_has_help():
     commands = json.loads(run("help", "--json").out)["commands"]
     names = [c["name"] for c in commands]
-    check({"run", "explain", "validate", "nodes", "help", "version"} <= set(names))
+    check({"run", "validate", "graph", "explain", "nodes", "doctor", "new", "completion", "man",
+           "help", "version"} == set(names))
     overview = run("help").out
     for command in commands:
         check(f"  {command['name']}" in overview)
@@ -161,6 +169,201 @@ def every_error_code_has_a_page_and_every_page_a_code():
     check(json.loads(run("help", "e301", "--json").out)["status"] == "RM_ENOENT")
 
 
+@test
+def commands_that_error_pages_name_exist():
+    commands = {c["name"]: {"--" + o["name"] for o in c["options"]} | {"--help"}
+                for c in json.loads(run("help", "--json").out)["commands"]}
+    named = 0
+    for page in sorted((ROOT / "docs/errors").glob("E*.md")):
+        for line in re.findall(r"remotemedia ([a-z]+[^`\n]*)", page.read_text()):
+            words = line.split()
+            check(words[0] in commands, (page.name, line))
+            for option in re.findall(r"(?<=\s)--[a-z-]+", line):
+                check(option in commands[words[0]], (page.name, line))
+            named += 1
+    check(named > 10, named)
+
+
+@test
+def every_command_has_an_example_that_parses():
+    for command in json.loads(run("help", "--json").out)["commands"]:
+        check(command["examples"] or command["name"] == "version", command)
+        for example in command["examples"]:
+            check("remotemedia " in example["line"], example)
+
+
+# ---- completion, man
+
+
+def bash_completes(*words):
+    """What bash offers for the last word."""
+    script = run("completion", "bash").out
+    probe = f"""
+        compopt() {{ :; }}
+        remotemedia() {{ "{BINARY}" "$@"; }}
+        COMP_WORDS=({" ".join(map(shlex.quote, words))}); COMP_CWORD={len(words) - 1}
+        _remotemedia; printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "-c", script + probe], capture_output=True, text=True,
+                          timeout=DEADLINE_S, env=environment())
+    check(done.returncode == 0 and done.stderr == "", done)
+    return done.stdout.split()
+
+
+@test
+def bash_completes_commands_options_choices_types_and_files():
+    check(bash_completes("remotemedia", "va") == ["validate"])
+    check("run" in bash_completes("remotemedia", ""))
+    check(bash_completes("remotemedia", "run", "--dr") == ["--dry-run"])
+    check(bash_completes("remotemedia", "validate", "--format", "=", "g") == ["github"])
+    check(bash_completes("remotemedia", "validate", "-f", "j") == ["json"])
+    check(bash_completes("remotemedia", "nodes", "test.t") == ["test.tone"])
+    check(bash_completes("remotemedia", "new", "a") == ["app"])
+    check(bash_completes("remotemedia", "help", "comp") == ["completion"])
+    with Folder() as f:
+        f.write("pipe.json", "")
+        check(bash_completes("remotemedia", "run", f"{f.path}/pi") == [f"{f.path}/pipe.json"])
+
+
+@test
+def each_shell_accepts_its_completion():
+    checked = []
+    for shell in ("bash", "zsh", "fish"):
+        r = run("completion", shell)
+        check(r.code == OK and "remotemedia" in r.out, r)
+        for command in json.loads(run("help", "--json").out)["commands"]:
+            check(command["name"] in r.out, (shell, command["name"]))
+        if shutil.which(shell):
+            with Folder() as f:
+                done = subprocess.run([shell, "-n", f.write("script", r.out)],
+                                      capture_output=True, text=True, timeout=DEADLINE_S)
+                check(done.returncode == 0 and done.stderr == "", (shell, done))
+            checked.append(shell)
+    print(f"# syntax checked by: {' '.join(checked)}")
+    check("bash" in checked)
+    check(run("completion", "csh").code == USAGE)
+
+
+@test
+def manual_pages_are_well_formed():
+    pages = [[]] + [[c["name"]] for c in json.loads(run("help", "--json").out)["commands"]]
+    build = (ROOT / "cli/meson.build").read_text()
+    for words in pages:
+        r = run("man", *words)
+        check(r.code == OK and r.out.startswith(".TH ") and ".SH NAME" in r.out, r)
+        check(not words or f"'{words[0]}'" in build, f"{words} has no installed page")
+        if shutil.which("groff"):
+            done = subprocess.run(["groff", "-man", "-ww", "-z"], input=r.out, capture_output=True,
+                                  text=True, timeout=DEADLINE_S)
+            check(done.returncode == 0 and done.stderr == "", done)
+    for option in ("\\-\\-dry\\-run", "\\-\\-set=", "SIGUSR1"):
+        check(option in run("man", "run").out, option)
+    check(run("man", "rnu").code == USAGE)
+
+
+# ---- doctor, new
+
+
+@test
+def doctor_tells_what_is_there_and_what_is_broken():
+    r = run("doctor")
+    check(r.code == OK and "test.tone" in r.out and "0 broken" in r.out, r)
+    j = json.loads(run("doctor", "--json").out)
+    check(j["ok"] and any(x["name"] == "test.tone" and x["state"] == "ok"
+                          for x in j["native_nodes"]), j)
+    with Folder() as f:
+        f.write("test.garbage.so", "not a library")
+        path = f"{f.path}:{os.environ['REMOTEMEDIA_MODULE_PATH']}:/absent"
+        r = run("doctor", REMOTEMEDIA_MODULE_PATH=path)
+        check(r.code == FAILED and "test.garbage" in r.out and "1 broken" in r.out, r)
+        check("no such folder" in r.out, r)
+        j = json.loads(run("doctor", "--json", REMOTEMEDIA_MODULE_PATH=path).out)
+        check(not j["ok"] and [x["name"] for x in j["native_nodes"] if x["state"] == "broken"] ==
+              ["test.garbage.so"], j)
+
+
+@test
+def doctor_names_the_command_for_what_is_missing():
+    with Folder() as f:
+        j = json.loads(run("doctor", "--json", REMOTEMEDIA_MODULE_PATH=f.path,
+                           PATH="/nonexistent").out)
+        tools = {x["name"]: x for x in j["tools"]}
+        check(tools["Graphviz"]["help"] == "apt-get install graphviz", j)
+        missing = [x for x in j["native_nodes"] if x["state"] == "missing"]
+        check(all(x["help"] for x in missing), missing)
+
+
+@test
+def a_new_app_is_complete_and_checks():
+    with Folder() as f:
+        r = run("new", "app", "my-app", cwd=f.path)
+        check(r.code == OK and "remotemedia run pipeline.json" in r.out, r)
+        app = f.path / "my-app"
+        names = {p.name for p in app.iterdir()}
+        check(names == {"README.md", "pipeline.json", "nodes.py", "test_nodes.py", "words.txt"})
+        for path in app.iterdir():
+            check("@NAME@" not in path.read_text(), path)
+        check(json.loads((app / "pipeline.json").read_text())["metadata"]["name"] == "my-app")
+        check(run("validate", app / "pipeline.json").code == OK)
+        check(run("graph", app / "pipeline.json").code == OK)
+        compile((app / "nodes.py").read_text(), "nodes.py", "exec")
+        r = run("new", "app", "my-app", cwd=f.path)
+        check(r.code == FAILED and "File exists" in r.err, r)
+        for name in ("1st", "a b", "../x/", ".", ""):
+            r = run("new", "app", name, cwd=f.path)
+            check(r.code == USAGE or name == "../x/", (name, r))
+        j = json.loads(run("new", "app", "other/", "--json", cwd=f.path).out)
+        check(j["folder"] == "other" and "pipeline.json" in j["files"], j)
+        check(run("new", "lib", "x", cwd=f.path).code == USAGE)
+
+
+# ---- graph
+
+BRANCHES = manifest(
+    [TONE, node(id="a", node_type="test.pass", params={}),
+     node(id="b", node_type="test.pass", params={}),
+     node(id="mix", node_type="test.pass", params={})],
+    [{"from": "tone", "to": "a"}, {"from": "tone", "to": "b"}, {"from": "a", "to": "mix"},
+     {"from": "b", "to": "mix"}])
+
+
+@test
+def a_graph_is_drawn_with_its_branches():
+    with Folder() as f:
+        path = f.write("g.json", BRANCHES)
+        r = run("graph", path, LC_ALL="C.UTF-8")
+        lines = [line for line in r.out.splitlines() if "rate_hz" not in line]
+        check(r.code == OK and lines == [
+            "● tone  test.tone", "├─╮", "● │ a  test.pass", "│ ● b  test.pass", "├─╯",
+            "● mix  test.pass"], r)
+        check("audio rate_hz=48000" in r.out, r)
+        r = run("graph", path, LC_ALL="C")
+        lines = [line for line in r.out.splitlines() if "rate_hz" not in line]
+        check(lines == ["* tone  test.tone", "+-.", "* | a  test.pass", "| * b  test.pass", "+-'",
+                        "* mix  test.pass"], r)
+        check(json.loads(run("graph", path, "--json").out)["edges"][3]["to"] == "mix")
+
+
+@test
+def a_graph_that_cannot_be_planned_is_drawn_as_it_is_written():
+    r = run("graph", "test.tone ! test.psas ! wav.write")
+    check(r.code == BAD_MANIFEST and "test.psas" in r.out and "E0301" in r.err, r)
+    check([line[-9:] for line in r.out.splitlines()] == ["test.tone", "test.psas", "wav.write"], r)
+
+
+@test
+def dot_and_svg_are_made():
+    with Folder() as f:
+        path = f.write("g.json", BRANCHES)
+        r = run("graph", path, "--format=dot")
+        check(r.code == OK and r.out.startswith("digraph") and r.out.count(" -> ") == 4, r)
+        r = run("graph", path, "-f", "svg", PATH="/nonexistent")
+        check(r.code == FAILED and "apt-get install graphviz" in r.err and "E0309" in r.err, r)
+        if shutil.which("dot"):
+            r = run("graph", path, "-f", "svg")
+            check(r.code == OK and "<svg" in r.out and r.out.rstrip().endswith("</svg>"), r)
+
+
 # ---- nodes
 
 
@@ -199,10 +402,6 @@ def a_good_manifest_is_ok():
         check(r.code == OK and "stdin: ok" in r.out, r)
         j = json.loads(run("validate", path, "--json").out)
         check(j["valid"] and j["findings"] == [] and j["files"] == 1, j)
-
-
-def node(**changes):
-    return {**TONE, **changes}
 
 
 BAD = [  # name, manifest, code, words of the message or help, pointer or None

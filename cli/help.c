@@ -56,9 +56,16 @@ void cli_print_command_help(FILE *out, bool color, const cli_command *command)
     }
 }
 
+const cli_example cli_environment[] = {
+    {"folders with further node modules, joined by ':'", "REMOTEMEDIA_MODULE_PATH"},
+    {"what is logged to stderr: warning, audio.*:debug", "REMOTEMEDIA_LOG"},
+    {"no colour where it is set and not empty", "NO_COLOR"},
+    {0},
+};
+
 void cli_print_overview(FILE *out, bool color)
 {
-    fprintf(out, "Runs audio, video and ML pipelines\n");
+    fprintf(out, CLI_TAGLINE "\n");
     print_heading(out, color, "Usage");
     fprintf(out, "  remotemedia COMMAND [OPTION]... [WORD]...\n");
     print_heading(out, color, "Commands");
@@ -72,9 +79,10 @@ void cli_print_overview(FILE *out, bool color)
             "  remotemedia run pipeline.json --input talk.wav\n"
             "  remotemedia nodes\n");
     print_heading(out, color, "Environment");
-    fprintf(out, "  REMOTEMEDIA_MODULE_PATH  folders with further node modules, joined by ':'\n"
-                 "  REMOTEMEDIA_LOG          what is logged to stderr: warning, audio.*:debug\n"
-                 "  NO_COLOR                 no colour where it is set and not empty\n");
+    for (const cli_example *e = cli_environment; e->line; e++) {
+        fprintf(out, "  %s%-25s%s%s\n", cli_paint(color, CLI_BOLD), e->line, cli_reset(color),
+                e->what);
+    }
     print_heading(out, color, "Exit codes");
     fprintf(out, "  0 ok, 1 the run failed, 2 usage, 3 bad manifest\n\n"
                  "`remotemedia help COMMAND` explains a command, `remotemedia help E0301` an "

@@ -69,6 +69,23 @@ static const cli_example explain_examples[] = {
     {0},
 };
 
+static const cli_option graph_options[] = {
+    {.name = "format",
+     .letter = 'f',
+     .value = "FORMAT",
+     .choices = "text|dot|svg",
+     .word = CLI_WORD_CHOICE,
+     .summary = "text for a terminal, dot for Graphviz, svg by Graphviz's `dot`."},
+    JSON_OPTION("Print the plan as JSON, as `explain --json` does."),
+    {0},
+};
+
+static const cli_example graph_examples[] = {
+    {"In the terminal", "remotemedia graph pipeline.json"},
+    {"As a picture", "remotemedia graph pipeline.json --format svg > graph.svg"},
+    {0},
+};
+
 static const cli_option validate_options[] = {
     {.name = "format",
      .letter = 'f',
@@ -99,6 +116,30 @@ static const cli_example nodes_examples[] = {
 
 static const cli_option json_only[] = {
     JSON_OPTION("Print everything as JSON."),
+    {0},
+};
+
+static const cli_example doctor_examples[] = {
+    {"Why is a node type unknown?", "remotemedia doctor"},
+    {"In a script", "remotemedia doctor --json"},
+    {0},
+};
+
+static const cli_example new_examples[] = {
+    {"Make one, and run it",
+     "remotemedia new app my-app && cd my-app && remotemedia run pipeline.json -i words.txt"},
+    {0},
+};
+
+static const cli_example completion_examples[] = {
+    {"Now, in this bash", "source <(remotemedia completion bash)"},
+    {"For good, in fish",
+     "remotemedia completion fish > ~/.config/fish/completions/remotemedia.fish"},
+    {0},
+};
+
+static const cli_example man_examples[] = {
+    {"Read a page", "remotemedia man run | man -l -"},
     {0},
 };
 
@@ -150,6 +191,17 @@ const cli_command cli_commands[] = {
      .options = plan_options,
      .examples = explain_examples,
      .run = cli_explain},
+    {.name = "graph",
+     .operands = "PIPELINE",
+     .operands_min = 1,
+     .operands_max = 1,
+     .word = CLI_WORD_FILE,
+     .summary = "Draw a pipeline",
+     .text = "Nodes and connections with their formats. A pipeline that cannot be planned here is "
+             "drawn as it is written, its errors go to stderr, and the exit code is 3.",
+     .options = graph_options,
+     .examples = graph_examples,
+     .run = cli_graph},
     {.name = "nodes",
      .operands = "[TYPE]",
      .operands_max = 1,
@@ -161,6 +213,45 @@ const cli_command cli_commands[] = {
      .options = nodes_options,
      .examples = nodes_examples,
      .run = cli_nodes},
+    {.name = "doctor",
+     .operands = "",
+     .summary = "Show what is installed and what is missing",
+     .text = "Loads every module, looks for what nodes and commands need, and prints the command "
+             "that installs what is missing. Exits with 1 if something is there and does not work.",
+     .options = json_only,
+     .examples = doctor_examples,
+     .run = cli_doctor},
+    {.name = "new",
+     .operands = "app NAME",
+     .operands_min = 2,
+     .operands_max = 2,
+     .word = CLI_WORD_CHOICE,
+     .choices = "app",
+     .summary = "Make a new app",
+     .text = "Makes the folder NAME with a manifest, a Python node, its test and a README. It runs "
+             "at once.",
+     .options = json_only,
+     .examples = new_examples,
+     .run = cli_new},
+    {.name = "completion",
+     .operands = "SHELL",
+     .operands_min = 1,
+     .operands_max = 1,
+     .word = CLI_WORD_CHOICE,
+     .choices = "bash|zsh|fish",
+     .summary = "Print shell completion",
+     .text = "Completes commands, options, files, choices and node types. SHELL is bash, zsh or "
+             "fish.",
+     .examples = completion_examples,
+     .run = cli_completion},
+    {.name = "man",
+     .operands = "[COMMAND]",
+     .operands_max = 1,
+     .word = CLI_WORD_COMMAND,
+     .summary = "Print a manual page",
+     .text = "In the form that man(1) shows, made from what --help prints.",
+     .examples = man_examples,
+     .run = cli_man},
     {.name = "help",
      .operands = "[COMMAND|CODE]",
      .operands_max = 1,
