@@ -137,9 +137,13 @@ static PyObject *set_types(PyObject *module, PyObject *args, PyObject *kwargs)
         check_maker(audio, "audio") < 0 || check_maker(video, "video") < 0) {
         return NULL;
     }
-    Py_XSETREF(state->audio, audio == Py_None ? NULL : Py_NewRef(audio));
-    Py_XSETREF(state->video, video == Py_None ? NULL : Py_NewRef(video));
-    Py_RETURN_NONE;
+    PyObject *before = Py_BuildValue("(OO)", state->audio ? state->audio : Py_None,
+                                     state->video ? state->video : Py_None);
+    if (before) {
+        Py_XSETREF(state->audio, audio == Py_None ? NULL : Py_NewRef(audio));
+        Py_XSETREF(state->video, video == Py_None ? NULL : Py_NewRef(video));
+    }
+    return before;
 }
 
 static PyMethodDef module_methods[] = {

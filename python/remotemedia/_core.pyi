@@ -246,11 +246,19 @@ class View:
     def address(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
-def set_types(audio: Callable[..., Any] | None, video: Callable[..., Any] | None) -> None:
+def set_types(
+    audio: Callable[..., Any] | None, video: Callable[..., Any] | None
+) -> tuple[Callable[..., Any] | None, Callable[..., Any] | None]:
     """How native packets reach Python: ``audio(samples, rate_hz, pts_ns, duration_ns, metadata)``,
     ``video(planes, width, height, fourcc, pts_ns, strides, metadata)``. ``samples`` is an ndarray of
     shape (channels, frames), a `View` where numpy is missing; ``planes`` is a list of memoryviews;
-    pts_ns is None where there is none; metadata a dict or None."""
+    pts_ns is None where there is none; metadata a dict or None. Without them (None) audio is a tuple
+    (samples, rate_hz[, metadata]) and video a dict with those keys. Returns what was set before.
+
+    The other way, an instance of ``audio`` (a subclass of tuple: samples, rate_hz) or of ``video``
+    (with these names as attributes) becomes a packet of its kind, as do (samples, rate[, metadata])
+    and PyAV's AudioFrame and VideoFrame.
+    """
 
 def pack(value: object) -> bytes:
     """A value of the value model as msgpack. Raises TypeError naming the type, ValueError beyond 30
