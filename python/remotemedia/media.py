@@ -108,9 +108,20 @@ class Video:
         Bytes from one row of each plane to the next; None: rows are packed.
     metadata : mapping or None
         Values of the value model that travel with the packet.
+    duration_ns : int or None
+        How long it is shown, ns; None: not known.
     """
 
-    __slots__ = ("fourcc", "height", "metadata", "planes", "pts_ns", "strides", "width")
+    __slots__ = (
+        "duration_ns",
+        "fourcc",
+        "height",
+        "metadata",
+        "planes",
+        "pts_ns",
+        "strides",
+        "width",
+    )
 
     def __init__(
         self,
@@ -121,6 +132,7 @@ class Video:
         pts_ns: int | None = None,
         strides: Sequence[int] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        duration_ns: int | None = None,
     ) -> None:
         self.planes = planes
         self.width = width
@@ -129,6 +141,7 @@ class Video:
         self.pts_ns = pts_ns
         self.strides = strides
         self.metadata = metadata
+        self.duration_ns = duration_ns
 
     def to_ndarray(self) -> Any:
         """The picture as an array that shares its memory.

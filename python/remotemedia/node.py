@@ -76,7 +76,7 @@ class NodeSpec(NamedTuple):
     """What a node type says about itself, for planning, help and the catalog.
 
     A node class may have one as its attribute ``spec``; without one it has one input and one output of
-    any format, and takes any parameter. ``outputs`` with several ports: see `Node.process`.
+    any format, and takes any parameter.
     """
 
     name: str
@@ -205,7 +205,7 @@ class Node(ABC):
         -------
         object
             What goes on; None: nothing. A generator or async generator: each item that it yields. A
-            coroutine is awaited. With several outputs, see `remotemedia.Out`.
+            coroutine is awaited. With several outputs: a dict of port names and items.
         """
 
     def initialize(self) -> Any:
@@ -314,13 +314,6 @@ class TypedNode(Node):
     def __repr__(self) -> str:
         params = "".join(f", {k}={v!r}" for k, v in self.config.items())
         return f"Node({self._node_type!r}{params})"
-
-
-class Out(NamedTuple):
-    """An item for one of several output ports: ``return Out("speech", item)``."""
-
-    port: str
-    item: Any
 
 
 def base_name(node_type: str) -> str:

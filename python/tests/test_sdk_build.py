@@ -356,3 +356,9 @@ def test_a_pipeline_draws_itself():
     assert texts == ["tone", "test.tone", "Scale", "Scale"]
     assert shown["text/plain"] == repr(pipeline)
     ElementTree.fromstring(Pipeline("p").to_svg())
+
+
+def test_the_catalog_of_the_plain_binary_is_current():
+    tool = pathlib.Path(__file__).parents[2] / "tools" / "catalog.py"
+    told = subprocess.run([sys.executable, tool, "--check"], capture_output=True, text=True)
+    assert (told.returncode, told.stderr) == (0, "")

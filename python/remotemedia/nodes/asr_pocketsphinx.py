@@ -2,8 +2,8 @@
 
 ::
 
-    audio, as it arrives ──▶ first pass ──▶ {"type": "partial", "text": …}
-                        └──▶ kept ──▶ end of the region ──▶ second pass ──▶ {"type": "final", …}
+    audio, as it arrives ──▶ first pass ──▶ partial {"text": "rather cold", …}
+                        └──▶ kept ──▶ end of the region ──▶ second pass ──▶ text {"words": …}
 
 The first pass has to guess the mean of the speaker's spectrum; the second knows that of the whole
 utterance, which halves the word errors on short recordings.
@@ -31,7 +31,8 @@ HMM_MAX = 3000
 class PocketsphinxAsr(Node):
     """Speech to text.
 
-    An utterance is a region of ``vad.silero``, or else the whole stream. Results are dicts::
+    An utterance is a region of ``vad.silero``, or else the whole stream. Results are dicts, the first
+    on the output ``partial``, the second on ``text``::
 
         {"type": "partial", "utterance": 1, "start_s": 0.15, "text": "he was"}
         {"type": "final", "utterance": 1, "start_s": 0.15, "end_s": 2.99, "text": "he was not …",
@@ -49,9 +50,12 @@ class PocketsphinxAsr(Node):
         name="asr.pocketsphinx",
         summary="Speech to text, with partial words as it arrives and the times of words",
         inputs=(Port("audio", "audio rate_hz=16000 channels=1 sample_format=f32,s16"),),
-        outputs=(Port("text", "value"),),
+        outputs=(
+            Port("text", "value", "Final results."),
+            Port("partial", "value", "Words so far."),
+        ),
         params=(
-            Param("partials", "bool", True, summary="Give partial results while speech arrives."),
+            Param("partials", "bool", True, summary="Decode while it arrives, too."),
             Param("partial_ms", "int", 200, 10, 60000, "ms", None, "Least time between them."),
             Param("utterance_s_max", "float", 30.0, 1, 600, "s", None, "Longer speech is cut."),
             Param("hmm", "string", summary="Folder of an acoustic model; English if absent."),
@@ -112,7 +116,7 @@ class PocketsphinxAsr(Node):
             self._clear()
 
     def process(self, audio: Any) -> Iterator[dict[str, Any]]:
-        """Audio of speech, 16 kHz mono; yields partial and final results.
+        """Audio of speech, 16 kHz mono; yields partial and final results, by port.
 
         Raises
         ------
@@ -147,7 +151,8 @@ class PocketsphinxAsr(Node):
         if text != self._text:
             self._text = text
             start_s = round(self._start_s or 0.0, 2)
-            yield {"type": "partial", "utterance": self._count, "start_s": start_s, "text": text}
+            told = {"type": "partial", "utterance": self._count, "start_s": start_s, "text": text}
+            yield {"partial": told}
 
     def flush(self) -> Iterator[dict[str, Any]]:
         """The result of an utterance that is open at the end of the stream."""
@@ -174,7 +179,7 @@ class PocketsphinxAsr(Node):
         decoder.reinit_feat()
         decoder.set_cmn(mean)
         if words:
-            yield {
+            result = {
                 "type": "final",
                 "utterance": count,
                 "start_s": round(start_s, 2),
@@ -182,6 +187,7 @@ class PocketsphinxAsr(Node):
                 "text": " ".join(word["word"] for word in words),
                 "words": words,
             }
+            yield {"text": result}
 
 
 def _word(segment: Any, start_s: float) -> dict[str, Any] | None:

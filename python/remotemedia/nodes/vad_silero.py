@@ -35,13 +35,18 @@ INSTALL_RUNTIME = "pip install onnxruntime"
 class SileroVad(Node):
     """Lets speech through.
 
-    Each packet that goes out belongs to a region of speech and has the metadata ``speech``::
+    Each packet on the output ``audio`` belongs to a region of speech and has the metadata ``speech``::
 
         {"region": 1, "state": "start"}                     then "speech" …, then
         {"region": 1, "state": "end", "start_ns": …, "end_ns": …, "probability": 0.93}
 
     ``probability`` is the mean over the region; a region of one packet has the state "end" only. The
-    parameters are those of ``spec``.
+    output ``regions`` gives the same as dicts::
+
+        {"type": "start", "region": 1, "start_s": 0.088}
+        {"type": "end", "region": 1, "start_s": 0.088, "end_s": 5.3, "probability": 0.93}
+
+    The parameters are those of ``spec``.
 
     Notes
     -----
@@ -55,7 +60,10 @@ class SileroVad(Node):
         name="vad.silero",
         summary="Let speech through, by the Silero voice activity model",
         inputs=(Port("audio", "audio rate_hz=16000 channels=1 sample_format=f32"),),
-        outputs=(Port("audio", "audio rate_hz=16000 channels=1 sample_format=f32"),),
+        outputs=(
+            Port("audio", "audio rate_hz=16000 channels=1 sample_format=f32", "Speech alone."),
+            Port("regions", "value", "Where speech begins and ends."),
+        ),
         params=(
             Param("threshold", "float", 0.5, 0.05, 0.95, None, None, "Probability of speech."),
             Param("min_speech_ms", "int", 250, 0, 60000, "ms", None, "Shorter speech is left out."),
@@ -107,8 +115,8 @@ class SileroVad(Node):
         )
         self._rest = np.zeros(0, np.float32)
 
-    def process(self, audio: Any) -> Iterator[Audio]:
-        """Audio of any length, 16 kHz mono; yields that of speech.
+    def process(self, audio: Any) -> Iterator[dict[str, Any]]:
+        """Audio of any length, 16 kHz mono; yields that of speech, by port.
 
         Raises
         ------
@@ -134,11 +142,11 @@ class SileroVad(Node):
         regions = self._regions
         return otherwise_ns if regions.at_ns is None else regions.next_ns(len(self._rest))
 
-    def _window(self, window: Any) -> Iterator[Audio]:
+    def _window(self, window: Any) -> Iterator[dict[str, Any]]:
         assert self._model is not None
-        return self._regions.add(window, self._model.probability(window))
+        return map(_by_port, self._regions.add(window, self._model.probability(window)))
 
-    def flush(self) -> Iterator[Audio]:
+    def flush(self) -> Iterator[dict[str, Any]]:
         """The last, incomplete window, and the end of a region that is open."""
         import numpy as np
 
@@ -146,9 +154,24 @@ class SileroVad(Node):
         if len(rest):
             assert self._model is not None
             window = np.concatenate((rest, np.zeros(WINDOW - len(rest), np.float32)))
-            yield from self._regions.add(rest, self._model.probability(window))
-        yield from self._regions.finish()
+            yield from map(_by_port, self._regions.add(rest, self._model.probability(window)))
+        yield from map(_by_port, self._regions.finish())
         self._begin()
+
+
+def _by_port(audio: Audio) -> dict[str, Any]:
+    """What goes out for a packet of speech: it, and at a region's ends what the port regions says."""
+    speech = dict((audio.metadata or {})["speech"])
+    if speech["state"] == "speech":
+        return {"audio": audio}
+    event: dict[str, Any] = {"type": speech["state"], "region": speech["region"]}
+    if speech["state"] == "start":
+        event["start_s"] = round((audio.pts_ns or 0) / 1e9, 3)
+    else:
+        event["start_s"] = round(speech["start_ns"] / 1e9, 3)
+        event["end_s"] = round(speech["end_ns"] / 1e9, 3)
+        event["probability"] = speech["probability"]
+    return {"audio": audio, "regions": event}
 
 
 class _Model:
