@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["PocketsphinxAsr"]
 
 FRAMES_A_SECOND = 100
+AUDIO = "audio rate_hz=16000 channels=1 sample_format=f32,s16"
 INSTALL = "pip install pocketsphinx"
 # Of 16,000: the search's breadth. 30,000, the library's own, takes twice the time and finds the same.
 HMM_MAX = 3000
@@ -49,18 +50,18 @@ class PocketsphinxAsr(Node):
     spec = NodeSpec(
         name="asr.pocketsphinx",
         summary="Speech to text, with partial words as it arrives and the times of words",
-        inputs=(Port("audio", "audio rate_hz=16000 channels=1 sample_format=f32,s16"),),
+        inputs=(Port("audio", AUDIO, "speech"),),
         outputs=(
-            Port("text", "value", "Final results."),
-            Port("partial", "value", "Words so far."),
+            Port("text", "value", "final results"),
+            Port("partial", "value", "words so far"),
         ),
         params=(
-            Param("partials", "bool", True, summary="Decode while it arrives, too."),
-            Param("partial_ms", "int", 200, 10, 60000, "ms", None, "Least time between them."),
-            Param("utterance_s_max", "float", 30.0, 1, 600, "s", None, "Longer speech is cut."),
-            Param("hmm", "string", summary="Folder of an acoustic model; English if absent."),
-            Param("lm", "string", summary="File of a language model; English if absent."),
-            Param("dict", "string", summary="File of a dictionary; English if absent."),
+            Param("partials", "bool", True, summary="decode while it arrives, too"),
+            Param("partial_ms", "int", 200, 10, 60000, "ms", None, "least time between two partial results"),
+            Param("utterance_s_max", "float", 30.0, 1, 600, "s", None, "longer speech is cut"),
+            Param("hmm", "string", summary="folder of an acoustic model; English if absent"),
+            Param("lm", "string", summary="file of a language model; English if absent"),
+            Param("dict", "string", summary="file of a dictionary; English if absent"),
         ),
         example="media.read path=talk.flac ! audio.resample rate_hz=16000 ! vad.silero "
         "! asr.pocketsphinx ! json.write path=-",

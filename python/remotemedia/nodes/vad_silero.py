@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["SileroVad", "speech_of"]
 
 RATE_HZ = 16000
+AUDIO = "audio rate_hz=16000 channels=1 sample_format=f32"
 WINDOW = 512
 CONTEXT = 64
 GAP_NS = 100_000_000  # a jump in time beyond it begins a new stream
@@ -59,16 +60,16 @@ class SileroVad(Node):
     spec = NodeSpec(
         name="vad.silero",
         summary="Let speech through, by the Silero voice activity model",
-        inputs=(Port("audio", "audio rate_hz=16000 channels=1 sample_format=f32"),),
+        inputs=(Port("audio", AUDIO, "sound that may hold speech"),),
         outputs=(
-            Port("audio", "audio rate_hz=16000 channels=1 sample_format=f32", "Speech alone."),
-            Port("regions", "value", "Where speech begins and ends."),
+            Port("audio", AUDIO, "speech alone"),
+            Port("regions", "value", "where speech begins and ends"),
         ),
         params=(
-            Param("threshold", "float", 0.5, 0.05, 0.95, None, None, "Probability of speech."),
-            Param("min_speech_ms", "int", 250, 0, 60000, "ms", None, "Shorter speech is left out."),
-            Param("min_silence_ms", "int", 300, 0, 60000, "ms", None, "Shorter pauses are kept."),
-            Param("pad_ms", "int", 200, 0, 10000, "ms", None, "What is kept on either side."),
+            Param("threshold", "float", 0.5, 0.05, 0.95, None, None, "probability that is speech"),
+            Param("min_speech_ms", "int", 250, 0, 60000, "ms", None, "shorter speech is left out"),
+            Param("min_silence_ms", "int", 300, 0, 60000, "ms", None, "shorter pauses are kept"),
+            Param("pad_ms", "int", 200, 0, 10000, "ms", None, "what is kept on either side"),
         ),
         example="media.read path=talk.flac ! audio.resample rate_hz=16000 ! vad.silero "
         "! asr.pocketsphinx ! json.write path=-",
