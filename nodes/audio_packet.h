@@ -120,8 +120,9 @@ static inline rm_status audio_packet_new(rm_node *node, const rm_format_line *li
                            ? RM_ENOMEM
                            : rm_packet_new(node, stride * line->audio.channels, ret_packet);
     if (status < 0) {
-        return rm_fail(err, status, "no memory for an audio packet of %u frames, %u channels",
-                       frames, line->audio.channels);
+        (void)rm_fail(err, status, "no memory for an audio packet of %u frames, %u channels",
+                      frames, line->audio.channels);
+        return status;
     }
     if (status == RM_OK) {
         rm_packet_header *h = &(*ret_packet)->header;

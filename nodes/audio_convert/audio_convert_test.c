@@ -103,6 +103,16 @@ TEST(a_matrix_of_ones_own_is_used)
     rm_harness_free(harness);
 }
 
+TEST(a_matrix_may_keep_the_number_of_channels)
+{
+    rm_harness *harness = harness_of("audio.convert", "{\"matrix\": [[0, 1], [1, 0]]}");
+    push_audio(harness, 8000, 2, RM_SAMPLE_U8, 1, "\x90\x20", 0);
+    rm_packet *packet = converted(harness);
+    CHECK_INT(memcmp(packet->payload, "\x20\x90", 2), 0);
+    rm_packet_unref(packet);
+    rm_harness_free(harness);
+}
+
 TEST(metadata_and_flags_stay_with_the_packet)
 {
     rm_harness *harness = harness_of("audio.convert", "{\"sample_format\": \"f32\"}");
@@ -228,6 +238,7 @@ TEST(a_steady_stream_allocates_nothing)
 
 TEST_MAIN(T(formats_and_layouts_are_converted), T(what_is_right_already_passes_untouched),
           T(channels_are_mixed_and_never_clip), T(a_matrix_of_ones_own_is_used),
-          T(metadata_and_flags_stay_with_the_packet), T(a_stream_may_change_its_format),
-          T(what_the_plan_says_is_what_comes_out), T(a_matrix_that_is_none_is_told),
-          T(each_allocation_may_fail), T(a_steady_stream_allocates_nothing))
+          T(a_matrix_may_keep_the_number_of_channels), T(metadata_and_flags_stay_with_the_packet),
+          T(a_stream_may_change_its_format), T(what_the_plan_says_is_what_comes_out),
+          T(a_matrix_that_is_none_is_told), T(each_allocation_may_fail),
+          T(a_steady_stream_allocates_nothing))

@@ -166,6 +166,29 @@ TEST(lengths_are_exact_for_any_length)
     CHECK_INT(out.count, 0);
 }
 
+TEST(a_block_that_soxr_gives_at_once_comes_at_once)
+{
+    enum { PIECE = 10 };
+    soxr_quality_spec_t quality = soxr_quality_spec(SOXR_HQ, 0);
+    soxr_t soxr = soxr_create(44100, 48000, 1, NULL, NULL, &quality, NULL);
+    static float in[PIECE], ignored[8192];
+    rm_harness *harness = resampler(48000, "");
+    size_t expected = 0, given = 0, largest = 0;
+    begin();
+    for (size_t k = 0; k < 500; k++) {
+        CHECK(!soxr_process(soxr, in, PIECE, NULL, ignored, 8192, &given));
+        expected += given;
+        largest = given > largest ? given : largest;
+        push_audio(harness, 44100, 1, RM_SAMPLE_F32, PIECE, in,
+                   (int64_t)(k * PIECE * 1000000000 / 44100));
+        collect(harness);
+        CHECK_INT(out.count, expected);
+    }
+    CHECK(largest > 20 * PIECE); /* else nothing was tested */
+    soxr_delete(soxr);
+    finish(harness);
+}
+
 TEST(low_delay_answers_sooner)
 {
     double delay_ms[2];
@@ -371,8 +394,9 @@ TEST(each_allocation_may_fail)
 }
 
 TEST_MAIN(T(the_samples_are_those_of_soxr_and_the_sine_comes_back),
-          T(lengths_are_exact_for_any_length), T(low_delay_answers_sooner),
-          T(each_format_and_layout_gives_the_same_sound), T(the_same_rate_passes_untouched),
-          T(a_change_of_format_loses_nothing), T(a_gap_ends_the_run_and_begins_another),
-          T(after_an_interrupt_it_begins_as_if_new), T(wrong_parameters_and_packets_are_named),
-          T(a_steady_stream_allocates_nothing), T(each_allocation_may_fail))
+          T(lengths_are_exact_for_any_length), T(a_block_that_soxr_gives_at_once_comes_at_once),
+          T(low_delay_answers_sooner), T(each_format_and_layout_gives_the_same_sound),
+          T(the_same_rate_passes_untouched), T(a_change_of_format_loses_nothing),
+          T(a_gap_ends_the_run_and_begins_another), T(after_an_interrupt_it_begins_as_if_new),
+          T(wrong_parameters_and_packets_are_named), T(a_steady_stream_allocates_nothing),
+          T(each_allocation_may_fail))

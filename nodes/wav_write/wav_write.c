@@ -86,10 +86,10 @@ static void put_format(const writer *w, head *h)
     put(h, rate_hz, 4);
     put(h, (uint64_t)rate_hz * block, 4);
     put(h, block, 2);
-    put(h, w->sample_bytes * 8u, 2);
+    put(h, 8ull * w->sample_bytes, 2);
     if (extensible) {
         put(h, 22, 2);
-        put(h, w->sample_bytes * 8u, 2);
+        put(h, 8ull * w->sample_bytes, 2);
         put(h, mask, 4);
         put(h, tag, 2);
         for (size_t i = 0; i < sizeof guid_end; i++) {
@@ -357,7 +357,7 @@ static void write_close(rm_node *node)
 {
     writer *w = node->state;
     if (!w->finished && w->seekable && w->head_bytes && w->head_done == w->head_bytes) {
-        w->data_bytes -= w->data_bytes % ((uint32_t)w->sample_bytes * w->line.audio.channels);
+        w->data_bytes -= w->data_bytes % ((uint64_t)w->sample_bytes * w->line.audio.channels);
         if (ftruncate(w->file.fd, w->start + w->head_bytes + (int64_t)w->data_bytes) == 0) {
             (void)write_padding(w, NULL);
             (void)write_sizes(w, NULL);
