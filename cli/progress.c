@@ -150,11 +150,27 @@ static void describe(const rm_cli_run *run, int64_t now_ns, char *text, size_t s
     }
 }
 
+/* A line of their own below: the newest ones where not all have room. "": there are none. */
+static void write_words(rm_cli_run *run, unsigned width, char *line, size_t size)
+{
+    bool color = run->state->color_err;
+    char cut[CLI_WORDS_BYTES] = "";
+    const char *words = cli_words_text(run);
+    line[0] = '\0';
+    while (strlen(words) > width - 2 && strchr(words, ' ')) { /* from the left, by whole words */
+        words = strchr(words, ' ') + 1;
+    }
+    if (words[0]) {
+        cli_append(cut, sizeof cut, words, width - 2);
+        snprintf(line, size, "\n  %s%s%s\033[K", cli_paint(color, CLI_DIM), cut, cli_reset(color));
+    }
+}
+
 static void draw(rm_cli_run *run, int64_t now_ns)
 {
     static const char *const spinner[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
     cli_progress *progress = &run->progress;
-    char line[LINE_BYTES] = "", text[160];
+    char line[LINE_BYTES] = "", words[CLI_WORDS_BYTES + 64], text[160];
     int64_t position_ns;
     unsigned width = cli_width(STDERR_FILENO) - 1;
     rm_session_progress(run->session, &position_ns, NULL);
@@ -176,8 +192,12 @@ static void draw(rm_cli_run *run, int64_t now_ns)
         cli_append(line, sizeof line, "  ", 2);
     }
     cli_append(line, sizeof line, text, width);
-    fprintf(stderr, "\r%s\033[K", line);
+    write_words(run, width, words, sizeof words);
+    /* In one piece over what stands there, so that nothing flickers. */
+    fprintf(stderr, "\r%s%s\033[K%s", progress->two_lines ? "\033[A" : "", line,
+            words[0] ? words : "\033[J");
     fflush(stderr);
+    progress->two_lines = words[0] != '\0';
     progress->shown = true;
 }
 
@@ -198,13 +218,17 @@ static bool prints_to_terminal(const rm_cli_run *run)
     return found;
 }
 
+bool cli_progress_is_wanted(const rm_cli_run *run)
+{
+    const char *term = getenv("TERM");
+    bool dumb = !term || strcmp(term, "dumb") == 0;
+    return isatty(STDERR_FILENO) && !dumb && !cli_has(run->arguments, "quiet") &&
+           !prints_to_terminal(run);
+}
+
 void cli_progress_start(rm_cli_run *run)
 {
     cli_progress *progress = &run->progress;
-    const char *term = getenv("TERM");
-    bool dumb = !term || strcmp(term, "dumb") == 0;
-    progress->wanted = isatty(STDERR_FILENO) && !dumb && !cli_has(run->arguments, "quiet") &&
-                       !prints_to_terminal(run);
     progress->media_fd = -1;
     progress->part = -1;
     progress->next_ns = run->begin_ns + FIRST_NS;
@@ -234,8 +258,8 @@ void cli_progress_step(rm_cli_run *run)
 void cli_progress_clear(rm_cli_run *run)
 {
     if (run->progress.shown) {
-        fprintf(stderr, "\r\033[K");
+        fputs(run->progress.two_lines ? "\r\033[K\033[A\r\033[K" : "\r\033[K", stderr);
         fflush(stderr);
-        run->progress.shown = false;
+        run->progress.shown = run->progress.two_lines = false;
     }
 }

@@ -70,6 +70,7 @@ void rm_cli_run_ended(rm_cli_run *run)
     run->elapsed_ns = cli_now_ns() - run->begin_ns;
     rm_session_progress(run->session, &run->position_ns, &run->packets);
     run->metrics = read_metrics(run->session);
+    cli_words_drop(run);
     for (uint32_t i = 0; i < run->feed_count; i++) {
         rm_packet_unref(run->feed[i].held);
         run->feed[i].held = NULL;
@@ -241,6 +242,10 @@ static int prepare(rm_cli_run *run)
         return cli_fail_findings(run->state, pipeline->source, pipeline->report, &err,
                                  code_of_plan_error(&err));
     }
+    if (purpose == CLI_TO_RUN && cli_progress_is_wanted(run)) {
+        run->progress.wanted = true;
+        cli_words_add(run);
+    }
     if (purpose == CLI_TO_RUN && cli_feeds_open(run, &err) != RM_OK) {
         return cli_fail(run->state, &err, err.code == RM_CODE_USAGE ? CLI_USAGE : CLI_FAILED);
     }
@@ -283,6 +288,7 @@ static int run_once(cli *state, const cli_arguments *arguments)
     json_decref(run->metrics);
     cli_feeds_close(run);
     cli_pipeline_release(&run->pipeline);
+    cli_words_free(run);
     free(run);
     return code;
 }

@@ -4,6 +4,7 @@
  *     signals.c   SIGINT, SIGTERM, SIGUSR1
  *     feed.c      files and stdin into the graph's inputs; its outputs onto stdout
  *     progress.c  the line that shows how far it is
+ *     words.c     and the words that are recognised just now
  *     summary.c   what it did, as a table or JSON; the live graph
  *     watch.c     --watch: this program again and again, as a child
  *
@@ -14,7 +15,7 @@
 
 #include "cli.h"
 
-enum { CLI_FEEDS_MAX = 16, CLI_OUTPUTS_MAX = 64 };
+enum { CLI_FEEDS_MAX = 16, CLI_OUTPUTS_MAX = 64, CLI_WORDS_BYTES = 512 };
 
 /* How a feed cuts what it reads into packets. */
 typedef enum cli_cut {
@@ -45,7 +46,8 @@ typedef struct cli_output {
 } cli_output;
 
 typedef struct cli_progress {
-    bool shown; /* a line stands on the terminal */
+    bool shown;     /* a line stands on the terminal */
+    bool two_lines; /* and the words below it */
     bool wanted;
     int64_t next_ns; /* when it is drawn again */
     unsigned turn;   /* of the spinner */
@@ -64,6 +66,7 @@ struct rm_cli_run {
     cli_feed feed[CLI_FEEDS_MAX];
     cli_output output[CLI_OUTPUTS_MAX];
     cli_progress progress;
+    struct cli_words *words;      /* NULL: none are shown */
     int64_t begin_ns, elapsed_ns; /* begin: 0 before it began */
     int64_t cancel_ns;            /* when it was cancelled; 0: it was not */
     int ended_by;                 /* the signal; 0: none */
@@ -107,9 +110,22 @@ void cli_outputs_step(rm_cli_run *run);
 
 /* ---- progress.c */
 
+/* Once the plan is there: whether a line will be shown. */
+bool cli_progress_is_wanted(const rm_cli_run *run);
 void cli_progress_start(rm_cli_run *run);
 void cli_progress_step(rm_cli_run *run); /* draws at most ten times a second */
 void cli_progress_clear(rm_cli_run *run);
+
+/* ---- words.c */
+
+/* Adds the nodes that keep them, and plans anew. */
+void cli_words_add(rm_cli_run *run);
+/* What was recognised last, "" for nothing. */
+const char *cli_words_text(rm_cli_run *run);
+/* Once the session has ended; before it is freed. */
+void cli_words_drop(rm_cli_run *run);
+/* After the registry. */
+void cli_words_free(rm_cli_run *run);
 
 /* ---- summary.c */
 

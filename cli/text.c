@@ -181,7 +181,7 @@ const char *cli_duration(double ns, char *buffer, size_t size)
     } else if (ns < 100e9) {
         snprintf(buffer, size, "%.2f s", ns / 1e9);
     } else {
-        long seconds = (long)(ns / 1e9);
+        long seconds = (long)(ns / 1e9 + 0.5);
         snprintf(buffer, size, "%ld:%02ld:%02ld", seconds / 3600, seconds / 60 % 60, seconds % 60);
     }
     return buffer;
