@@ -476,6 +476,17 @@ def two_errors_are_both_reported_and_several_files_checked():
 
 
 @test
+def wrong_connections_do_not_hide_wrong_parameters():
+    with Folder() as f:
+        path = f.write("bad.json", manifest([node(params={"gain": 3}), {"id": "b", "node_type": "test.pas"}],
+                                            [{"from": "tone", "to": "out"}]))
+        r = run("validate", path)
+        check(r.code == BAD_MANIFEST, r)
+        for word in ("E0108", "E0302", "'gain_db'", "E0301", "'test.pass'", "3 errors"):
+            check(word in r.out, (word, r))
+
+
+@test
 def github_format_makes_annotations():
     with Folder() as f:
         path = f.write("bad,100%.json", manifest([node(params={"rate_hz": 10})]))

@@ -94,6 +94,9 @@ static rm_status read_graph(cli_pipeline *pipeline, const char *text, rm_error *
     }
     if (status == RM_OK) {
         status = rm_graph_parse(file.data, file.bytes, &pipeline->graph, pipeline->report, err);
+        if (status != RM_OK) {
+            (void)rm_graph_check_nodes(file.data, file.bytes, pipeline->registry, pipeline->report);
+        }
     }
     free(file.data);
     return status;

@@ -324,6 +324,35 @@ rm_status rmi_graph_from_json(json_t *manifest, const char *text, size_t bytes,
     return first.status;
 }
 
+rm_status rmi_graph_of_nodes(const char *json, size_t bytes, rm_graph **ret_graph, rm_error *err)
+{
+    RMI_AUTO(rm_graph) graph = RMI_NEW(rm_graph);
+    if (!graph || !(graph->text = rmi_strndup(json, bytes))) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a graph");
+    }
+    atomic_init(&graph->refs, 1);
+    graph->bytes = bytes;
+    graph->manifest = json_loadb(json, bytes, JSON_REJECT_DUPLICATES, NULL);
+    const json_t *list = json_object_get(graph->manifest, "nodes");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *node = json_array_get(list, i), *params = json_object_get(node, "params");
+        if (!json_is_string(json_object_get(node, "id")) ||
+            !json_is_string(json_object_get(node, "node_type")) ||
+            (params && !json_is_object(params))) {
+            return RM_EINVAL; /* the parser has said so */
+        }
+    }
+    rmi_findings silent = {graph->text, bytes, NULL, NULL, 0};
+    if (json_array_size(list) == 0 || json_array_size(list) > RMI_GRAPH_NODES_MAX) {
+        return RM_EINVAL;
+    }
+    if (read_nodes(graph, &silent) != RM_OK) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a graph");
+    }
+    *ret_graph = RMI_TAKE(graph);
+    return RM_OK;
+}
+
 static rm_status syntax_error(const json_error_t *where, rm_report *report, rm_error *err)
 {
     rm_error error = RM_ERROR_INIT;

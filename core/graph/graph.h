@@ -34,6 +34,11 @@ rm_graph *rmi_graph_ref(const rm_graph *graph);
 RM_MUST_USE rm_status rmi_graph_from_json(json_t *manifest, const char *text, size_t bytes,
                                           rm_graph **ret_graph, rm_report *report, rm_error *err);
 
+/* The nodes alone of a manifest that the parser refused; its findings are not repeated. RM_EINVAL:
+ * not even they can be read. */
+RM_MUST_USE rm_status rmi_graph_of_nodes(const char *json, size_t bytes, rm_graph **ret_graph,
+                                         rm_error *err);
+
 /* Tells a finding about the value at `pointer`: to the report, and as the error if it is the first.
  */
 typedef struct rmi_findings {

@@ -135,6 +135,27 @@ TEST(two_errors_are_both_reported_with_their_place)
     CHECK_CONTAINS(err.message, "line 3, column 28: node_type is 5");
 }
 
+TEST(a_refused_manifest_still_tells_about_its_nodes)
+{
+    static const char json[] = "{\"version\": \"v1\", \"nodes\": [\n"
+                               "  {\"id\": \"a\", \"node_type\": \"no.such\"}],\n"
+                               " \"connections\": [{\"from\": \"a\", \"to\": \"z\"}]}";
+    RMI_AUTO(rm_report) report = NULL;
+    rm_graph *graph = NULL;
+    rm_registry *registry = NULL;
+    CHECK_INT(rm_report_new(&report, NULL), RM_OK);
+    CHECK_INT(rm_registry_new(&registry, NULL), RM_OK);
+    CHECK(parse(json, &graph, report, NULL) < 0);
+    CHECK_INT(rm_report_error_count(report), 1);
+    CHECK_INT(rm_graph_check_nodes(json, strlen(json), registry, report), RM_ENOENT);
+    CHECK_INT(rm_report_error_count(report), 2);
+    CHECK_INT(rm_report_at(report, 1)->code, RM_CODE_NODE_TYPE_UNKNOWN);
+    CHECK_INT(rm_report_at(report, 1)->line, 2);
+    CHECK_INT(rm_graph_check_nodes("{", 1, registry, report), RM_OK); /* nothing can be said */
+    CHECK_INT(rm_report_error_count(report), 2);
+    rm_registry_free(registry);
+}
+
 TEST(a_misspelt_field_is_a_warning)
 {
     RMI_AUTO(rm_report) report = NULL;
@@ -500,9 +521,10 @@ TEST(each_failed_allocation_is_an_error)
 
 TEST_MAIN(T(a_small_manifest_is_read), T(without_connections_each_node_feeds_the_next),
           T(each_fault_is_found_and_named), T(two_errors_are_both_reported_with_their_place),
-          T(a_misspelt_field_is_a_warning), T(a_huge_or_deep_text_is_refused),
-          T(inline_text_becomes_a_graph), T(a_wrong_inline_text_names_the_column),
-          T(a_parameter_is_replaced_in_a_copy), T(formats_are_negotiated_and_converters_inserted),
+          T(a_refused_manifest_still_tells_about_its_nodes), T(a_misspelt_field_is_a_warning),
+          T(a_huge_or_deep_text_is_refused), T(inline_text_becomes_a_graph),
+          T(a_wrong_inline_text_names_the_column), T(a_parameter_is_replaced_in_a_copy),
+          T(formats_are_negotiated_and_converters_inserted),
           T(an_output_that_is_not_named_is_the_first_that_fits),
           T(wrong_nodes_and_parameters_are_all_reported),
           T(a_wrong_port_or_an_unfed_input_is_named),

@@ -526,6 +526,29 @@ rm_status rm_graph_plan(const rm_graph *graph, rm_registry *registry,
     return first.status < 0 ? first.status : status;
 }
 
+rm_status rm_graph_check_nodes(const char *json, size_t bytes, rm_registry *registry,
+                               rm_report *report)
+{
+    RMI_AUTO(rm_graph) graph = NULL;
+    rm_error first = RM_ERROR_INIT;
+    rm_status status = rmi_graph_of_nodes(json, bytes, &graph, &first);
+    if (status != RM_OK) {
+        return status == RM_ENOMEM ? status : RM_OK;
+    }
+    RMI_AUTO(rm_plan) plan = RMI_NEW(rm_plan);
+    if (!plan) {
+        return RM_ENOMEM;
+    }
+    plan->graph = rmi_graph_ref(graph);
+    plan->registry = registry;
+    rmi_findings findings = {graph->text, graph->bytes, report, &first, 0};
+    planning p = {plan, graph, &findings, 0};
+    for (; p.index < graph->node_count && status == RM_OK; p.index++) {
+        status = plan_node(&p);
+    }
+    return status == RM_OK && findings.errors ? first.status : status;
+}
+
 void rm_plan_free(rm_plan *plan)
 {
     if (!plan) {

@@ -26,6 +26,12 @@ typedef struct rm_plan rm_plan;
 RM_API RM_MUST_USE rm_status rm_graph_parse(const char *json, size_t bytes, rm_graph **ret_graph,
                                             rm_report *report, rm_error *err);
 
+/* For a manifest that rm_graph_parse() refused: what can be said all the same about the types and
+ * the parameters of its nodes is added to `report`, so that a user sees all mistakes at once.
+ * RM_OK: nothing to add. Thread: the registry's. */
+RM_API rm_status rm_graph_check_nodes(const char *json, size_t bytes, rm_registry *registry,
+                                      rm_report *report);
+
 /* The shorthand 'media.read path=a.wav ! audio.level ! json.write path=-': node types joined by
  * '!', each followed by parameters name=value. A value is a JSON value or else a string; quotes as
  * in JSON. id=NAME names a node. E0111 with the column. */
