@@ -47,6 +47,8 @@ CASES = {
     "hop": (["{build}/bench/hop"], ["{python}", "{here}/hop_instructions.py", "{build}/bench/chain"]),
     "hop-threads": (["{build}/bench/hop_threads"],),
     "resample": (["{build}/bench/resample"],),
+    "start": (["{python}", "{here}/start.py", "{build}/cli/remotemedia"],),
+    "import": (["{python}", "{here}/import.py"],),
 }
 """The programs of each case. {build}: the build folder, {here}: this one, {python}: the interpreter that
 has the wheel."""
@@ -63,4 +65,7 @@ BARS = {
     "resample-soxr": Bar("resample", "20 ms from 48 to 16 kHz", "soxr called directly", "us", "share", 1.1),
     "resample-gst": Bar("resample", "20 ms from 48 to 16 kHz", "GStreamer `audioresample` of at least that SNR", "us",
                         "faster", 1),
+    "start": Bar("start", "from nothing to a second of sound resampled and written", "`gst-launch-1.0`", "ms", "share",
+                 0.4),
+    "import": Bar("import", "import of the SDK in a fresh process", "`import numpy`", "ms", "share", 0.5),
 }
