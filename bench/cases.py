@@ -47,6 +47,7 @@ CASES = {
     "hop": (["{build}/bench/hop"], ["{python}", "{here}/hop_instructions.py", "{build}/bench/chain"]),
     "hop-threads": (["{build}/bench/hop_threads"],),
     "resample": (["{build}/bench/resample"],),
+    "video": (["{python}", "{here}/video.py", "{build}/bench/video", "{build}/media"],),
     "start": (["{python}", "{here}/start.py", "{build}/cli/remotemedia"],),
     "import": (["{python}", "{here}/import.py"],),
 }
@@ -65,6 +66,9 @@ BARS = {
     "resample-soxr": Bar("resample", "20 ms from 48 to 16 kHz", "soxr called directly", "us", "share", 1.1),
     "resample-gst": Bar("resample", "20 ms from 48 to 16 kHz", "GStreamer `audioresample` of at least that SNR", "us",
                         "faster", 1),
+    "video": Bar("video", "one 720p picture decoded and scaled to 360 rows, processor time", "`ffmpeg -threads 1`",
+                 "ms", "share", 0.95),
+    "video-wall": Bar("video", "the same, wall time", "`ffmpeg -threads 1`", "ms", "share"),
     "start": Bar("start", "from nothing to a second of sound resampled and written", "`gst-launch-1.0`", "ms", "share",
                  0.4),
     "import": Bar("import", "import of the SDK in a fresh process", "`import numpy`", "ms", "share", 0.5),
