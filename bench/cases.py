@@ -48,11 +48,12 @@ CASES = {
     "hop-threads": (["{build}/bench/hop_threads"],),
     "resample": (["{build}/bench/resample"],),
     "video": (["{python}", "{here}/video.py", "{build}/bench/video", "{build}/media"],),
+    "marshal": (["{python}", "{here}/marshal.py"],),
     "start": (["{python}", "{here}/start.py", "{build}/cli/remotemedia"],),
     "import": (["{python}", "{here}/import.py"],),
 }
 """The programs of each case. {build}: the build folder, {here}: this one, {python}: the interpreter that
-has the wheel."""
+has the peers. Programs in Python find the package in the build folder."""
 
 BARS = {
     "hop": Bar("hop", "one pass-through node", "GStreamer `identity`", "ns", "faster", 8),
@@ -73,3 +74,9 @@ BARS = {
                  0.4),
     "import": Bar("import", "import of the SDK in a fresh process", "`import numpy`", "ms", "share", 0.5),
 }
+
+VALUES = {"int": "an int", "str": "1 KB of str", "dict": "a dict of 20", "list": "a list of 1,000 floats",
+          "dataclass": "a dataclass of 6", "array": "an array of 1 KB"}
+BARS |= {f"marshal-{value}-{peer}": Bar("marshal", f"{what}, there and back", peer_is, "ns", "faster", 1)
+         for value, what in VALUES.items()
+         for peer, peer_is in (("pickle", "`pickle` protocol 5"), ("msgpack", "`msgpack`"))}
