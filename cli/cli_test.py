@@ -722,7 +722,7 @@ def watch_runs_again_after_a_change():
             f.write("p.json", manifest([node(params={"duration_ms": 200}), PASS]))
             wait_for(lambda: "200 ms of media" in r.err(), r.err())
             f.write("p.json", "{")
-            wait_for(lambda: "E0101" in r.err(), r.err())
+            wait_for(lambda: "waiting" in r.err().partition("E0101")[2], "third run")
             r.process.send_signal(signal.SIGINT)
             check(r.end().code == BAD_MANIFEST)
     r = run("run", "-", "--watch")
