@@ -104,7 +104,10 @@ static void edge_close(rmi_strand *strand, rmi_edge *edge)
             all_closed &= from->out[p].edges[e]->closed;
         }
     }
-    from->done |= all_closed;
+    if (all_closed) {
+        from->done = true;
+        from->stalled = false; /* what it waits for would be for nobody */
+    }
     if (from->state == RMI_NODE_HOLDING || from->state == RMI_NODE_IDLE) {
         rmi_strand_consider(strand, from);
     }

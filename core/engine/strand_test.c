@@ -542,6 +542,38 @@ TEST(a_consumer_that_is_done_stops_its_source)
     rm_session_free(session);
 }
 
+static rm_status one_then_wait_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    (void)inputs;
+    (void)err;
+    return probe_of(node)->seen++ == 0 ? send_number(node, 0, 1) : RM_EAGAIN;
+}
+
+static rm_status late_done_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    (void)inputs;
+    (void)err;
+    rm_node_wake_at(node, rm_node_now(node) + 10);
+    return ++probe_of(node)->seen == 1 ? RM_EAGAIN : RM_DONE;
+}
+
+TEST(a_consumer_that_is_done_stops_a_source_that_waits)
+{
+    probe a = {0}, b = {0};
+    rm_node_type source = source_type(&a), sink = sink_type(&b);
+    source.process = one_then_wait_process;
+    sink.process = late_done_process;
+    rm_session *session = session_of(1, RM_DRIVER_CALLER);
+    uint32_t x = add(session, &source, "source", 0), y = add(session, &sink, "sink", 0);
+    join(session, x, y, 4);
+    start(session);
+    CHECK_INT(drive(session, 100), RM_DONE);
+    CHECK_INT(a.seen, 2);
+    CHECK_INT(b.seen, 2);
+    CHECK_INT(a.flushed + b.flushed, 2);
+    rm_session_free(session);
+}
+
 static const rm_port three_out[] = {{.name = "all"}, {.name = "some"}, {.name = "none"}, {0}};
 
 /* Notes the connected ports of its first and of its last call as bits. */
@@ -852,7 +884,9 @@ TEST_MAIN(T(three_packets_go_through_an_edge_of_two),
           T(interrupt_drops_the_work_that_is_out_and_keeps_what_is_upstream),
           T(interrupt_empties_what_is_queued_downstream),
           T(a_swap_mid_stream_loses_nothing_and_hands_state_over),
-          T(a_consumer_that_is_done_stops_its_source), T(a_source_learns_which_ports_are_wanted),
+          T(a_consumer_that_is_done_stops_its_source),
+          T(a_consumer_that_is_done_stops_a_source_that_waits),
+          T(a_source_learns_which_ports_are_wanted),
           T(a_node_that_emits_beyond_its_limit_fails_by_name),
           T(a_packet_that_does_not_fit_the_port_is_named),
           T(a_source_without_memory_waits_for_what_comes_back),
