@@ -61,7 +61,7 @@ static inline __attribute__((unused)) int component_at(const rm_packet *packet, 
     case RM_FOURCC_NV12:
         return c ? view.plane[1][row * view.stride[1] + 2 * column + c - 1]
                  : view.plane[0][row * view.stride[0] + column];
-    default: return view.plane[c][row * view.stride[c] + column];
+    default: return c < VIDEO_PLANES_MAX ? view.plane[c][row * view.stride[c] + column] : 0;
     }
 }
 
