@@ -283,6 +283,79 @@ static rm_status chunk_control(rm_node *node, const rm_control *control, rm_erro
     return audio_check_line(control->line, err);
 }
 
+/* ---- handing over to a node that takes this one's place */
+
+/* In front of the samples of the chunk that is begun, channel by channel. */
+typedef struct saved {
+    rm_format_line line;
+    audio_run run;
+    uint64_t begun;
+    uint32_t filled, old;
+    bool gap;
+} saved;
+
+static rm_status chunk_save(rm_node *node, rm_blob *blob, rm_error *err)
+{
+    const chunker *c = node->state;
+    saved s = {.line = c->line, .run = c->run, .begun = c->begun, .gap = c->gap};
+    s.filled = c->made ? c->filled : 0;
+    s.old = c->made ? c->old : 0;
+    rm_status status = rm_blob_append(blob, &s, sizeof s);
+    rmi_audio audio = c->made ? audio_of(c->made) : (rmi_audio){0};
+    size_t planes = audio.plane_bytes ? audio.channels : 1;
+    size_t bytes = s.filled * rmi_sample_bytes(audio.format) * audio.channels / planes;
+    for (uint32_t p = 0; p < planes && bytes && status == RM_OK; p++) {
+        status = rm_blob_append(blob, rmi_audio_channel(&audio, p, 0), bytes);
+    }
+    return status == RM_OK ? RM_OK
+                           : rm_fail(err, status, "cannot save a chunk of %u frames", s.filled);
+}
+
+/* What does not fit into the chunks of this node is left out, and the gap marked. */
+static rm_status chunk_load(rm_node *node, const void *data, size_t bytes, rm_error *err)
+{
+    chunker *c = node->state;
+    saved s;
+    if (bytes < sizeof s) {
+        return rm_fail(err, RM_EINVAL, "a saved chunk has %zu bytes, want %zu or more", bytes,
+                       sizeof s);
+    }
+    memcpy(&s, data, sizeof s);
+    if (s.line.audio.rate_hz == 0) {
+        return RM_OK; /* nothing had come yet */
+    }
+    rm_status status = audio_check_line(&s.line, err);
+    status = status == RM_OK ? begin_format(c, node->params, &s.line, err) : status;
+    if (status != RM_OK) {
+        return status;
+    }
+    c->wanted = s.line;
+    c->gap = s.gap;
+    size_t frame_bytes = (size_t)audio_sample_bytes(&s.line) * s.line.audio.channels;
+    if (s.filled >= c->chunk || bytes - sizeof s != s.filled * frame_bytes) {
+        c->gap = true;
+        return RM_OK;
+    }
+    if (s.filled) {
+        status = audio_packet_new(node, &s.line, c->chunk, &c->made, err);
+    }
+    if (status != RM_OK) {
+        return status;
+    }
+    const char *from = (const char *)data + sizeof s;
+    size_t planes = s.line.audio.planar ? s.line.audio.channels : 1;
+    size_t plane = s.filled * frame_bytes / planes;
+    for (uint32_t p = 0; p < planes && plane; p++) {
+        rmi_audio to = audio_of(c->made);
+        memcpy(rmi_audio_channel(&to, p, 0), from + p * plane, plane);
+    }
+    c->run = s.run;
+    c->begun = s.begun;
+    c->filled = s.filled;
+    c->old = s.old;
+    return RM_OK;
+}
+
 static void chunk_close(rm_node *node)
 {
     forget(node->state);
@@ -354,6 +427,8 @@ static const rm_node_type chunk_type = {
     .flush = chunk_flush,
     .control = chunk_control,
     .close = chunk_close,
+    .save = chunk_save,
+    .load = chunk_load,
 };
 
 RM_MODULE("audio.chunk", RM_VERSION, &chunk_type)

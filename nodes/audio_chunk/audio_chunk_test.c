@@ -211,6 +211,62 @@ TEST(an_interrupt_forgets_what_is_unsent)
     rm_harness_free(harness);
 }
 
+static rm_status swap_to(rm_harness *harness, const char *params)
+{
+    rm_registry *registry = NULL; /* the table lives as long as the process */
+    const rm_node_type *type = NULL;
+    CHECK_INT(rm_registry_new(&registry, NULL), RM_OK);
+    CHECK_INT(rm_registry_find(registry, "audio.chunk", &type, NULL), RM_OK);
+    rm_error err = RM_ERROR_INIT;
+    rm_status status =
+        rm_session_swap(rm_harness_session(harness), "audio.chunk", type, params, &err);
+    CHECK_TEXT(err.message, "");
+    rm_registry_free(registry);
+    return status;
+}
+
+TEST(a_swap_hands_the_begun_chunk_over)
+{
+    rm_harness *harness = chunker("{\"chunk_frames\": 100, \"hop_frames\": 80}");
+    push_counting(harness, 0, 150);
+    check_chunk(harness, 0, 100, 0);
+    CHECK_INT(swap_to(harness, "{\"chunk_frames\": 120}"), RM_OK);
+    push_counting(harness, 150, 150);
+    check_chunk(harness, 80, 120, 0);
+    CHECK_INT(swap_to(harness, "{\"chunk_frames\": 50}"), RM_OK); /* 100 frames do not fit */
+    push_counting(harness, 300, 50);
+    rm_packet *packet = pull(harness, 0);
+    CHECK(packet != NULL);
+    CHECK_INT(packet->header.pts_ns, 300 * 125000);
+    CHECK_INT(packet->header.flags, RM_FLAG_DISCONTINUITY);
+    rm_packet_unref(packet);
+    rm_harness_free(harness);
+}
+
+TEST(each_allocation_may_fail)
+{
+    bool struck = true;
+    for (unsigned nth = 1; struck && nth < 1000; nth++) {
+        rm_harness *harness = NULL;
+        rmi_alloc_fault_begin(nth);
+        rm_status status = rm_harness_load("audio.chunk", NULL, &harness, NULL);
+        struck = rmi_alloc_fault_end();
+        CHECK(struck ? status < 0 : status == RM_OK);
+        rm_harness_free(harness);
+    }
+    struck = true;
+    for (unsigned nth = 1; struck && nth < 1000; nth++) {
+        rm_harness *harness = chunker("{\"chunk_frames\": 10, \"hop_frames\": 5}");
+        push_counting(harness, 0, 100);
+        rmi_alloc_fault_begin(nth);
+        rm_status status = rm_harness_run(harness, NULL);
+        struck = rmi_alloc_fault_end();
+        CHECK(struck ? status == RM_ENOMEM : status >= 0);
+        rm_harness_free(harness);
+    }
+    CHECK(!struck);
+}
+
 TEST(lengths_that_do_not_fit_are_named)
 {
     rm_error err = refusal_of("audio.chunk", "{\"chunk_frames\": 10, \"hop_frames\": 11}");
@@ -246,5 +302,6 @@ TEST_MAIN(T(packets_of_any_length_become_packets_of_one), T(chunks_overlap_by_wh
           T(no_rest_comes_where_every_frame_was_in_a_chunk), T(the_rest_is_padded_or_dropped),
           T(silence_of_unsigned_samples_is_their_middle), T(a_packet_that_is_a_chunk_is_not_copied),
           T(planes_stay_planes), T(a_gap_or_another_format_ends_the_run),
-          T(an_interrupt_forgets_what_is_unsent), T(lengths_that_do_not_fit_are_named),
+          T(an_interrupt_forgets_what_is_unsent), T(a_swap_hands_the_begun_chunk_over),
+          T(each_allocation_may_fail), T(lengths_that_do_not_fit_are_named),
           T(a_steady_stream_allocates_nothing))

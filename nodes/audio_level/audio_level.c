@@ -223,6 +223,49 @@ static rm_status level_control(rm_node *node, const rm_control *control, rm_erro
     return audio_check_line(control->line, err);
 }
 
+/* ---- handing over to a node that takes this one's place */
+
+typedef struct saved {
+    rm_format_line line;
+    audio_run run;
+    uint64_t begun, measured;
+    rmi_level level[AUDIO_CHANNELS_MAX];
+} saved;
+
+static rm_status level_save(rm_node *node, rm_blob *blob, rm_error *err)
+{
+    const meter *m = node->state;
+    saved s = {.line = m->wanted, .run = m->run, .begun = m->begun, .measured = m->measured};
+    memcpy(s.level, m->level, sizeof s.level);
+    rm_status status = rm_blob_append(blob, &s, sizeof s);
+    return status == RM_OK ? RM_OK : rm_fail(err, status, "no memory to save a level");
+}
+
+/* An interval that is over already by this node's measure is left as if it had just begun. */
+static rm_status level_load(rm_node *node, const void *data, size_t bytes, rm_error *err)
+{
+    meter *m = node->state;
+    saved s;
+    if (bytes != sizeof s) {
+        return rm_fail(err, RM_EINVAL, "a saved level has %zu bytes, want %zu", bytes, sizeof s);
+    }
+    memcpy(&s, data, sizeof s);
+    if (audio_check_line(&s.line, NULL) != RM_OK) {
+        return RM_OK; /* nothing had come yet */
+    }
+    m->wanted = s.line;
+    begin_format(m, node->params);
+    m->run = s.run;
+    m->begun = s.begun;
+    if (s.measured < m->interval) {
+        m->measured = s.measured;
+        memcpy(m->level, s.level, sizeof s.level);
+    } else {
+        m->begun += s.measured;
+    }
+    return RM_OK;
+}
+
 static const rm_param level_table[] = {
     {.name = "interval_ms",
      .kind = RM_PARAM_FLOAT,
@@ -262,6 +305,8 @@ static const rm_node_type level_type = {
     .process = level_process,
     .flush = level_flush,
     .control = level_control,
+    .save = level_save,
+    .load = level_load,
 };
 
 RM_MODULE("audio.level", RM_VERSION, &level_type)

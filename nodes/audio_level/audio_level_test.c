@@ -127,6 +127,49 @@ TEST(an_interrupt_forgets_what_was_measured)
     rm_harness_free(harness);
 }
 
+TEST(a_swap_hands_the_begun_interval_over)
+{
+    rm_harness *harness = harness_of("audio.level", NULL);
+    rm_registry *registry = NULL;
+    const rm_node_type *type = NULL;
+    CHECK_INT(rm_registry_new(&registry, NULL), RM_OK);
+    CHECK_INT(rm_registry_find(registry, "audio.level", &type, NULL), RM_OK);
+    push_constant(harness, 1, 400, 0);
+    (void)run_well(harness);
+    CHECK_INT(rm_session_swap(rm_harness_session(harness), "audio.level", type,
+                              "{\"channels\": \"each\"}", NULL),
+              RM_OK);
+    push_constant(harness, 0, 400, 50000000);
+    check_level(harness,
+                "{\"start_s\":0.0,\"end_s\":0.1,\"rms_dbfs\":[-3.01],\"peak_dbfs\":[0.0]}");
+    rm_registry_free(registry);
+    rm_harness_free(harness);
+}
+
+TEST(each_allocation_may_fail)
+{
+    bool struck = true;
+    for (unsigned nth = 1; struck && nth < 1000; nth++) {
+        rm_harness *harness = NULL;
+        rmi_alloc_fault_begin(nth);
+        rm_status status = rm_harness_load("audio.level", NULL, &harness, NULL);
+        struck = rmi_alloc_fault_end();
+        CHECK(struck ? status < 0 : status == RM_OK);
+        rm_harness_free(harness);
+    }
+    struck = true;
+    for (unsigned nth = 1; struck && nth < 1000; nth++) {
+        rm_harness *harness = harness_of("audio.level", NULL);
+        push_constant(harness, 1, 4000, 0);
+        rmi_alloc_fault_begin(nth);
+        rm_status status = rm_harness_run(harness, NULL);
+        struck = rmi_alloc_fault_end();
+        CHECK(struck ? status == RM_ENOMEM : status >= 0);
+        rm_harness_free(harness);
+    }
+    CHECK(!struck);
+}
+
 TEST(what_is_no_number_is_told)
 {
     rm_harness *harness = harness_of("audio.level", "{\"interval_ms\": 0}");
@@ -156,4 +199,5 @@ TEST_MAIN(T(each_packet_has_its_level),
           T(an_interval_goes_across_packets_and_the_last_may_be_short),
           T(channels_are_told_together_or_each), T(sixty_four_channels_fit),
           T(a_gap_and_another_format_end_an_interval), T(an_interrupt_forgets_what_was_measured),
+          T(a_swap_hands_the_begun_interval_over), T(each_allocation_may_fail),
           T(what_is_no_number_is_told), T(a_steady_stream_allocates_nothing))
