@@ -85,7 +85,7 @@ def asan(log, options):
 def tsan(log, options):
     env = {"CC": runners.clang(), "TSAN_OPTIONS": "halt_on_error=1"}
     variant = ["-Db_sanitize=thread", "-Db_lundef=false", "-Dbuildtype=debug", "-Doptimization=1",
-               "-Dauto_features=disabled"]
+               "-Dauto_features=disabled", "-Duv=enabled"]
     suites = ["--suite=base", "--suite=media", "--suite=engine"]
     return runners.meson(log, "test-tsan", variant, suites, env=env, sanitized=True)
 

@@ -119,8 +119,8 @@ RM_API RM_MUST_USE rm_status rm_session_swap(rm_session *session, const char *no
                                              rm_error *err);
 
 /* How far the sources (nodes without inputs, and the graph's inputs) have come: the latest end
- * (pts_ns + duration_ns) of a packet that one of them emitted, RM_TIME_NONE where none had a time; and
- * how many they emitted. Both outputs may be NULL. Thread: any; never waits. */
+ * (pts_ns + duration_ns) of a packet that one of them emitted, RM_TIME_NONE where none had a time;
+ * and how many they emitted. Both outputs may be NULL. Thread: any; never waits. */
 RM_API void rm_session_progress(const rm_session *session, int64_t *ret_position_ns,
                                 uint64_t *ret_packets);
 
