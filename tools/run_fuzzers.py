@@ -16,7 +16,7 @@ def fuzz(program, seconds, corpus):
     corpus.mkdir(parents=True, exist_ok=True)
     seeds = tap.ROOT / "tests" / "fuzz" / program.name.removeprefix("fuzz_")
     argv = [program, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048",
-            "-max_len=65536", "-print_final_stats=1", f"-artifact_prefix={corpus}-", corpus]
+            "-max_len=4096", "-print_final_stats=1", f"-artifact_prefix={corpus}-", corpus]
     if seeds.is_dir():
         argv.append(seeds)
     code, text = tap.run(argv)
