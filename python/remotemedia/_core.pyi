@@ -10,8 +10,11 @@ and ``notify`` may be called from any thread. After ``os.fork()`` the child's se
 say so.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, final
+
+from _typeshed import structseq
+from typing_extensions import Self
 
 __version__: Final[str]
 
@@ -20,7 +23,8 @@ class Error(Exception):
 
     ``code`` is the stable number (301 prints as E0301), ``status`` the C name ("RM_ENOENT"),
     ``node`` the id of the node or None, ``item`` the item's number from 1 or None, ``help`` what
-    would mend it or "". ``findings`` is not empty where a document was checked.
+    would mend it or "". ``findings`` is not empty where a document was checked (a list). The text of
+    the exception is "E0301: message", and "help: …" on a line of its own.
     """
 
     code: int
@@ -29,11 +33,21 @@ class Error(Exception):
     help: str
     node: str | None
     item: int | None
-    findings: list[Finding]
+    findings: Sequence[Finding]
 
 @final
-class Finding(tuple[str, int, int, int, str, str, str]):
+class Finding(structseq[Any], tuple[str, int, int, int, str, str, str]):
     """One finding about a manifest: a named tuple."""
+
+    __match_args__: Final = (
+        "severity",
+        "code",
+        "line",
+        "column",
+        "pointer",
+        "message",
+        "help",
+    )
 
     severity: Literal["error", "warning"]
     code: int
@@ -66,8 +80,8 @@ class NodeType:
         by measuring.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         make: Callable[[], object] | None,
         *,
         name: str,
@@ -77,13 +91,13 @@ class NodeType:
         params: Sequence[Mapping[str, Any]] | None = None,
         example: str = "",
         blocking: bool | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def name(self) -> str: ...
     @property
     def make(self) -> Callable[[], object] | None: ...
 
-Resolver = Callable[[dict[str, Any]], NodeType | None]
+_Resolver = Callable[[dict[str, Any]], NodeType | None]
 
 @final
 class Registry:
@@ -99,13 +113,13 @@ class Registry:
     `Session.collect`.
     """
 
-    def __init__(self, resolve: Resolver | None = None) -> None: ...
-    def load(self, path: str) -> None: ...
+    def __new__(cls, resolve: _Resolver | None = None) -> Self: ...
+    def load(self, path: str, /) -> None: ...
     def load_all(self) -> list[tuple[str, Error]]:
         """Loads every module of the module path; returns those that failed, and why."""
     def names(self) -> list[str]:
         """The types known so far, sorted."""
-    def describe(self, name: str) -> dict[str, Any]:
+    def describe(self, name: str, /) -> dict[str, Any]:
         """A type, loading its module if needed.
 
         Keys name, summary, example, flags (list of "blocks" "heavy" "pure" "live" "python" "late"),
@@ -113,23 +127,23 @@ class Registry:
         (list of dicts name, kind, flags, default (JSON text or None), min, max, unit, choices,
         summary).
         """
-    def schema(self, name: str) -> str:
+    def schema(self, name: str, /) -> str:
         """A JSON Schema (2020-12) of the type's parameters, as text."""
 
 @final
 class Graph:
     """A parsed manifest. Immutable."""
 
-    @staticmethod
-    def parse(text: str | bytes) -> Graph:
+    @classmethod
+    def parse(cls, text: str | bytes, /) -> Graph:
         """Raises `Error` with all findings."""
-    @staticmethod
-    def check(text: str | bytes) -> tuple[Graph | None, list[Finding]]:
+    @classmethod
+    def check(cls, text: str | bytes, /) -> tuple[Graph | None, list[Finding]]:
         """As `parse`, without raising; warnings are among the findings."""
-    @staticmethod
-    def inline(text: str) -> Graph: ...
+    @classmethod
+    def inline(cls, text: str, /) -> Graph: ...
     def to_json(self) -> str: ...
-    def set_param(self, node: str, name: str, value: str) -> Graph:
+    def set_param(self, node: str, name: str, value: str, /) -> Graph:
         """A new graph. ``value`` is a JSON value, or else taken as a string."""
     def plan(self, registry: Registry, *, media_threads: int = 0) -> Plan:
         """Raises `Error` with all findings."""
@@ -233,8 +247,11 @@ class Session:
 # values
 @final
 class View:
-    """A packet's memory as a buffer (PEP 3118); holds a reference to the packet. Writable where the
-    packet had one reference, else read-only."""
+    """A packet's memory as a buffer (PEP 3118); holds a reference to the packet.
+
+    Writable where the packet had one reference and owns its memory, else read-only: an array that
+    Python lent to the graph comes back read-only.
+    """
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -260,12 +277,20 @@ def set_types(
     and PyAV's AudioFrame and VideoFrame.
     """
 
-def pack(value: object) -> bytes:
-    """A value of the value model as msgpack. Raises TypeError naming the type, ValueError beyond 30
-    levels."""
+def pack(value: object, /) -> bytes:
+    """A value of the value model as msgpack (with the extension types of value.h).
 
-def unpack(data: bytes | bytearray | memoryview) -> Any: ...
-def code_meaning(code: int) -> str:
+    The value model: None, bool, int (to 100,000 digits), float, str, bytes, list, tuple, dict, set,
+    datetime, arrays of numbers. Subclasses become what they derive from, a frozenset a set, a bytearray
+    bytes, a numpy scalar a number, anything with the buffer protocol or DLPack an array, a dataclass
+    a dict of its fields. Raises TypeError naming any other type, ValueError beyond 30 levels or 64 MiB.
+    """
+
+def unpack(data: bytes | bytearray | memoryview, /) -> Any:
+    """The value. Raises ValueError for bytes that are not one whole value. Arrays are ndarrays of
+    their own, a `View` where numpy is missing."""
+
+def code_meaning(code: int, /) -> str:
     """One line about a stable error code, "" for an unknown one."""
 
 def codes() -> list[tuple[int, str]]: ...
