@@ -4,6 +4,7 @@
 The catalog, python/remotemedia/nodes/catalog.json, is made from the classes that
 remotemedia.nodes.TYPES names. The package must be importable. --check only compares.
 """
+
 import importlib
 import json
 import pathlib
@@ -17,8 +18,14 @@ PATH = pathlib.Path(__file__).resolve().parents[1] / "python/remotemedia/nodes/c
 def entry(path):
     module, _, name = path.partition(":")
     spec = getattr(importlib.import_module(module), name).spec
-    params = [{k: v for k, v in p._asdict().items() if v is not None and v != "" and v is not False or k == "default"}
-              for p in spec.params or ()]
+    params = [
+        {
+            k: v
+            for k, v in p._asdict().items()
+            if v is not None and v != "" and v is not False or k == "default"
+        }
+        for p in spec.params or ()
+    ]
     return {
         "summary": spec.summary,
         "example": f"{spec.example}",

@@ -73,9 +73,7 @@ def _columns(graph: GraphBuilder) -> list[list[str]]:
 Place = tuple[float, float, float]  # left, top, width
 
 
-def _place(
-    graph: GraphBuilder, columns: list[list[str]]
-) -> tuple[dict[str, Place], float, float]:
+def _place(graph: GraphBuilder, columns: list[list[str]]) -> tuple[dict[str, Place], float, float]:
     places: dict[str, Place] = {}
     rows = max(len(column) for column in columns)
     height = rows * (BOX_H + GAP_Y) - GAP_Y + 2 * MARGIN
@@ -122,7 +120,7 @@ def _edge(places: dict[str, Place], source: str, target: str, port: str | None) 
     bend = max(18.0, (x2 - x1) / 2)
     path = (
         f'<path class="e" marker-end="url(#rm-arrow)" d="M{x1:.1f} {y1:.1f}'
-        f"C{x1 + bend:.1f} {y1:.1f} {x2 - bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}\"/>"
+        f'C{x1 + bend:.1f} {y1:.1f} {x2 - bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"/>'
     )
     if port:
         path += f'<text class="l" x="{x1 + 4:.1f}" y="{y1 - 5:.1f}">{escape(port)}</text>'

@@ -1,20 +1,17 @@
-"""One live node in several runs at once: the first one initializes it, the last one cleans it up."""
+"""One live node in several runs at once: the first initializes it, the last cleans it up."""
 
 from __future__ import annotations
 
 import inspect
 import sys
 from _thread import allocate_lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .node import DONE
-
-if TYPE_CHECKING:
-    from .node import Node
+from .node import DONE, Node
 
 
 class Host:
-    """What a run gets in place of a live node; all but ``initialize`` and ``cleanup`` is the node's.
+    """What a run gets in place of a live node; it is that node but for its begin and end.
 
     Threads: any; the counting has a lock, the node's own methods are called without it.
     """
@@ -29,6 +26,12 @@ class Host:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.node, name)
+
+    def is_light(self, name: str) -> bool:
+        """True where ``initialize`` or ``cleanup`` does nothing that takes time on this call."""
+        if getattr(type(self.node), name) is getattr(Node, name):
+            return True
+        return self._users > (0 if name == "initialize" else 1)
 
     def initialize(self) -> Any:
         """Initializes the node, or waits until the run that does so is done."""

@@ -179,9 +179,7 @@ def find_class(name: str) -> type | None:
         found = getattr(found, part, None)
     if found is None or not hasattr(found, "process"):
         what = "has no class" if found is None else "has no process() in"
-        raise PipelineError(
-            f"module '{module_path}' {what} '{class_path}'", code=PYTHON_IMPORT
-        )
+        raise PipelineError(f"module '{module_path}' {what} '{class_path}'", code=PYTHON_IMPORT)
     if not isinstance(found, type):
         raise PipelineError(
             f"'{name}' is a {type(found).__name__}, want a class", code=PYTHON_IMPORT

@@ -92,7 +92,9 @@ class Pipeline:
         if isinstance(nodes, str):
             nodes, name = (None if isinstance(name, str) else name), nodes
         if not (name is None or isinstance(name, str)):
-            raise PipelineError(f"a pipeline's name is {name!r}, want str", code=VALUE_NOT_ACCEPTABLE)
+            raise PipelineError(
+                f"a pipeline's name is {name!r}, want str", code=VALUE_NOT_ACCEPTABLE
+            )
         self.name: str = name or f"Pipeline_{id(self)}"
         self.on_error = on_error
         self.description = description

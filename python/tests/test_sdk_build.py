@@ -134,7 +134,9 @@ def test_a_manifest_fits_the_published_schema():
     jsonschema = pytest.importorskip("jsonschema")
     referencing = pytest.importorskip("referencing")
     folder = pathlib.Path(__file__).parents[2] / "schemas"
-    schemas = [json.loads((folder / f"{n}.v1.json").read_text()) for n in ("manifest", "capabilities")]
+    schemas = [
+        json.loads((folder / f"{n}.v1.json").read_text()) for n in ("manifest", "capabilities")
+    ]
     resources = [(s["$id"], referencing.Resource.from_contents(s)) for s in schemas]
     registry = referencing.Registry().with_resources(resources)
     pipeline = Pipeline("p", [Node("test.tone"), Scale({"a": (1, b"x")})], on_error="skip")
@@ -146,8 +148,14 @@ def test_a_manifest_fits_the_published_schema():
 def test_values_that_json_lacks_survive_a_manifest():
     numpy = pytest.importorskip("numpy")
     value = {
-        "$price": 3, "tuple": (1, (2,)), "set": {1, 2}, "bytes": b"\0\xff", "big": 2**80,
-        "list": [True, None, 1.5, "é"], "inf": float("-inf"), "array": numpy.eye(2, dtype="f4"),
+        "$price": 3,
+        "tuple": (1, (2,)),
+        "set": {1, 2},
+        "bytes": b"\0\xff",
+        "big": 2**80,
+        "list": [True, None, 1.5, "é"],
+        "inf": float("-inf"),
+        "array": numpy.eye(2, dtype="f4"),
     }
     text = Pipeline("p", [Scale(value)]).serialize()
     back = Pipeline.from_manifest(text).nodes[0].get_params()["factor"]
@@ -169,7 +177,9 @@ try:
 except remotemedia.PipelineError as error:
     print(error)
 """
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert "pinned to the process that wrote the manifest" in told.stdout
 
 
@@ -202,7 +212,9 @@ def test_an_inline_pipeline_and_a_file(tmp_path):
 
 def test_a_manifest_with_two_faults_is_one_error_with_both():
     with pytest.raises(PipelineError) as caught:
-        Pipeline.from_manifest('{"version": "v1", "nodes": [{"id": 1, "node_type": "a.b"},\n{"id": "x"}]}')
+        Pipeline.from_manifest(
+            '{"version": "v1", "nodes": [{"id": 1, "node_type": "a.b"},\n{"id": "x"}]}'
+        )
     assert len(caught.value.findings) >= 2
     assert str(caught.value).count("line ") >= 2
     assert str(caught.value).startswith("E0105: line 1")
@@ -297,9 +309,14 @@ class Special(ValueError):
 @pytest.mark.parametrize(
     "original",
     [
-        ValueError("boom"), KeyError("key"), Special(1, 2), FileNotFoundError(2, "none", "a.wav"),
-        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), ExceptionGroup("two", [OSError()]),
-        StopIteration(3), ZeroDivisionError(),
+        ValueError("boom"),
+        KeyError("key"),
+        Special(1, 2),
+        FileNotFoundError(2, "none", "a.wav"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
+        ExceptionGroup("two", [OSError()]),
+        StopIteration(3),
+        ZeroDivisionError(),
     ],
     ids=lambda e: type(e).__name__,
 )
@@ -336,7 +353,9 @@ def test_importing_the_package_imports_neither_numpy_nor_asyncio():
         "import sys, remotemedia; from remotemedia import Node, Pipeline;"
         "print([m for m in ('numpy', 'asyncio', 'logging', 'av') if m in sys.modules])"
     )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert told.stdout == "[]\n"
     assert "Pipeline" in dir(remotemedia)
     with pytest.raises(AttributeError, match="no attribute 'Pipelin'"):

@@ -126,7 +126,9 @@ def test_a_part_of_a_film(reader, film):
 @pytest.mark.parametrize(
     "content, params, code",
     [
-        (None, {}, 501), (b"", {}, 502), (b"no media at all\n" * 100, {}, 502),
+        (None, {}, 501),
+        (b"", {}, 502),
+        (b"no media at all\n" * 100, {}, 502),
         ("sound", {"audio_stream": 3}, 502),
     ],
     ids=["missing", "empty", "text", "no such stream"],

@@ -47,7 +47,9 @@ def run(node, audio, *ports):
     for packet in audio:
         results += node.process(packet)
     results += node.flush()
-    return [item for result in results for port, item in result.items() if port in (ports or result)]
+    return [
+        item for result in results for port, item in result.items() if port in (ports or result)
+    ]
 
 
 def reference_probabilities(samples):
@@ -60,7 +62,11 @@ def reference_probabilities(samples):
     for begin in range(0, len(samples), 512):
         window = np.zeros(512, np.float32)
         window[: len(samples[begin : begin + 512])] = samples[begin : begin + 512]
-        feed = {"input": np.concatenate((context, window))[None], "state": state, "sr": np.array(RATE_HZ)}
+        feed = {
+            "input": np.concatenate((context, window))[None],
+            "state": state,
+            "sr": np.array(RATE_HZ),
+        }
         output, state = session.run(None, feed)
         context = window[-64:]
         found.append(float(output[0, 0]))
@@ -117,8 +123,12 @@ def test_regions_are_those_of_a_straight_loop(frames):
     node = silero(pad_ms=100, min_silence_ms=500)
     results = run(node, packets(samples, frames), "audio")
     expected = reference_regions(
-        reference_probabilities(samples), len(samples), pad=1600, min_silence=8000,
-        min_speech=4000, threshold=0.5,
+        reference_probabilities(samples),
+        len(samples),
+        pad=1600,
+        min_silence=8000,
+        min_speech=4000,
+        threshold=0.5,
     )
     assert len(expected) == 2
     assert regions_of(results) == expected
@@ -142,7 +152,10 @@ def test_times_follow_the_packets_and_a_jump_in_time_ends_the_region():
     audio = [*packets(samples[:half], 512), *packets(samples[half:], 512, pts_ns=60 * 10**9)]
     events = run(silero(), audio, "regions")
     assert [(e["type"], e["region"]) for e in events] == [
-        ("start", 1), ("end", 1), ("start", 2), ("end", 2)
+        ("start", 1),
+        ("end", 1),
+        ("start", 2),
+        ("end", 2),
     ]
     assert events[0]["start_s"] == events[1]["start_s"] < 0.2
     assert events[1]["end_s"] <= half / RATE_HZ + 0.001

@@ -39,8 +39,9 @@ class PocketsphinxAsr(Node):
         {"type": "final", "utterance": 1, "start_s": 0.15, "end_s": 2.99, "text": "he was not …",
          "words": [{"word": "he", "start_s": 0.31, "end_s": 0.42, "confidence": 0.81}, …]}
 
-    ``confidence`` is the word's probability among the alternatives, 0 to 1. Times are in seconds of the stream, with a resolution of 10 ms. An utterance without a word has no
-    final result. The parameters are those of ``spec``.
+    ``confidence`` is the word's probability among the alternatives, 0 to 1. Times are in seconds of
+    the stream, with a resolution of 10 ms. An utterance without a word has no final result. The
+    parameters are those of ``spec``.
 
     Notes
     -----
@@ -57,7 +58,9 @@ class PocketsphinxAsr(Node):
         ),
         params=(
             Param("partials", "bool", True, summary="decode while it arrives, too"),
-            Param("partial_ms", "int", 200, 10, 60000, "ms", None, "least time between two partial results"),
+            Param(
+                "partial_ms", "int", 200, 10, 60000, "ms", None, "least time from one to the next"
+            ),
             Param("utterance_s_max", "float", 30.0, 1, 600, "s", None, "longer speech is cut"),
             Param("hmm", "string", summary="folder of an acoustic model; English if absent"),
             Param("lm", "string", summary="file of a language model; English if absent"),

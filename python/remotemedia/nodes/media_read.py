@@ -54,8 +54,8 @@ class MediaRead(Node):
         ),
         params=(
             Param("path", "string", required=True, summary="the file; - is standard input"),
-            Param("paced", "bool", False, summary="packets leave in real time, not as fast as they are taken"),
-            Param("start_s", "float", 0.0, 0, 1e6, "s", None, "where to begin, from the start of the file"),
+            Param("paced", "bool", False, summary="packets leave in real time"),
+            Param("start_s", "float", 0.0, 0, 1e6, "s", None, "where to begin"),
             Param("duration_s", "float", 0.0, 0, 1e6, "s", None, "how much to read; 0: to the end"),
             Param("audio_stream", "int", -1, -1, 1000, summary="from 0; -1: the best"),
             Param("video_stream", "int", -1, -1, 1000, summary="from 0; -1: the best"),
@@ -282,7 +282,9 @@ class MediaRead(Node):
     def _check_end(self, end_ns: int) -> None:
         what = self._cut_off(end_ns)
         if not what and self._faults:
-            what = f"damaged: {self._faults} of {self._packets} packets are not whole ({self._fault})"
+            what = (
+                f"damaged: {self._faults} of {self._packets} packets are not whole ({self._fault})"
+            )
         if not what:
             return
         if self.damaged == "keep":

@@ -53,8 +53,8 @@ class SileroVad(Node):
     -----
     A region begins where the probability reaches ``threshold`` and ends where it stayed below
     ``threshold`` - 0.15 for ``min_silence_ms``. It goes out once it has lasted ``min_speech_ms``, from
-    then on 32 ms late; such a window is the step of all times. A jump of more than 100 ms between the time of a packet
-    and the end of the one before ends the region.
+    then on 32 ms late; such a window is the step of all times. A jump of more than 100 ms between
+    the time of a packet and the end of the one before ends the region.
     """
 
     spec = NodeSpec(
@@ -357,7 +357,9 @@ def mono_float(audio: Any) -> Any:
     if samples.ndim == 2 and samples.shape[0] == 1:
         samples = samples[0]
     if samples.ndim != 1:
-        raise _wrong(f"audio of shape {samples.shape}, want one channel", "audio.convert channels=1")
+        raise _wrong(
+            f"audio of shape {samples.shape}, want one channel", "audio.convert channels=1"
+        )
     if samples.dtype == np.int16:
         return samples.astype(np.float32) / 32768
     return samples.astype(np.float32, copy=False)
