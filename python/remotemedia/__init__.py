@@ -5,8 +5,8 @@
     from remotemedia import Node, Pipeline
 
 ``Pipeline`` runs nodes, ``Node`` is what to subclass and how native node types are named; see
-`remotemedia.testing` for testing a node. Nothing is imported before it is used: asyncio and numpy come
-with the first run that needs them.
+`remotemedia.testing` for testing a node. Nothing is imported before it is used: asyncio and numpy
+come with the first run that needs them.
 """
 
 from __future__ import annotations

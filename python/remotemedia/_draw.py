@@ -97,8 +97,8 @@ def _type_text(node: Node) -> str:
 
 
 def _box(id: str, node: Node, place: Place) -> str:
-    from .nodes import TYPES
     from .node import TypedNode
+    from .nodes import TYPES
 
     left, top, width = place
     is_python = not isinstance(node, TypedNode) or node.node_type in TYPES

@@ -1,7 +1,8 @@
 """From what a manifest names to what runs: node classes, their ports, their dependencies.
 
 The registry asks `resolve` at planning for each node that is not native: a live object of this
-process (``{"$python": n}``), a node type of ``remotemedia.nodes`` (``vad.silero``), or ``module:Class``.
+process (``{"$python": n}``), a node type of ``remotemedia.nodes`` (``vad.silero``), or
+``module:Class``.
 """
 
 from __future__ import annotations

@@ -169,8 +169,8 @@ def _copy_content(original: BaseException, error: BaseException) -> None:
 def node_error(error: BaseException, node: str | None, item: int | None) -> BaseException:
     """The error that a run raises for what a node raised.
 
-    An `Error` of the library becomes a `PipelineError`, or a `NodeError` where it names a node. What
-    ends a program or a task (KeyboardInterrupt, CancelledError, SystemExit) passes as it is.
+    An `Error` of the library becomes a `PipelineError`, or a `NodeError` where it names a node.
+    What ends a program or a task (KeyboardInterrupt, CancelledError, SystemExit) passes as it is.
     """
     if isinstance(error, RemoteMediaError) or not isinstance(error, Exception):
         return error

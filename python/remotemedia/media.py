@@ -30,9 +30,8 @@ class Audio(tuple[Any, int]):
     metadata : mapping or None
         Values of the value model that travel with the packet.
 
-    Notes
-    -----
-    Two Audio objects are equal if they are the same object. Threads: immutable, the samples are not.
+    Notes ----- Two Audio objects are equal if they are the same object. Threads: immutable, the
+    samples are not.
     """
 
     pts_ns: int | None

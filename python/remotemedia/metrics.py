@@ -11,7 +11,7 @@ __all__ = ["Metrics", "NodeMetrics"]
 
 
 class NodeMetrics(NamedTuple):
-    """The numbers of one node. Times are in ns; ``share`` is its part of all nodes' time, 0 to 1."""
+    """The numbers of one node. Times are in ns; ``share`` is its part of all the time, 0 to 1."""
 
     id: str
     type: str

@@ -9,8 +9,8 @@
     Node("audio.resample", rate_hz=16000)         a native node type, or "module:Class"
 
 ``process`` may be a plain method, a coroutine, a generator, an async generator, or (with
-``is_streaming = True``) an async generator that gets the whole stream. What a call returns or yields
-goes on, None does not. A ``process`` without a parameter makes the node a source.
+``is_streaming = True``) an async generator that gets the whole stream. What a call returns or
+yields goes on, None does not. A ``process`` without a parameter makes the node a source.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Port(NamedTuple):
 class Param(NamedTuple):
     """A parameter of a node type: what the plan checks before the run starts.
 
-    ``kind`` is one of bool, int, float, string, enum, json. ``min`` and ``max`` bound int and float,
-    ``choices`` are those of an enum, ``unit`` is for people. ``live``: may be set while it runs, by
-    `Node.set_params`.
+    ``kind`` is one of bool, int, float, string, enum, json. ``min`` and ``max`` bound int and
+    float, ``choices`` are those of an enum, ``unit`` is for people. ``live``: may be set while it
+    runs, by `Node.set_params`.
     """
 
     name: str
@@ -75,8 +75,8 @@ class Dependency(NamedTuple):
 class NodeSpec(NamedTuple):
     """What a node type says about itself, for planning, help and the catalog.
 
-    A node class may have one as its attribute ``spec``; without one it has one input and one output of
-    any format, and takes any parameter.
+    A node class may have one as its attribute ``spec``; without one it has one input and one output
+    of any format, and takes any parameter.
     """
 
     name: str
@@ -116,8 +116,8 @@ class Node(ABC):
         What people call the node, and the base of its id; the class name where it is None. For
         ``Node`` itself: the node type.
     id : str or None
-        Unique in its pipeline: letters, digits, ``_`` and ``-``. Where it is None the pipeline makes
-        one from the name (``resample``, ``resample2``).
+        Unique in its pipeline: letters, digits, ``_`` and ``-``. Where it is None the pipeline
+        makes one from the name (``resample``, ``resample2``).
     enable_state, state_ttl, max_sessions
         Kept as attributes.
     **config
@@ -136,10 +136,9 @@ class Node(ABC):
         What happens to an item that fails: ends the run, is dropped, is tried again, is passed on
         unchanged. None: as the pipeline says.
 
-    Notes
-    -----
-    The arguments of a subclass's constructor are kept, so that the node can be written to a manifest
-    and be made again from it. Threads: one call at a time; which thread depends on ``blocking``.
+    Notes ----- The arguments of a subclass's constructor are kept, so that the node can be written
+    to a manifest and be made again from it. Threads: one call at a time; which thread depends on
+    ``blocking``.
     """
 
     spec: ClassVar[NodeSpec | None] = None
@@ -228,7 +227,7 @@ class Node(ABC):
         return {"name": self.name, "class": type(self).__name__, "config": self.config}
 
     def get_capabilities(self) -> dict[str, Any] | None:
-        """What the node needs of a machine (schemas/capabilities.v1.json); None: nothing special."""
+        """What it needs of a machine (schemas/capabilities.v1.json); None: nothing special."""
         return None
 
     def get_params(self) -> dict[str, Any]:

@@ -8,14 +8,15 @@
     result = await pipeline.run()            on the caller's loop; run_sync() without one
     async with pipeline.open() as s: …       a two-way session
 
-One result is returned as it is, several as a list, none as None. A list or an iterator that is put in
-is a stream of items, anything else is one item.
+One result is returned as it is, several as a list, none as None. A list or an iterator that is put
+in is a stream of items, anything else is one item.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from . import _core, _drive, _resolve
@@ -262,9 +263,9 @@ class Pipeline:
         A node whose class or parameters another process could not make again is pinned to this one
         by ``{"$python": n}``.
         """
-        from datetime import datetime, timezone
+        from datetime import datetime
 
-        now = datetime.now(timezone.utc).replace(microsecond=0, tzinfo=None)
+        now = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
         metadata = {"name": self.name, "created_at": f"{now.isoformat()}Z"}
         text = description or self.description
         if text:
@@ -448,8 +449,8 @@ class Pipeline:
         Returns
         -------
         object
-            None for no result, the result itself for one, a list for more. Results that are None are
-            left out.
+            None for no result, the result itself for one, a list for more. Results that are None
+            are left out.
 
         Raises
         ------
@@ -589,7 +590,7 @@ class Pipeline:
 
 
 class _Watch:
-    """Keeps an eye on the session of one run: its numbers, and the errors that on_error dealt with."""
+    """Keeps an eye on the session of one run: its numbers, and the errors of skipped items."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
@@ -620,7 +621,7 @@ class _Watch:
 
 
 def as_stream(data: Any) -> Any:
-    """What is fed: a list, an iterator or an async iterable as it is; else a list of the one item."""
+    """What is fed: a list, an iterator or an async iterable itself, else a list of the item."""
     if isinstance(data, list) or hasattr(type(data), "__aiter__") or _is_iterator(data):
         return data
     return [data]

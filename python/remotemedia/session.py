@@ -35,8 +35,8 @@ __all__ = ["Session"]
 class Session:
     """A pipeline that runs while its caller pushes items in and takes results out.
 
-    Use it as ``async with pipeline.open() as session``. Leaving the block cancels what still runs and
-    cleans all nodes up. Threads: the event loop that entered it; `interrupt` from any thread.
+    Use it as ``async with pipeline.open() as session``. Leaving the block cancels what still runs
+    and cleans all nodes up. Threads: the event loop that entered it; `interrupt` from any thread.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:

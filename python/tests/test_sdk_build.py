@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-
 import remotemedia
 from remotemedia import Node, NodeError, NodeSpec, Param, Pipeline, PipelineError, Port
 from remotemedia.errors import ConfigurationError, Error, RemoteMediaError, node_error

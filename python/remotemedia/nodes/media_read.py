@@ -1,7 +1,7 @@
 """media.read on PyAV, for machines without the native module: ``pip install remotemedia[media]``.
 
-The same parameters, ports and times as the native node (nodes/media_read); sound and pictures come as
-the decoder gives them. A pipeline takes the native node where it is there.
+The same parameters, ports and times as the native node (nodes/media_read); sound and pictures come
+as the decoder gives them. A pipeline takes the native node where it is there.
 """
 
 from __future__ import annotations

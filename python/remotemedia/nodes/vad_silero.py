@@ -36,25 +36,24 @@ INSTALL_RUNTIME = "pip install onnxruntime"
 class SileroVad(Node):
     """Lets speech through.
 
-    Each packet on the output ``audio`` belongs to a region of speech and has the metadata ``speech``::
+    Each packet on the output ``audio`` belongs to a region of speech and has the metadata
+    ``speech``::
 
         {"region": 1, "state": "start"}                     then "speech" …, then
         {"region": 1, "state": "end", "start_ns": …, "end_ns": …, "probability": 0.93}
 
-    ``probability`` is the mean over the region; a region of one packet has the state "end" only. The
-    output ``regions`` gives the same as dicts::
+    ``probability`` is the mean over the region; a region of one packet has the state "end" only.
+    The output ``regions`` gives the same as dicts::
 
         {"type": "start", "region": 1, "start_s": 0.088}
         {"type": "end", "region": 1, "start_s": 0.088, "end_s": 5.3, "probability": 0.93}
 
     The parameters are those of ``spec``.
 
-    Notes
-    -----
-    A region begins where the probability reaches ``threshold`` and ends where it stayed below
-    ``threshold`` - 0.15 for ``min_silence_ms``. It goes out once it has lasted ``min_speech_ms``, from
-    then on 32 ms late; such a window is the step of all times. A jump of more than 100 ms between
-    the time of a packet and the end of the one before ends the region.
+    Notes ----- A region begins where the probability reaches ``threshold`` and ends where it stayed
+    below ``threshold`` - 0.15 for ``min_silence_ms``. It goes out once it has lasted
+    ``min_speech_ms``, from then on 32 ms late; such a window is the step of all times. A jump of
+    more than 100 ms between the time of a packet and the end of the one before ends the region.
     """
 
     spec = NodeSpec(
@@ -161,7 +160,7 @@ class SileroVad(Node):
 
 
 def _by_port(audio: Audio) -> dict[str, Any]:
-    """What goes out for a packet of speech: it, and at a region's ends what the port regions says."""
+    """What goes out for a packet of speech, by port: it, and at a region's ends an event."""
     speech = dict((audio.metadata or {})["speech"])
     if speech["state"] == "speech":
         return {"audio": audio}
