@@ -41,3 +41,40 @@ def alternate(rounds, sides):
             took[name] = timed(sides[name])[0]
         if number:
             yield took
+
+
+class Side:
+    """One side of a case that works on a list of items: what an item costs it, start-up subtracted.
+
+    ``run(items)`` returns a list, which must equal ``want(items)``. The cost is the slope between a few
+    and many items.
+    """
+
+    def __init__(self, run, few, many, want=lambda items: items):
+        self.run, self.want = run, want
+        self.few, self.many = list(range(few)), list(range(many))
+
+    def _seconds(self, items):
+        seconds, results = timed(self.run, items)
+        if results != self.want(items):
+            fail(f"{self.run.__qualname__}: {len(results)} results of {len(items)} items, or wrong ones")
+        return seconds
+
+    def cost(self):
+        """Return the seconds that one more item costs."""
+        few = self._seconds(self.few)
+        return (self._seconds(self.many) - few) / (len(self.many) - len(self.few))
+
+
+def compare(rounds, ours, peers, scale):
+    """Print one row a round for each peer: ``peers`` maps a row's name to a `Side`."""
+    ours.cost()
+    for number in range(rounds):
+        order = list(peers)
+        if number % 2:
+            order.reverse()
+        before = ours.cost()
+        costs = {name: peers[name].cost() for name in order}
+        own = (before + ours.cost()) / 2
+        for name, cost in costs.items():
+            row(name, own * scale, cost * scale)
