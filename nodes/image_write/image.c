@@ -117,7 +117,7 @@ static void convert_row(const picture *from, int y, const rm_format_line *line,
 /* `turns` quarter turns clockwise. */
 static rm_status turn(image *from, unsigned turns, rm_error *err)
 {
-    image to;
+    image to = {0};
     bool is_lying = turns & 1;
     rm_status status = image_new(is_lying ? from->height : from->width,
                                  is_lying ? from->width : from->height, from->channels, &to, err);
