@@ -1,21 +1,15 @@
 /* wav.write — audio packets into a WAVE file or stream.
  *
- *     RIFF │ JUNK (28) │ fmt │ [fact] │ data …          the head is written with unknown sizes
- * first, RF64 │ ds64      │ fmt │ [fact] │ data …          and again, with the sizes, at the end
- *
- * JUNK keeps the place for a ds64 chunk, needed above 4 GiB (EBU Tech 3306). A pipe gets no JUNK
- * and keeps the unknown sizes, which readers take as "until the end".
+ * The head is written with unknown sizes first and, where the file can be written twice, again with
+ * the sizes at the end. A pipe keeps the unknown sizes, which readers take as "until the end".
  */
 #include <errno.h>
 
 #include "../audio_packet.h"
 #include "../file_out.h"
-#include "dsp/mix.h"
+#include "wav_head.h"
 
-enum { HEAD_BYTES_MAX = 12 + 36 + 48 + 12 + 8, BLOCK_SAMPLES = 4096, COME_BACK_NS = 1000000 };
-enum { TAG_PCM = 1, TAG_FLOAT = 3, TAG_EXTENSIBLE = 0xFFFE };
-
-#define SIZE_UNKNOWN 0xFFFFFFFFu
+enum { BLOCK_SAMPLES = 4096, COME_BACK_NS = 1000000 };
 
 /* Index of the parameter's choice. */
 enum { FORMAT_KEEP, FORMAT_U8, FORMAT_S16, FORMAT_S24, FORMAT_S32, FORMAT_F32, FORMAT_F64 };
@@ -27,8 +21,7 @@ typedef struct write_params {
 
 typedef struct writer {
     file_out file;
-    rm_format_line line;  /* of the file: interleaved; rate_hz 0: not known yet */
-    uint8_t sample_bytes; /* as stored: 3 for 24 bits, whose line says s32 */
+    wav_head head; /* its line is interleaved; rate_hz 0: not known yet */
     bool seekable, finished;
     int64_t start; /* where the file begins: standard output may hold something already */
     uint32_t head_bytes;
@@ -36,97 +29,12 @@ typedef struct writer {
     uint32_t frame;      /* of the packet that is being written */
     size_t block_bytes, block_done;
     size_t head_done; /* a pipe may take the head in pieces */
-    uint8_t head[HEAD_BYTES_MAX];
+    uint8_t head_text[WAV_HEAD_BYTES_MAX];
     union {
         uint8_t bytes[BLOCK_SAMPLES * 8];
         int32_t s32[BLOCK_SAMPLES];
     } block;
 } writer;
-
-/* ---- the head */
-
-typedef struct head {
-    uint8_t *bytes;
-    uint32_t used;
-} head;
-
-static void put(head *h, uint64_t value, uint32_t bytes)
-{
-    for (uint32_t i = 0; i < bytes; i++) {
-        h->bytes[h->used++] = (uint8_t)(value >> 8 * i);
-    }
-}
-
-static void put_id(head *h, const char *id)
-{
-    for (int i = 0; i < 4; i++) {
-        h->bytes[h->used++] = (uint8_t)id[i];
-    }
-}
-
-static bool is_float(const writer *w)
-{
-    return w->line.audio.sample_format == RM_SAMPLE_F32 ||
-           w->line.audio.sample_format == RM_SAMPLE_F64;
-}
-
-static void put_format(const writer *w, head *h)
-{
-    static const uint8_t guid_end[14] = {0x00, 0x00, 0x00, 0x00, 0x10, 0x00, 0x80,
-                                         0x00, 0x00, 0xAA, 0x00, 0x38, 0x9B, 0x71};
-    uint32_t channels = w->line.audio.channels, rate_hz = w->line.audio.rate_hz;
-    uint32_t block = w->sample_bytes * channels, tag = is_float(w) ? TAG_FLOAT : TAG_PCM;
-    uint64_t usual = rmi_mix_default_mask(channels), mask = w->line.audio.channel_mask;
-    mask = mask ? mask : usual;
-    bool extensible = channels > 2 || mask != usual || (tag == TAG_PCM && w->sample_bytes > 2);
-    put_id(h, "fmt ");
-    put(h, extensible ? 40 : 16, 4);
-    put(h, extensible ? TAG_EXTENSIBLE : tag, 2);
-    put(h, channels, 2);
-    put(h, rate_hz, 4);
-    put(h, (uint64_t)rate_hz * block, 4);
-    put(h, block, 2);
-    put(h, 8ull * w->sample_bytes, 2);
-    if (extensible) {
-        put(h, 22, 2);
-        put(h, 8ull * w->sample_bytes, 2);
-        put(h, mask, 4);
-        put(h, tag, 2);
-        for (size_t i = 0; i < sizeof guid_end; i++) {
-            put(h, guid_end[i], 1);
-        }
-    }
-}
-
-/* known: with the sizes of what is written. */
-static void make_head(writer *w, bool known)
-{
-    head h = {w->head, 0};
-    uint32_t block = w->sample_bytes * (uint32_t)w->line.audio.channels;
-    uint64_t riff_bytes = w->head_bytes - 8 + w->data_bytes + (w->data_bytes & 1);
-    uint64_t frames = w->data_bytes / block;
-    bool is_64 = known && riff_bytes >= SIZE_UNKNOWN;
-    put_id(&h, is_64 ? "RF64" : "RIFF");
-    put(&h, known && !is_64 ? riff_bytes : SIZE_UNKNOWN, 4);
-    put_id(&h, "WAVE");
-    if (w->seekable) {
-        put_id(&h, is_64 ? "ds64" : "JUNK");
-        put(&h, 28, 4);
-        put(&h, is_64 ? riff_bytes : 0, 8);
-        put(&h, is_64 ? w->data_bytes : 0, 8);
-        put(&h, is_64 ? frames : 0, 8);
-        put(&h, 0, 4);
-    }
-    put_format(w, &h);
-    if (is_float(w)) {
-        put_id(&h, "fact");
-        put(&h, 4, 4);
-        put(&h, known && frames < SIZE_UNKNOWN ? frames : SIZE_UNKNOWN, 4);
-    }
-    put_id(&h, "data");
-    put(&h, known && !is_64 ? w->data_bytes : SIZE_UNKNOWN, 4);
-    w->head_bytes = h.used;
-}
 
 /* ---- the format of the file */
 
@@ -139,27 +47,30 @@ static uint8_t line_format(int64_t choice, uint8_t keep)
 
 static void begin_file(writer *w, const write_params *params, const rm_format_line *line)
 {
-    w->line = *line;
-    w->line.audio.planar = 0;
-    w->line.audio.sample_format = line_format(params->sample_format, line->audio.sample_format);
-    w->sample_bytes =
-        params->sample_format == FORMAT_S24 ? 3 : (uint8_t)audio_sample_bytes(&w->line);
-    make_head(w, false);
+    w->head.line = *line;
+    w->head.line.audio.planar = 0;
+    w->head.line.audio.sample_format =
+        line_format(params->sample_format, line->audio.sample_format);
+    w->head.sample_bytes =
+        params->sample_format == FORMAT_S24 ? 3 : (uint8_t)audio_sample_bytes(&w->head.line);
+    w->head.room_for_64 = w->seekable;
+    w->head_bytes = wav_head_make(&w->head, WAV_HEAD_UNKNOWN, w->head_text);
 }
 
 /* The samples may come in any format; rate and channels stay what the file's head says. */
 static rm_status check_line(const writer *w, const rm_format_line *line, rm_error *err)
 {
-    if (line->audio.rate_hz == w->line.audio.rate_hz &&
-        line->audio.channels == w->line.audio.channels) {
+    if (line->audio.rate_hz == w->head.line.audio.rate_hz &&
+        line->audio.channels == w->head.line.audio.channels) {
         return RM_OK;
     }
-    rm_status status = rm_fail_as(err, RM_CODE_PACKET_FORMAT,
-                                  "'%.300s' was begun with %u Hz, %u channels; now come %u Hz, %u",
-                                  w->file.name, w->line.audio.rate_hz, w->line.audio.channels,
-                                  line->audio.rate_hz, line->audio.channels);
+    rm_status status =
+        rm_fail_as(err, RM_CODE_PACKET_FORMAT,
+                   "'%.300s' was begun with %u Hz, %u channels; now come %u Hz, %u", w->file.name,
+                   w->head.line.audio.rate_hz, w->head.line.audio.channels, line->audio.rate_hz,
+                   line->audio.channels);
     rm_error_help(err, "put audio.convert channels=%u and audio.resample rate_hz=%u before it",
-                  w->line.audio.channels, w->line.audio.rate_hz);
+                  w->head.line.audio.channels, w->head.line.audio.rate_hz);
     return status;
 }
 
@@ -176,7 +87,7 @@ static rm_status write_control(rm_node *node, const rm_control *control, rm_erro
     if (status != RM_OK) {
         return status;
     }
-    if (w->line.audio.rate_hz == 0) {
+    if (w->head.line.audio.rate_hz == 0) {
         begin_file(w, node->params, control->line);
         return RM_OK;
     }
@@ -217,14 +128,14 @@ static void fill_block(writer *w, const rm_packet *packet)
     uint32_t left = packet->header.instance.audio.frames - w->frame;
     uint32_t room = BLOCK_SAMPLES / from.channels, frames = left < room ? left : room;
     size_t samples = (size_t)frames * from.channels;
-    rmi_audio to = {w->block.bytes, 0, from.channels, w->line.audio.sample_format};
+    rmi_audio to = {w->block.bytes, 0, from.channels, w->head.line.audio.sample_format};
     rmi_audio part = from;
     part.data = rmi_audio_channel(&from, 0, w->frame);
     rmi_audio_convert(&to, &part, frames);
-    if (w->sample_bytes == 3) {
+    if (w->head.sample_bytes == 3) {
         narrow_24(w->block.bytes, w->block.s32, samples);
     }
-    w->block_bytes = samples * w->sample_bytes;
+    w->block_bytes = samples * w->head.sample_bytes;
     w->block_done = 0;
     w->frame += frames;
 }
@@ -243,7 +154,7 @@ static rm_status write_begun(writer *w, rm_error *err)
 {
     rm_status status = RM_OK;
     if (w->head_done < w->head_bytes) {
-        status = file_out_write(&w->file, w->head, w->head_bytes, &w->head_done, err);
+        status = file_out_write(&w->file, w->head_text, w->head_bytes, &w->head_done, err);
     }
     if (status == RM_OK && w->block_done < w->block_bytes) {
         status = write_counted(w, w->block.bytes, w->block_bytes, &w->block_done, err);
@@ -254,8 +165,8 @@ static rm_status write_begun(writer *w, rm_error *err)
 /* Stored as it comes: the packet itself is written, whole, where the file takes it at once. */
 static bool goes_straight(const writer *w, const rm_packet *packet)
 {
-    return w->file.regular && w->frame == 0 && w->sample_bytes != 3 &&
-           packet->header.format.audio.sample_format == w->line.audio.sample_format &&
+    return w->file.regular && w->frame == 0 && w->head.sample_bytes != 3 &&
+           packet->header.format.audio.sample_format == w->head.line.audio.sample_format &&
            !packet->header.format.audio.planar;
 }
 
@@ -266,7 +177,8 @@ static rm_status write_packet(writer *w, const rm_packet *packet, rm_error *err)
     if (status == RM_OK && goes_straight(w, packet)) {
         size_t done = 0;
         return write_counted(w, packet->payload,
-                             (size_t)frames * w->sample_bytes * w->line.audio.channels, &done, err);
+                             (size_t)frames * w->head.sample_bytes * w->head.line.audio.channels,
+                             &done, err);
     }
     while (status == RM_OK && w->frame < frames) {
         fill_block(w, packet);
@@ -321,8 +233,8 @@ static rm_status write_sizes(writer *w, rm_error *err)
     if (!w->seekable) {
         return RM_OK;
     }
-    make_head(w, true);
-    ssize_t written = pwrite(w->file.fd, w->head, w->head_bytes, w->start);
+    w->head_bytes = wav_head_make(&w->head, w->data_bytes, w->head_text);
+    ssize_t written = pwrite(w->file.fd, w->head_text, w->head_bytes, w->start);
     return written == (ssize_t)w->head_bytes
                ? RM_OK
                : file_out_fail(&w->file, written < 0 ? errno : EIO, err);
@@ -331,7 +243,7 @@ static rm_status write_sizes(writer *w, rm_error *err)
 static rm_status write_flush(rm_node *node, rm_error *err)
 {
     writer *w = node->state;
-    if (w->line.audio.rate_hz == 0) {
+    if (w->head.line.audio.rate_hz == 0) {
         begin_empty(node);
     }
     rm_status status = write_begun(w, err);
@@ -357,7 +269,8 @@ static void write_close(rm_node *node)
 {
     writer *w = node->state;
     if (!w->finished && w->seekable && w->head_bytes && w->head_done == w->head_bytes) {
-        w->data_bytes -= w->data_bytes % ((uint64_t)w->sample_bytes * w->line.audio.channels);
+        w->data_bytes -=
+            w->data_bytes % ((uint64_t)w->head.sample_bytes * w->head.line.audio.channels);
         if (ftruncate(w->file.fd, w->start + w->head_bytes + (int64_t)w->data_bytes) == 0) {
             (void)write_padding(w, NULL);
             (void)write_sizes(w, NULL);

@@ -6,6 +6,7 @@
 #include "../node_test.h"
 
 #include "base/alloc.h"
+#include "wav_head.h"
 
 static uint64_t get(const uint8_t *at, unsigned bytes)
 {
@@ -128,6 +129,63 @@ static void push_planar(rm_harness *harness, uint32_t frames)
         ((int16_t *)packet->payload)[stride / 2 + i] = (int16_t)-i;
     }
     CHECK_INT(rm_harness_push(harness, 0, packet), RM_OK);
+}
+
+TEST(above_4_gib_it_is_rf64)
+{
+    static const struct {
+        uint64_t data_bytes;
+        bool room;
+        const char *riff, *second;
+        uint64_t riff_32, data_32;
+    } rows[] = {
+        {(1ull << 32) - 1 - 80, true, "RIFF", "JUNK", 0xFFFFFFFF - 7, 0xFFFFFFFF - 80},
+        {(1ull << 32) - 1 - 72, true, "RF64", "ds64", 0xFFFFFFFF, 0xFFFFFFFF},
+        {5ull << 40, true, "RF64", "ds64", 0xFFFFFFFF, 0xFFFFFFFF},
+        {5ull << 40, false, "RIFF", "fmt ", 0xFFFFFFFF, 0xFFFFFFFF},
+        {WAV_HEAD_UNKNOWN, true, "RIFF", "JUNK", 0xFFFFFFFF, 0xFFFFFFFF},
+    };
+    for (size_t i = 0; i < RMI_COUNT(rows); i++) {
+        wav_head head = {.sample_bytes = 2, .room_for_64 = rows[i].room};
+        uint8_t bytes[WAV_HEAD_BYTES_MAX] = {0};
+        head.line.audio.rate_hz = 48000;
+        head.line.audio.channels = 2;
+        head.line.audio.sample_format = RM_SAMPLE_S16;
+        uint32_t length = wav_head_make(&head, rows[i].data_bytes, bytes);
+        CHECK_INT(length, rows[i].room ? 80 : 44);
+        CHECK_INT(memcmp(bytes, rows[i].riff, 4), 0);
+        CHECK_INT(memcmp(bytes + 12, rows[i].second, 4), 0);
+        CHECK_INT(get(bytes + 4, 4), rows[i].riff_32);
+        CHECK_INT(get(bytes + length - 4, 4), rows[i].data_32);
+        if (memcmp(bytes + 12, "ds64", 4) == 0) {
+            uint64_t data_bytes = rows[i].data_bytes;
+            CHECK_INT(get(bytes + 20, 8), 72 + data_bytes + data_bytes % 2);
+            CHECK_INT(get(bytes + 28, 8), data_bytes);
+            CHECK_INT(get(bytes + 36, 8), data_bytes / 4);
+        }
+    }
+}
+
+TEST(a_head_has_the_same_length_whatever_it_says)
+{
+    static const uint8_t formats[][2] = {{RM_SAMPLE_U8, 1},  {RM_SAMPLE_S16, 2},
+                                         {RM_SAMPLE_S32, 3}, {RM_SAMPLE_S32, 4},
+                                         {RM_SAMPLE_F32, 4}, {RM_SAMPLE_F64, 8}};
+    for (uint16_t channels = 1; channels <= 64; channels += 3) {
+        for (size_t f = 0; f < RMI_COUNT(formats); f++) {
+            wav_head head = {.sample_bytes = formats[f][1], .room_for_64 = true};
+            uint8_t bytes[WAV_HEAD_BYTES_MAX];
+            head.line.audio.rate_hz = 48000;
+            head.line.audio.channels = channels;
+            head.line.audio.sample_format = formats[f][0];
+            uint32_t length = wav_head_make(&head, WAV_HEAD_UNKNOWN, bytes);
+            CHECK(length <= WAV_HEAD_BYTES_MAX);
+            CHECK_INT(wav_head_make(&head, 100, bytes), length);
+            CHECK_INT(get(bytes + 4, 4), length - 8 + 100);
+            CHECK_INT(wav_head_make(&head, 1ull << 33, bytes), length);
+            CHECK_INT(get(bytes + 20, 8), length - 8 + (1ull << 33));
+        }
+    }
 }
 
 TEST(planes_are_interleaved)
@@ -300,6 +358,7 @@ TEST(a_path_that_cannot_be_written_is_told_before_the_run)
 }
 
 TEST_MAIN(T(the_head_says_what_is_there), T(every_kind_of_sample_comes_back),
+          T(above_4_gib_it_is_rf64), T(a_head_has_the_same_length_whatever_it_says),
           T(planes_are_interleaved), T(an_odd_number_of_bytes_is_padded),
           T(a_stream_without_packets_is_a_file_without_frames), T(a_pipe_gets_a_head_without_sizes),
           T(a_slow_reader_is_waited_for_and_nothing_is_lost),
