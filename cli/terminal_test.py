@@ -178,6 +178,7 @@ def bash_completes_on_the_tab_key():
             t.type("|")
             t.wait(lambda s: f"ready> {wanted}|" in s)
             t.press("C-c")
+            t.wait(lambda s: s.rstrip().endswith("ready>"))
 
 
 def main():
