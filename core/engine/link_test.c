@@ -216,6 +216,52 @@ TEST(metrics_and_swap_work_while_threads_run)
     CHECK_INT(b.closed + b2.closed, 2);
 }
 
+typedef struct gate {
+    _Atomic bool entered, open;
+} gate;
+
+static rm_status wait_at_gate(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    gate *g = node->type->user;
+    (void)inputs;
+    (void)err;
+    atomic_store(&g->entered, true);
+    while (!atomic_load(&g->open)) {
+        sched_yield();
+    }
+    return RM_DONE;
+}
+
+TEST(metrics_do_not_wait_for_a_strand_that_does_not_answer)
+{
+    gate g = {0};
+    probe a = {.left = 5}, c = {0};
+    rm_node_type source = source_type(&a), sink = sink_type(&c);
+    rm_node_type stuck = {
+        .struct_size = sizeof stuck, .name = "t.stuck", .process = wait_at_gate, .user = &g};
+    rm_session *session = session_of(2, RM_DRIVER_THREAD);
+    uint32_t x = add(session, &source, "source", 0), z = add(session, &sink, "sink", 0);
+    join(session, x, z, 8);
+    add(session, &stuck, "stuck", 1);
+    start(session);
+    while (!atomic_load(&g.entered)) {
+        sched_yield();
+    }
+    for (bool ended = false;
+         !ended;) { /* the home strand answers, also once its nodes have ended */
+        char *json = NULL;
+        CHECK_INT(rm_session_metrics(session, &json, NULL), RM_OK);
+        CHECK_CONTAINS(json, "\"id\":\"stuck\",\"type\":\"t.stuck\",\"state\":\"busy\"");
+        CHECK_CONTAINS(json, "\"id\":\"sink\"");
+        ended = strstr(json, "\"type\":\"t.sink\",\"state\":\"ended\"") != NULL;
+        rm_free(json);
+    }
+    atomic_store(&g.open, true);
+    CHECK_INT(await(session), RM_DONE);
+    rm_session_free(session); /* the address sanitizer counts the forgotten questions */
+    CHECK_INT(c.sum, 15);
+}
+
 TEST(a_thousand_sessions_leave_no_memory_behind)
 {
     for (uint32_t round = 0; round < 1000; round++) {
@@ -236,4 +282,6 @@ TEST_MAIN(T(packets_cross_a_link_in_order), T(a_slow_consumer_holds_the_producer
           T(a_session_is_freed_while_it_runs),
           T(an_end_reaches_the_other_side_when_a_consumer_is_done),
           T(the_owner_pushes_and_pulls_from_its_own_thread), T(an_interrupt_crosses_a_link),
-          T(metrics_and_swap_work_while_threads_run), T(a_thousand_sessions_leave_no_memory_behind))
+          T(metrics_and_swap_work_while_threads_run),
+          T(metrics_do_not_wait_for_a_strand_that_does_not_answer),
+          T(a_thousand_sessions_leave_no_memory_behind))

@@ -97,16 +97,20 @@ static void run_call(rmi_strand *strand, rmi_message *message)
     pthread_mutex_unlock(&asked->session->lock);
 }
 
+bool rmi_session_is_direct(rm_session *session, rmi_strand *strand)
+{
+    return !session->started || session->threads[strand->index].stopped || session->closed ||
+           (strand->index == 0 && session->options.driver == RM_DRIVER_CALLER) ||
+           atomic_load(&strand->thread) == rmi_thread_self();
+}
+
 void rmi_session_call(rm_session *session, rmi_strand *strand, void (*call)(void *context),
                       void *context)
 {
     call_message asked = {
         .message.run = run_call, .session = session, .call = call, .context = context};
-    rmi_session_thread *thread = &session->threads[strand->index];
     pthread_mutex_lock(&session->lock);
-    bool direct = !session->started || thread->stopped || session->closed ||
-                  (strand->index == 0 && session->options.driver == RM_DRIVER_CALLER) ||
-                  atomic_load(&strand->thread) == rmi_thread_self();
+    bool direct = rmi_session_is_direct(session, strand);
     if (!direct) {
         rmi_strand_post(strand, &asked.message);
         while (!asked.done) {
@@ -274,7 +278,10 @@ static void run_swap(void *context)
     asked->status = hand_state_over(node, fresh, asked->err);
     if (asked->status == RM_OK) {
         /* The host finds a node by its address: the state moves in, the shell stays. */
+        rm_session *session = node->strand->session;
+        pthread_mutex_lock(&session->lock); /* metrics read ids of a strand that does not answer */
         exchange_code(node, fresh);
+        pthread_mutex_unlock(&session->lock);
     }
     if (fresh->pub.type->close) {
         fresh->pub.type->close(&fresh->pub);

@@ -1,17 +1,26 @@
 /* The numbers of a running session as JSON. */
 #include <jansson.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "engine/clock.h"
 #include "engine/session.h"
 
-typedef struct metrics_call {
+enum { ANSWER_MS_MAX = 250 };
+
+/* What a strand is asked. It belongs to whoever is done with it last: the strand, or who asked. */
+typedef struct question {
+    rmi_message message;
+    rm_session *session;
     rmi_strand *strand;
     double ns_per_tick;
-    json_t **nodes; /* by index in the session */
-    json_t **edges;
-} metrics_call;
+    json_t **nodes, **edges; /* by index in the session */
+
+    /* Protected by the session's lock. */
+    bool answered, forgotten;
+} question;
 
 static const char *const state_names[] = {
     [RMI_NODE_NEW] = "new",
@@ -65,10 +74,9 @@ static json_t *edge_json(const rmi_edge *edge)
 }
 
 /* On the strand: its nodes, and the edges that leave them. */
-static void collect(void *context)
+static void answer(question *asked)
 {
-    metrics_call *asked = context;
-    rmi_strand *strand = asked->strand;
+    const rmi_strand *strand = asked->strand;
     for (uint16_t i = 0; i < strand->node_count; i++) {
         const rmi_node *node = strand->nodes[i];
         asked->nodes[node->index] = node_json(node, asked->ns_per_tick);
@@ -78,6 +86,116 @@ static void collect(void *context)
                 asked->edges[edge->index] = edge_json(edge);
             }
         }
+    }
+}
+
+static void question_free(question *asked)
+{
+    for (uint32_t i = 0; asked && asked->nodes && i < asked->session->node_count; i++) {
+        json_decref(asked->nodes[i]);
+    }
+    for (uint32_t i = 0; asked && asked->edges && i < asked->session->edge_count; i++) {
+        json_decref(asked->edges[i]);
+    }
+    if (asked) {
+        rmi_free(asked->nodes);
+        rmi_free(asked->edges);
+    }
+    rmi_free(asked);
+}
+
+static void run_question(rmi_strand *strand, rmi_message *message)
+{
+    question *asked = RMI_CONTAINER(message, question, message);
+    rm_session *session = strand->session;
+    answer(asked);
+    pthread_mutex_lock(&session->lock);
+    asked->answered = true;
+    bool forgotten = asked->forgotten;
+    pthread_cond_broadcast(&session->changed);
+    pthread_mutex_unlock(&session->lock);
+    if (forgotten) {
+        question_free(asked);
+    }
+}
+
+static rm_status question_new(rm_session *session, rmi_strand *strand, question **ret_question)
+{
+    question *asked = RMI_NEW(question);
+    if (!asked) {
+        return RM_ENOMEM;
+    }
+    uint64_t ticks = rmi_clock_ticks() - session->begin_ticks;
+    int64_t elapsed_ns = rmi_clock_ns() - session->begin_ns;
+    asked->message.run = run_question;
+    asked->session = session;
+    asked->strand = strand;
+    asked->ns_per_tick = ticks ? (double)elapsed_ns / (double)ticks : 0;
+    asked->nodes = rmi_calloc(session->node_count + 1, sizeof(json_t *));
+    asked->edges = rmi_calloc(session->edge_count + 1, sizeof(json_t *));
+    if (!asked->nodes || !asked->edges) {
+        question_free(asked);
+        return RM_ENOMEM;
+    }
+    *ret_question = asked;
+    return RM_OK;
+}
+
+static void ask(question *asked)
+{
+    rm_session *session = asked->session;
+    pthread_mutex_lock(&session->lock);
+    bool direct = rmi_session_is_direct(session, asked->strand);
+    if (!direct) {
+        rmi_strand_post(asked->strand, &asked->message);
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (direct) {
+        answer(asked);
+        asked->answered = true;
+    }
+}
+
+static struct timespec deadline(void)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += ANSWER_MS_MAX * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    return until;
+}
+
+/* Moves the answer over; where there is none in time, what can be said without the strand. */
+static void take_answer(question *asked, const struct timespec *until, json_t **nodes,
+                        json_t **edges)
+{
+    rm_session *session = asked->session;
+    pthread_mutex_lock(&session->lock);
+    int timed_out = 0;
+    while (!asked->answered && !timed_out) {
+        timed_out = pthread_cond_timedwait(&session->changed, &session->lock, until);
+    }
+    bool answered = asked->answered;
+    asked->forgotten = !answered;
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        const rmi_node *node = session->nodes[i];
+        if (answered && asked->nodes[i]) {
+            nodes[i] = RMI_TAKE(asked->nodes[i]);
+        } else if (!answered && node->strand == asked->strand) {
+            nodes[i] =
+                json_pack("{s:s, s:s, s:s, s:i}", "id", node->pub.id, "type", node->pub.type->name,
+                          "state", "busy", "strand", (int)asked->strand->index);
+        }
+    }
+    for (uint32_t i = 0; answered && i < session->edge_count; i++) {
+        if (asked->edges[i]) {
+            edges[i] = RMI_TAKE(asked->edges[i]);
+        }
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (answered) {
+        question_free(asked);
     }
 }
 
@@ -110,6 +228,26 @@ void rm_session_progress(const rm_session *session, int64_t *ret_position_ns, ui
     }
 }
 
+/* Asks every strand, then waits for all of them together. */
+static rm_status ask_all(rm_session *session, json_t **nodes, json_t **edges)
+{
+    question *asked[RMI_SESSION_STRANDS_MAX] = {0};
+    rm_status status = RM_OK;
+    for (uint32_t i = 0; i < session->strand_count && status == RM_OK; i++) {
+        status = question_new(session, session->strands[i], &asked[i]);
+        if (status == RM_OK) {
+            ask(asked[i]);
+        }
+    }
+    struct timespec until = deadline();
+    for (uint32_t i = 0; i < session->strand_count; i++) {
+        if (asked[i]) {
+            take_answer(asked[i], &until, nodes, edges);
+        }
+    }
+    return status;
+}
+
 rm_status rm_session_metrics(rm_session *session, char **ret_json, rm_error *err)
 {
     RMI_AUTO_MEMORY json_t **nodes = rmi_calloc(session->node_count + 1, sizeof *nodes);
@@ -117,22 +255,15 @@ rm_status rm_session_metrics(rm_session *session, char **ret_json, rm_error *err
     if (!nodes || !edges) {
         return rm_fail(err, RM_ENOMEM, "no memory for metrics");
     }
-    uint64_t ticks = rmi_clock_ticks() - session->begin_ticks;
     int64_t elapsed_ns = rmi_clock_ns() - session->begin_ns;
-    metrics_call asked = {.nodes = nodes,
-                          .edges = edges,
-                          .ns_per_tick = ticks ? (double)elapsed_ns / (double)ticks : 0};
-    for (uint32_t i = 0; i < session->strand_count; i++) {
-        asked.strand = session->strands[i];
-        rmi_session_call(session, asked.strand, collect, &asked);
-    }
+    rm_status status = ask_all(session, nodes, edges);
     json_t *root = json_pack("{s:I, s:o, s:o, s:{s:I, s:I, s:I}}", "elapsed_ns",
                              (json_int_t)elapsed_ns, "nodes", list_of(nodes, session->node_count),
                              "edges", list_of(edges, session->edge_count), "memory", "bytes",
                              (json_int_t)rmi_budget_bytes(session->budget), "bytes_peak",
                              (json_int_t)rmi_budget_bytes_peak(session->budget), "bytes_max",
                              (json_int_t)rmi_budget_bytes_max(session->budget));
-    char *dump = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    char *dump = root && status == RM_OK ? json_dumps(root, JSON_COMPACT) : NULL;
     char *copy = dump ? rmi_strdup(dump) : NULL;
     free(dump);
     json_decref(root);

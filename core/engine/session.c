@@ -473,17 +473,18 @@ static void *run_home(void *argument)
 {
     rmi_session_thread *thread = argument;
     rm_session *session = thread->strand->session;
+    int64_t ignored;
     drive_strand(thread->strand);
     while (!others_finished(session)) {
+        (void)rmi_strand_step(thread->strand, 0, 0, &ignored); /* calls that were posted */
         rmi_parking_prepare(&thread->strand->parking);
-        if (others_finished(session)) {
+        if (others_finished(session) || !rmi_mailbox_is_empty(&thread->strand->mailbox)) {
             rmi_parking_leave(&thread->strand->parking);
-            break;
+            continue;
         }
         rmi_parking_wait(&thread->strand->parking, INT64_MAX);
     }
     session_end(session);
-    int64_t ignored;
     pthread_mutex_lock(&session->lock);
     thread->stopped = true;
     pthread_mutex_unlock(&session->lock);

@@ -78,6 +78,8 @@ RM_MUST_USE rm_status rmi_session_connect(rm_session *session, const rmi_edge_sp
 /* Opens the nodes and starts the threads. */
 RM_MUST_USE rm_status rmi_session_start(rm_session *session, rm_error *err);
 
+/* Nobody steps the strand now but, if anybody, the calling thread. Under the session's lock. */
+bool rmi_session_is_direct(rm_session *session, rmi_strand *strand);
 /* Runs `call` on the strand between two calls of its nodes, and waits for it. */
 void rmi_session_call(rm_session *session, rmi_strand *strand, void (*call)(void *context),
                       void *context);
