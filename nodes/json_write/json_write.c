@@ -151,6 +151,22 @@ static void add_summary(line *l, const rm_packet_header *h)
     addf(l, ",\"payload_bytes\":%" PRIu64, h->payload_bytes);
 }
 
+/* ,"flags":["final",…] where there are any. */
+static void add_flags(line *l, uint32_t flags)
+{
+    static const char *const names[] = {"key", "discontinuity", "corrupt", "final", "pts_repaired"};
+    const char *before = ",\"flags\":[";
+    for (uint32_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (flags >> i & 1) {
+            addf(l, "%s\"%s\"", before, names[i]);
+            before = ",";
+        }
+    }
+    if (before[1] == '\0') {
+        add(l, "]", 1);
+    }
+}
+
 static rm_status add_content(line *l, const rm_packet *packet, rm_error *err)
 {
     return packet->header.kind == RM_KIND_TEXT
@@ -169,6 +185,7 @@ static rm_status add_object(line *l, const rm_packet *packet, bool has_content, 
         addf(l, "%" PRId64, h->pts_ns);
     }
     addf(l, ",\"duration_ns\":%" PRId64, h->duration_ns);
+    add_flags(l, h->flags);
     if (has_content) {
         addf(l, ",\"%s\":", h->kind == RM_KIND_TEXT ? "text" : "value");
         status = add_content(l, packet, err);
@@ -284,7 +301,8 @@ static const rm_param json_table[] = {
      .kind = RM_PARAM_BOOL,
      .offset = offsetof(json_params, envelope),
      .default_json = "false",
-     .summary = "each line is an object with kind, pts_ns, duration_ns, value or text, metadata"},
+     .summary =
+         "each line is an object with kind, pts_ns, duration_ns, flags, value or text, metadata"},
     {0},
 };
 

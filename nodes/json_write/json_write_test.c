@@ -99,7 +99,7 @@ TEST(other_packets_are_told_by_what_they_are)
         "\"height\":360,\"payload_bytes\":0}\n");
 }
 
-TEST(an_envelope_has_times_and_metadata)
+TEST(an_envelope_has_times_flags_and_metadata)
 {
     test_file file = file_of("", 0);
     rm_harness *harness = writer_to(file.path, ", \"envelope\": true");
@@ -108,11 +108,13 @@ TEST(an_envelope_has_times_and_metadata)
     CHECK_INT(rm_harness_packet_new(harness, 1, &packet), RM_OK);
     packet->header.kind = RM_KIND_VALUE;
     *(uint8_t *)packet->payload = 7;
+    packet->header.flags = RM_FLAG_FINAL | RM_FLAG_DISCONTINUITY;
     CHECK_INT(rm_packet_set_metadata(packet, "\x81\xa1k\xc3", 4), RM_OK);
     CHECK_INT(rm_harness_push(harness, 0, packet), RM_OK);
     finish(harness);
     check_content(&file, "{\"kind\":\"text\",\"pts_ns\":1500,\"duration_ns\":20,\"text\":\"hi\"}\n"
-                         "{\"kind\":\"value\",\"pts_ns\":null,\"duration_ns\":0,\"value\":7,"
+                         "{\"kind\":\"value\",\"pts_ns\":null,\"duration_ns\":0,"
+                         "\"flags\":[\"discontinuity\",\"final\"],\"value\":7,"
                          "\"metadata\":{\"k\":true}}\n");
 }
 
@@ -232,7 +234,7 @@ TEST(each_allocation_may_fail)
 }
 
 TEST_MAIN(T(values_and_texts_are_lines), T(other_packets_are_told_by_what_they_are),
-          T(an_envelope_has_times_and_metadata),
+          T(an_envelope_has_times_flags_and_metadata),
           T(a_value_that_is_none_is_an_error_and_writes_nothing),
           T(a_slow_reader_gets_whole_lines_across_an_interrupt), T(a_full_disk_is_an_error),
           T(a_reader_that_has_gone_is_an_error), T(each_allocation_may_fail))

@@ -350,6 +350,33 @@ TEST(another_rate_is_refused_another_sample_format_converted)
     close(file.fd);
 }
 
+TEST(each_allocation_may_fail_and_a_stream_makes_none)
+{
+    test_file file = file_of("", 0);
+    char params[100];
+    snprintf(params, sizeof params, "{\"path\": \"%s\", \"sample_format\": \"s24\"}", file.path);
+    bool struck = true;
+    for (unsigned nth = 1; struck && nth < 1000; nth++) {
+        rm_harness *harness = NULL;
+        rmi_alloc_fault_begin(nth);
+        rm_status status = rm_harness_load("wav.write", params, &harness, NULL);
+        struck = rmi_alloc_fault_end();
+        CHECK(struck ? status < 0 : status == RM_OK);
+        rm_harness_free(harness);
+    }
+    rm_harness *harness = harness_of("wav.write", params);
+    uint64_t allocations = 0;
+    static int16_t samples[320];
+    for (int i = 0; i < 50; i++) {
+        allocations = i == 10 ? rmi_alloc_count() : allocations;
+        push_audio(harness, 16000, 1, RM_SAMPLE_S16, 320, samples, 0);
+        (void)run_well(harness);
+    }
+    CHECK_INT(rmi_alloc_count() - allocations, 0);
+    rm_harness_free(harness);
+    close(file.fd);
+}
+
 TEST(a_path_that_cannot_be_written_is_told_before_the_run)
 {
     rm_error err = refusal_of("wav.write", "{\"path\": \"/nowhere/a.wav\"}");
@@ -365,4 +392,5 @@ TEST_MAIN(T(the_head_says_what_is_there), T(every_kind_of_sample_comes_back),
           T(a_full_disk_is_an_error_and_the_file_stays_readable),
           T(a_reader_that_has_gone_is_an_error),
           T(another_rate_is_refused_another_sample_format_converted),
+          T(each_allocation_may_fail_and_a_stream_makes_none),
           T(a_path_that_cannot_be_written_is_told_before_the_run))
