@@ -384,6 +384,15 @@ def nodes_lists_and_describes():
 
 
 @test
+def the_example_of_each_node_type_can_be_planned():
+    for each in json.loads(run("nodes", "--json").out)["nodes"]:
+        check(each["example"], each["type"])
+        r = run("explain", each["example"])
+        left_out = "error[E0301]: no module provides node type" in r.err  # of a smaller build
+        check(r.code == OK or left_out, (each["type"], each["example"], r))
+
+
+@test
 def an_unknown_type_gets_a_near_name():
     r = run("nodes", "test.tome")
     check(r.code == USAGE and "E0301" in r.err and "did you mean 'test.tone'?" in r.err, r)

@@ -185,7 +185,8 @@ static void print_requires(bool color, const char *name)
         if (json_is_string(item)) {
             printf("  %s\n", json_string_value(item));
         } else {
-            printf("  %s  (%s)\n", json_string_value(module) ? json_string_value(module) : "",
+            printf("  %s%-18s%s%s\n", cli_paint(color, CLI_CYAN),
+                   json_string_value(module) ? json_string_value(module) : "", cli_reset(color),
                    json_string_value(install) ? json_string_value(install) : "");
         }
     }

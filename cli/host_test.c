@@ -1,0 +1,243 @@
+/* The command inside a host, as the Python wheel runs it: the host's types, its driver, its end. */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <remotemedia/cli.h>
+#include <remotemedia/remotemedia.h>
+
+#include "base/test.h"
+
+static int wake_pipe[2];
+static unsigned ticks, fail_at; /* the item that host.upper fails on; 0: none */
+static int raise_at_tick;       /* SIGTERM once so many ticks have been */
+
+/* ---- a node type of the host */
+
+static rm_status upper(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    const rm_packet *in = inputs->packet[0];
+    rm_packet *out = NULL;
+    if (in->header.sequence == fail_at) {
+        return rm_fail(err, RM_EFAIL, "no letter '%c' here", *(const char *)in->payload);
+    }
+    rm_status status = rm_packet_new(node, in->header.payload_bytes, &out);
+    if (status != RM_OK) {
+        return status;
+    }
+    out->header.kind = RM_KIND_TEXT;
+    for (size_t i = 0; i < in->header.payload_bytes; i++) {
+        char c = ((const char *)in->payload)[i];
+        ((char *)out->payload)[i] = (char)(c >= 'a' && c <= 'z' ? c - 32 : c);
+    }
+    return rm_emit(node, 0, out);
+}
+
+static const rm_port text_in[] = {{.name = "in", .formats = "text"}, {0}},
+                     text_out[] = {{.name = "out", .formats = "text"}, {0}};
+static const rm_node_type upper_type = {.struct_size = sizeof upper_type,
+                                        .name = "host.upper",
+                                        .summary = "Capital letters",
+                                        .flags = RM_NODE_PYTHON,
+                                        .inputs = text_in,
+                                        .outputs = text_out,
+                                        .process = upper};
+
+static rm_status setup(void *context, rm_registry *registry, rm_error *err)
+{
+    (void)context;
+    return rm_registry_add(registry, &upper_type, err);
+}
+
+/* ---- a driver as a host writes it */
+
+static void wake(void *context)
+{
+    (void)context;
+    ssize_t ignored = write(wake_pipe[1], "", 1);
+    (void)ignored;
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static rm_status drive(void *context, const rm_plan *plan, rm_cli_run *run, rm_error *err)
+{
+    (void)context;
+    rm_session_options options = {
+        .struct_size = sizeof options, .driver = RM_DRIVER_CALLER, .wake = wake};
+    rm_session *session = NULL;
+    rm_status status = rm_session_open(plan, &options, &session, err);
+    if (status != RM_OK) {
+        return status;
+    }
+    rm_cli_run_opened(run, session);
+    int64_t next_ns;
+    while ((status = rm_session_step(session, now_ns(), 64, &next_ns)) == RM_MORE ||
+           status == RM_PENDING) {
+        struct pollfd wanted = {wake_pipe[0], POLLIN, 0};
+        char byte[64];
+        rm_cli_run_tick(run);
+        if (++ticks == (unsigned)raise_at_tick) {
+            raise(SIGTERM);
+        }
+        if (status == RM_PENDING && poll(&wanted, 1, 50) == 1) {
+            ssize_t ignored = read(wake_pipe[0], byte, sizeof byte);
+            (void)ignored;
+        }
+    }
+    rm_cli_run_ended(run);
+    if (status < 0) {
+        (void)rm_session_error(session, err);
+    }
+    rm_session_free(session);
+    return status;
+}
+
+static const rm_cli_host host = {
+    .struct_size = sizeof host, .version_suffix = "a host", .setup_registry = setup, .run = drive};
+
+/* ---- running the command with its output in files */
+
+static char out_text[8192], err_text[8192];
+
+static void read_back(int fd, char *text, size_t size)
+{
+    ssize_t got = pread(fd, text, size - 1, 0);
+    text[got > 0 ? got : 0] = '\0';
+}
+
+static int run_words(const char *const *words)
+{
+    char *argv[16] = {0};
+    int argc = 0, before[2] = {dup(1), dup(2)};
+    for (; words[argc]; argc++) {
+        argv[argc] = strdup(words[argc]);
+    }
+    FILE *out = tmpfile(), *err = tmpfile();
+    fflush(stdout);
+    dup2(fileno(out), 1);
+    dup2(fileno(err), 2);
+    ticks = 0;
+    int code = rm_cli_main(&host, argc, argv);
+    fflush(stdout);
+    dup2(before[0], 1);
+    dup2(before[1], 2);
+    close(before[0]);
+    close(before[1]);
+    read_back(fileno(out), out_text, sizeof out_text);
+    read_back(fileno(err), err_text, sizeof err_text);
+    fclose(out);
+    fclose(err);
+    for (int i = 0; i < argc; i++) {
+        free(argv[i]);
+    }
+    return code;
+}
+
+static const char *write_file(const char *name, const char *text)
+{
+    FILE *file = fopen(name, "w");
+    CHECK(file && fputs(text, file) >= 0);
+    fclose(file);
+    return name;
+}
+
+static const char manifest[] =
+    "{\"version\": \"v1\", \"nodes\": [{\"id\": \"up\", \"node_type\": \"host.upper\"}],"
+    " \"connections\": [], \"inputs\": {\"in\": {\"node\": \"up\"}},"
+    " \"outputs\": {\"out\": {\"node\": \"up\"}}}";
+
+static void in_folder(char *folder)
+{
+    CHECK(mkdtemp(folder) != NULL);
+    CHECK_INT(chdir(folder), 0);
+    write_file("p.json", manifest);
+    write_file("words.txt", "one\ntwo\nthree\n");
+    fail_at = 0;
+    raise_at_tick = -1;
+    CHECK_INT(pipe(wake_pipe), 0);
+}
+
+static void leave_folder(const char *folder)
+{
+    unlink("p.json");
+    unlink("words.txt");
+    CHECK_INT(chdir("/"), 0);
+    CHECK_INT(rmdir(folder), 0);
+    close(wake_pipe[0]);
+    close(wake_pipe[1]);
+}
+
+TEST(a_host_runs_its_own_node_type_on_its_own_thread)
+{
+    char folder[] = "/tmp/rm-host-XXXXXX";
+    in_folder(folder);
+    const char *words[] = {"remotemedia", "run", "p.json", "-i", "words.txt", NULL};
+    CHECK_INT(run_words(words), 0);
+    CHECK_TEXT(out_text, "ONE\nTWO\nTHREE\n");
+    CHECK_CONTAINS(err_text, "3 items in");
+    CHECK_CONTAINS(err_text, "host.upper");
+    CHECK(ticks > 0);
+    leave_folder(folder);
+}
+
+TEST(a_failed_node_is_told_with_its_id_and_item)
+{
+    char folder[] = "/tmp/rm-host-XXXXXX";
+    in_folder(folder);
+    fail_at = 2;
+    const char *words[] = {"remotemedia", "run", "p.json", "-i", "words.txt", "-q", NULL};
+    CHECK_INT(run_words(words), 1);
+    CHECK_CONTAINS(err_text, "no letter 't' here");
+    CHECK_CONTAINS(err_text, "node 'up', item 2");
+    const char *json[] = {"remotemedia", "run", "p.json", "-i", "words.txt", "--json", NULL};
+    CHECK_INT(run_words(json), 1);
+    CHECK_CONTAINS(out_text, "\"node\":\"up\",\"item\":2");
+    CHECK_CONTAINS(out_text, "\"ok\":false");
+    leave_folder(folder);
+}
+
+TEST(sigterm_ends_a_hosted_run)
+{
+    char folder[] = "/tmp/rm-host-XXXXXX";
+    in_folder(folder);
+    raise_at_tick = 1;
+    int ends[2], before = dup(0); /* stdin stays open, so that nothing else ends the run */
+    CHECK_INT(pipe(ends), 0);
+    dup2(ends[0], 0);
+    const char *words[] = {"remotemedia", "run", "p.json", "-i", "-", NULL};
+    CHECK_INT(run_words(words), 1);
+    CHECK_CONTAINS(err_text, "the run was ended by SIGTERM");
+    dup2(before, 0);
+    close(before);
+    close(ends[0]);
+    close(ends[1]);
+    leave_folder(folder);
+}
+
+TEST(the_other_commands_know_the_hosts_types)
+{
+    const char *version[] = {"remotemedia", "version", NULL};
+    CHECK_INT(run_words(version), 0);
+    CHECK_CONTAINS(out_text, "(a host)");
+    const char *nodes[] = {"remotemedia", "nodes", "host.upper", NULL};
+    CHECK_INT(run_words(nodes), 0);
+    CHECK_CONTAINS(out_text, "Capital letters");
+    const char *doctor[] = {"remotemedia", "doctor", NULL};
+    CHECK(run_words(doctor) <= 1);
+    CHECK_CONTAINS(out_text, "run in this process");
+}
+
+TEST_MAIN(T(a_host_runs_its_own_node_type_on_its_own_thread),
+          T(a_failed_node_is_told_with_its_id_and_item), T(sigterm_ends_a_hosted_run),
+          T(the_other_commands_know_the_hosts_types))
