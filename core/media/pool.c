@@ -445,7 +445,7 @@ void *rm_packet_owner(const rm_packet *packet)
 
 int rm_packet_is_sole(const rm_packet *packet)
 {
-    return __atomic_load_n(&packet->host.refs, __ATOMIC_ACQUIRE) == 1;
+    return __atomic_load_n(&packet->host.refs, __ATOMIC_ACQUIRE) == 1 && !packet->host.release;
 }
 
 rm_status rm_packet_set_metadata(rm_packet *packet, const void *data, size_t bytes)

@@ -99,11 +99,15 @@ TEST(a_foreign_buffer_is_released_once_by_its_last_reference)
     unsigned released = 0;
     rm_packet *packet = NULL;
     CHECK_INT(rmi_pool_take(pool, 0, &packet), RM_OK);
-    rmi_packet_set_foreign(packet, "outside", 7, count_call, &released);
-    CHECK(rm_packet_owner(packet) == &released);
     CHECK_INT(rm_packet_is_sole(packet), 1);
     rm_packet_ref(packet);
     CHECK_INT(rm_packet_is_sole(packet), 0);
+    rm_packet_unref(packet);
+    CHECK_INT(rm_packet_is_sole(packet), 1);
+    rmi_packet_set_foreign(packet, "outside", 7, count_call, &released);
+    CHECK(rm_packet_owner(packet) == &released);
+    CHECK_INT(rm_packet_is_sole(packet), 0); /* its owner may still use it */
+    rm_packet_ref(packet);
     rmi_pool_give(pool, packet);
     CHECK_INT(released, 0);
     rm_packet_unref(packet);
