@@ -114,7 +114,28 @@ static void convert_row(const picture *from, int y, const rm_format_line *line,
 
 /* ---- upright */
 
-/* `turns` quarter turns clockwise. */
+/* Where the pixel x, y of the result lies in the source, after `turns` quarter turns clockwise. */
+static size_t source_index(const image *from, int x, int y, unsigned turns)
+{
+    int source_x = x, source_y = y;
+    switch (turns) {
+    case 1:
+        source_x = y;
+        source_y = from->height - 1 - x;
+        break;
+    case 2:
+        source_x = from->width - 1 - x;
+        source_y = from->height - 1 - y;
+        break;
+    case 3:
+        source_x = from->width - 1 - y;
+        source_y = x;
+        break;
+    default: break;
+    }
+    return (size_t)source_y * (size_t)from->width + (size_t)source_x;
+}
+
 static rm_status turn(image *from, unsigned turns, rm_error *err)
 {
     image to = {0};
@@ -125,16 +146,10 @@ static rm_status turn(image *from, unsigned turns, rm_error *err)
         return status;
     }
     size_t bytes = (size_t)from->channels;
+    uint8_t *pixel = to.pixels;
     for (int y = 0; y < to.height; y++) {
-        for (int x = 0; x < to.width; x++) {
-            int source_x = turns == 1 ? y : turns == 2 ? from->width - 1 - x : from->width - 1 - y;
-            int source_y = turns == 1   ? from->height - 1 - x
-                           : turns == 2 ? from->height - 1 - y
-                                        : x;
-            memcpy(to.pixels + ((size_t)y * (size_t)to.width + (size_t)x) * bytes,
-                   from->pixels +
-                       ((size_t)source_y * (size_t)from->width + (size_t)source_x) * bytes,
-                   bytes);
+        for (int x = 0; x < to.width; x++, pixel += bytes) {
+            memcpy(pixel, from->pixels + source_index(from, x, y, turns) * bytes, bytes);
         }
     }
     image_free(from);
@@ -149,7 +164,7 @@ rm_status image_of_packet(const rm_packet *packet, image_kind kind, image *ret_i
     bool is_full = line->video.range == VIDEO_RANGE_FULL;
     yuv_to_rgb factors = factors_of(video_matrix(line), is_full);
     int channels = from.fourcc == RM_FOURCC_GRAY8 ? 1 : from.fourcc == RM_FOURCC_RGBA ? 4 : 3;
-    image to;
+    image to = {0};
     rm_status status =
         image_new(from.width, from.height, kind == IMAGE_RGB ? 3 : channels, &to, err);
     if (status != RM_OK) {

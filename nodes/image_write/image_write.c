@@ -181,7 +181,7 @@ static rm_status encode_packet(writer *w, const rm_packet *packet, rm_error *err
 {
     const rm_format_line *line = &packet->header.format;
     bool is_lying = line->video.rotation & 1;
-    image picture_image;
+    image picture_image = {0};
     rm_status status = image_of_packet(packet, IMAGE_AS_IT_IS, &picture_image, err);
     if (status == RM_OK) {
         status = png_encode(&picture_image, is_lying ? line->video.sar_den : line->video.sar_num,
@@ -214,7 +214,7 @@ static rm_status write_picture(rm_node *node, writer *w, const rm_packet *packet
 
 static rm_status collect(writer *w, const rm_packet *packet, rm_error *err)
 {
-    image small;
+    image small = {0};
     rm_status status = image_of_packet(packet, IMAGE_RGB, &small, err);
     if (status == RM_OK) {
         status = sheet_add(&w->sheet, &small, packet->header.pts_ns, w->seen, err);
@@ -247,7 +247,7 @@ static rm_status image_process(rm_node *node, const rm_inputs *inputs, rm_error 
 
 static rm_status write_sheet(rm_node *node, writer *w, rm_error *err)
 {
-    image whole;
+    image whole = {0};
     if (!w->png.data) {
         rm_status status = sheet_draw(&w->sheet, &whole, err);
         if (status == RM_OK) {

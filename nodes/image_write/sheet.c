@@ -192,7 +192,7 @@ rm_status sheet_draw(const sheet *s, image *ret_image, rm_error *err)
     int size = cell->width >= 200 ? 2 : 1;
     int pitch_x = cell->width + GAP;
     int pitch_y = cell->height + LABEL_GAP + GLYPH_HEIGHT * size + GAP;
-    image to;
+    image to = {0};
     rm_status status = image_new(2 * MARGIN - GAP + columns * pitch_x,
                                  2 * MARGIN - GAP + rows * pitch_y, 3, &to, err);
     if (status != RM_OK) {

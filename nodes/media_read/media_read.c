@@ -6,10 +6,11 @@
 #include "timeline.h"
 
 enum {
-    BATCH_PACKETS = 8,    /* audio packets that one call emits at most; a picture ends the call */
-    BATCH_STEPS = 64,     /* file packets that one call deals with at most */
-    PREROLL_MS = 200,     /* a decoder that starts in the middle needs a run-up */
-    SHORT_BY_MS_MAX = 500 /* headers are not exact about the length */
+    BATCH_PACKETS = 8,     /* audio packets that one call emits at most; a picture ends the call */
+    BATCH_STEPS = 64,      /* file packets that one call deals with at most */
+    PREROLL_MS = 200,      /* a decoder that starts in the middle needs a run-up */
+    SHORT_BY_MS_MAX = 500, /* headers are not exact about the length */
+    ROOM_LOOK_NS = 2000000 /* how often to look whether pictures came back */
 };
 
 #define TIME_MAX_NS (INT64_MAX / 4) /* 73 years */
@@ -284,10 +285,15 @@ static rm_status finish(rm_node *node, reader *r, rm_error *err)
 
 /* ---- process */
 
-/* One file packet or one frame. RM_OK: a packet was emitted. */
+/* One file packet or one frame. RM_OK: a packet was emitted. RM_EAGAIN: not now, a timer is set, or
+ * memory is awaited. */
 static rm_status step(rm_node *node, reader *r, rm_error *err)
 {
     const read_params *params = node->params;
+    if (!media_source_has_room(&r->source)) {
+        rm_node_wake_at(node, rm_node_now(node) + ROOM_LOOK_NS);
+        return RM_EAGAIN;
+    }
     if (!r->next.is_there) {
         rm_status status = find_frame(r, err);
         if (status != RM_OK) {

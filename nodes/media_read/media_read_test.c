@@ -331,6 +331,243 @@ TEST(a_stream_that_the_file_lacks_is_named)
     CHECK_CONTAINS(err.message, "g.wav' has no audio stream 1");
 }
 
+/* Counts what comes from both ports until the node ends. */
+typedef struct tally {
+    uint64_t frames, pictures;
+    uint32_t flags;                /* all that were seen */
+    uint32_t sizes, rates;         /* how often they changed, the first one counted */
+    rm_format_line picture, sound; /* the latest */
+    rm_error err;
+} tally;
+
+static void count_packet(tally *t, const rm_packet_header *h, bool is_sound)
+{
+    rm_error err = RM_ERROR_INIT;
+    CHECK_INT(rm_packet_header_check(h, sizeof *h, &err), RM_OK);
+    CHECK_TEXT(err.message, "");
+    rm_format_line *latest = is_sound ? &t->sound : &t->picture;
+    bool differs = memcmp(latest, &h->format, sizeof *latest) != 0;
+    *latest = h->format;
+    t->flags |= h->flags & ~(uint32_t)RM_FLAG_KEY;
+    if (is_sound) {
+        t->frames += h->instance.audio.frames;
+        t->rates += differs;
+    } else {
+        t->pictures++;
+        t->sizes += differs;
+    }
+}
+
+static tally read_all(const char *name, const char *more)
+{
+    tally t = {.err = RM_ERROR_INIT};
+    rm_harness *harness = reader_of(name, more);
+    rm_status status;
+    do {
+        rm_packet *packet = NULL;
+        status = rm_harness_step(harness, 1, &t.err);
+        for (uint32_t port = 0; port < 2; port++) {
+            while (rm_harness_pull(harness, port, &packet) == RM_OK) {
+                count_packet(&t, &packet->header, port == 0);
+                rm_packet_unref(packet);
+            }
+        }
+    } while (status >= 0 && status != RM_DONE);
+    rm_harness_free(harness);
+    return t;
+}
+
+TEST(sound_and_pictures_of_one_file_come_on_their_ports)
+{
+    if (!ffmpeg("-f lavfi -i testsrc=size=160x120:rate=25:duration=2 -f lavfi -i "
+                "sine=sample_rate=48000:duration=2 -c:v mpeg4 -c:a pcm_s16le h.mov")) {
+        SKIP("no ffmpeg command here");
+    }
+    tally t = read_all("h.mov", "");
+    CHECK_TEXT(t.err.message, "");
+    CHECK_INT(t.pictures, 50);
+    CHECK_INT(t.frames, 96000);
+    CHECK_INT(t.picture.video.width, 160);
+    CHECK_INT(t.sound.audio.rate_hz, 48000);
+    CHECK_INT(t.flags, 0);
+    CHECK_INT(t.sizes, 1);
+    CHECK_INT(t.rates, 1);
+}
+
+static void append_file(const char *to, const char *from)
+{
+    FILE *source = fopen(path_of(from), "rb"), *target = fopen(path_of(to), "ab");
+    uint8_t block[4096];
+    size_t bytes;
+    while (source && target && (bytes = fread(block, 1, sizeof block, source)) > 0) {
+        CHECK_INT(fwrite(block, 1, bytes, target), bytes);
+    }
+    CHECK(source && fclose(source) == 0);
+    CHECK(target && fclose(target) == 0);
+}
+
+TEST(size_and_rate_may_change_in_mid_stream)
+{
+    if (!ffmpeg("-f lavfi -i testsrc=size=160x120:rate=25:duration=1 -c:v mjpeg i1.mjpeg") ||
+        !ffmpeg("-f lavfi -i testsrc=size=96x64:rate=25:duration=1 -c:v mjpeg i2.mjpeg") ||
+        !ffmpeg("-f lavfi -i sine=sample_rate=44100:duration=8 -c:a mp2 i1.mp2") ||
+        !ffmpeg("-f lavfi -i sine=sample_rate=32000:duration=1 -c:a mp2 i2.mp2")) {
+        SKIP("no ffmpeg command here");
+    }
+    append_file("i1.mjpeg", "i2.mjpeg");
+    tally t = read_all("i1.mjpeg", "");
+    CHECK_INT(t.pictures, 50);
+    CHECK_INT(t.sizes, 2);
+    CHECK_INT(t.picture.video.width, 96);
+    /* The change comes behind what libav* looks at to find out about a stream. */
+    append_file("i1.mp2", "i2.mp2");
+    t = read_all("i1.mp2", ", \"damaged\": \"keep\"");
+    CHECK_INT(t.rates, 2);
+    CHECK_INT(t.sound.audio.rate_hz, 32000);
+    CHECK(t.frames > 380000);
+}
+
+TEST(damage_in_the_middle_is_flagged_counted_and_told_at_the_end)
+{
+    write_wav("j.wav", 200000, 200000);
+    if (!ffmpeg("-i j.wav j.flac")) {
+        SKIP("no ffmpeg command here");
+    }
+    FILE *file = fopen(path_of("j.flac"), "r+b");
+    uint8_t noise[3000];
+    memset(noise, 0x5a, sizeof noise);
+    CHECK(file && fseek(file, 200000, SEEK_SET) == 0 && fwrite(noise, sizeof noise, 1, file) == 1);
+    CHECK(file && fclose(file) == 0);
+    tally t = read_all("j.flac", "");
+    CHECK_INT(t.err.code, RM_CODE_MEDIA_DATA);
+    CHECK_CONTAINS(t.err.message, "j.flac' is damaged: ");
+    CHECK_CONTAINS(t.err.help, "damaged=keep");
+    CHECK(t.frames > 150000 && t.frames <= 200000);
+    t = read_all("j.flac", ", \"damaged\": \"keep\"");
+    CHECK_TEXT(t.err.message, "");
+    CHECK(t.flags & RM_FLAG_DISCONTINUITY);
+}
+
+TEST(layouts_that_packets_lack_become_the_nearest_one)
+{
+    static const struct {
+        const char *pixels;
+        uint32_t fourcc;
+    } rows[] = {
+        {"yuv422p10le", RM_FOURCC_I420}, {"yuv444p", RM_FOURCC_I420}, {"gray16le", RM_FOURCC_GRAY8},
+        {"bgra", RM_FOURCC_RGBA},        {"gbrp", RM_FOURCC_RGB24},
+    };
+    for (size_t i = 0; i < RMI_COUNT(rows); i++) {
+        char words[256];
+        snprintf(words, sizeof words,
+                 "-f lavfi -i color=0x808080:size=66x50:rate=5:duration=1 -pix_fmt %s -c:v ffv1 "
+                 "k%zu.mkv",
+                 rows[i].pixels, i);
+        if (!ffmpeg(words)) {
+            SKIP("no ffmpeg command here");
+        }
+        snprintf(words, sizeof words, "k%zu.mkv", i);
+        rm_harness *harness = reader_of(words, "");
+        rm_packet *packet = pull(harness, 1);
+        CHECK(packet != NULL);
+        if (packet) {
+            const rm_packet_header *h = &packet->header;
+            const uint8_t *last =
+                (const uint8_t *)packet->payload + (size_t)h->instance.video.stride_bytes[0] * 49;
+            bool is_yuv = h->format.video.fourcc == RM_FOURCC_I420;
+            CHECK_INT(rm_packet_header_check(h, sizeof *h, NULL), RM_OK);
+            CHECK_INT(h->format.video.fourcc, rows[i].fourcc);
+            CHECK_NEAR((double)last[0], is_yuv || i == 2 ? 127 : 128, 2.0);
+        }
+        rm_packet_unref(packet);
+        rm_harness_free(harness);
+    }
+}
+
+TEST(packets_hold_a_bounded_number_of_pictures)
+{
+    enum { HELD_MAX = 1024, COUNT = 1030 };
+    write_pictures("l.yuv", COUNT);
+    if (!ffmpeg("-f rawvideo -pix_fmt yuv420p -s 66x50 -r 25 -i l.yuv -c:v ffv1 l.avi")) {
+        SKIP("no ffmpeg command here");
+    }
+    static rm_packet *held[COUNT];
+    rm_harness *harness = reader_of("l.avi", "");
+    uint32_t count = 0;
+    rm_packet *packet;
+    while ((packet = pull(harness, 1))) {
+        held[count++] = packet;
+    }
+    CHECK_INT(count, HELD_MAX);
+    rm_packet_unref(held[0]);
+    held[0] = NULL;
+    CHECK(pull(harness, 1) == NULL);
+    rm_harness_advance(harness, 2000000);
+    held[count] = pull(harness, 1);
+    CHECK(held[count] != NULL);
+    check_planes(held[count], HELD_MAX);
+    check_planes(held[1], 1);
+    rm_harness_free(harness); /* packets outlive the node */
+    for (uint32_t i = 0; i < COUNT; i++) {
+        rm_packet_unref(held[i]);
+    }
+}
+
+TEST(after_an_interrupt_the_file_goes_on)
+{
+    write_wav("m.wav", 400000, 400000);
+    rm_harness *harness = reader_of("m.wav", "");
+    rm_packet *packet = pull(harness, 0);
+    uint64_t frames = packet->header.instance.audio.frames;
+    rm_packet_unref(packet);
+    CHECK_INT(rm_session_interrupt(rm_harness_session(harness), "media.read"), RM_OK);
+    int64_t last_ns = 0;
+    while ((packet = pull(harness, 0))) {
+        CHECK(packet->header.pts_ns > last_ns);
+        last_ns = packet->header.pts_ns;
+        frames += packet->header.instance.audio.frames;
+        rm_packet_unref(packet);
+    }
+    CHECK(frames > 0 && frames < 400000); /* what was queued is gone */
+    CHECK(last_ns > 400000ll * 1000000000 / RATE_HZ - 100000000);
+    CHECK_INT(run_well(harness), RM_DONE);
+    rm_harness_free(harness);
+}
+
+/* Opens, reads all, closes. */
+static rm_status one_file(void)
+{
+    char params[512];
+    rm_harness *harness = NULL;
+    snprintf(params, sizeof params, "{\"path\": \"%s\"}", path_of("n.wav"));
+    rm_status status = rm_harness_load("media.read", params, &harness, NULL);
+    while (status == RM_OK || status == RM_PENDING || status == RM_MORE) {
+        rm_packet *packet = NULL;
+        status = rm_harness_run(harness, NULL);
+        while (status >= 0 && rm_harness_pull(harness, 0, &packet) == RM_OK) {
+            rm_packet_unref(packet);
+        }
+    }
+    rm_harness_free(harness);
+    return status;
+}
+
+TEST(each_allocation_may_fail)
+{
+    write_wav("n.wav", 5000, 5000);
+    for (unsigned nth = 1; nth < 2000; nth++) {
+        rmi_alloc_fault_begin(nth);
+        rm_status status = one_file();
+        if (!rmi_alloc_fault_end()) {
+            CHECK_INT(status, RM_DONE);
+            CHECK(nth > 20);
+            return;
+        }
+        CHECK(status == RM_ENOMEM || status == RM_DONE);
+    }
+    CHECK(!"the loop ends");
+}
+
 static void remove_folder(void)
 {
     char *argv[] = {"rm", "-rf", folder, NULL};
@@ -352,6 +589,13 @@ int main(int argc, char **argv)
         T(a_file_that_was_cut_off_is_an_error_at_its_end_or_a_warning),
         T(what_is_no_media_file_is_refused),
         T(a_stream_that_the_file_lacks_is_named),
+        T(sound_and_pictures_of_one_file_come_on_their_ports),
+        T(size_and_rate_may_change_in_mid_stream),
+        T(damage_in_the_middle_is_flagged_counted_and_told_at_the_end),
+        T(layouts_that_packets_lack_become_the_nearest_one),
+        T(packets_hold_a_bounded_number_of_pictures),
+        T(after_an_interrupt_the_file_goes_on),
+        T(each_allocation_may_fail),
     };
     if (!mkdtemp(folder)) {
         printf("Bail out! no temporary folder\n");

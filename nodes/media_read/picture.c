@@ -100,14 +100,16 @@ static void describe(media_source *source, enum AVPixelFormat format, rm_format_
 static void release_buffer(void *owner)
 {
     AVBufferRef *buffer = owner;
+    atomic_fetch_sub(media_picture_count(buffer), 1);
     av_buffer_unref(&buffer);
 }
 
-/* The planes as offsets into one payload; false where they do not lie in one buffer, in order. */
+/* The planes as offsets into one payload; false where they do not lie in one buffer of ours, in
+ * order. */
 static bool lay_out(const AVFrame *frame, unsigned planes, rm_instance_line *instance,
                     void **ret_payload, uint64_t *ret_bytes)
 {
-    if (!frame->buf[0] || frame->buf[1]) {
+    if (!frame->buf[0] || frame->buf[1] || !media_picture_count(frame->buf[0])) {
         return false;
     }
     const AVBufferRef *buffer = frame->buf[0];
@@ -140,6 +142,7 @@ static rm_status wrap(rm_node *node, media_source *source, const rm_format_line 
     rm_status status = rm_packet_new_foreign(node, payload, bytes, release_buffer,
                                              source->frame->buf[0], ret_packet);
     if (status == RM_OK) {
+        atomic_fetch_add(media_picture_count(source->frame->buf[0]), 1);
         source->frame->buf[0] = NULL; /* it is the packet's now */
         (*ret_packet)->header.format = *line;
         (*ret_packet)->header.instance = instance;

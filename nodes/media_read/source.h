@@ -13,6 +13,7 @@
 #ifndef MEDIA_READ_SOURCE_H
 #define MEDIA_READ_SOURCE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include <libavcodec/avcodec.h>
@@ -36,7 +37,8 @@ typedef struct media_source {
     AVPacket *packet;
     AVFrame *frame; /* what media_source_next() has found */
     AVBufferPool *pictures;
-    size_t picture_bytes; /* of each buffer in `pictures` */
+    size_t picture_bytes;      /* of each buffer in `pictures`; 0: there is none */
+    atomic_uint *pictures_out; /* buffers that packets hold; lives as long as the pool */
     media_stream streams[MEDIA_KINDS];
     bool packet_waits;                /* packet is not sent yet: its decoder was full */
     bool at_end;                      /* no more packets */
@@ -66,6 +68,12 @@ void media_source_drop(media_source *source, media_kind kind);
 
 /* A frame's time from the file's start in ns, rounded down; RM_TIME_NONE where it has none. */
 int64_t media_frame_time_ns(const media_source *source, media_kind kind);
+
+/* Where the packets around a buffer of `pictures` are counted, valid while the buffer is held.
+ * NULL: it is a decoder's own. */
+atomic_uint *media_picture_count(const AVBufferRef *picture);
+/* False: packets hold so many pictures that no further one may be decoded now. */
+bool media_source_has_room(const media_source *source);
 
 /* The decoder hid errors in this frame. */
 bool media_frame_is_damaged(const AVFrame *frame);
