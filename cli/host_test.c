@@ -1,6 +1,7 @@
 /* The command inside a host, as the Python wheel runs it: the host's types, its driver, its end. */
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,10 +49,37 @@ static const rm_node_type upper_type = {.struct_size = sizeof upper_type,
                                         .outputs = text_out,
                                         .process = upper};
 
+static _Atomic bool gate_open;
+
+/* Asks for the live graph, then for the end, and does not see to either. */
+static rm_status stuck(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    struct stat about;
+    (void)node;
+    (void)inputs;
+    (void)err;
+    raise(SIGUSR1);
+    while (fstat(STDERR_FILENO, &about) == 0 && about.st_size == 0 && !gate_open) {
+        sched_yield();
+    }
+    raise(SIGTERM);
+    while (!gate_open) {
+        sched_yield();
+    }
+    return RM_DONE;
+}
+
+static const rm_node_type stuck_type = {.struct_size = sizeof stuck_type,
+                                        .name = "host.stuck",
+                                        .summary = "Does not return",
+                                        .flags = RM_NODE_BLOCKS,
+                                        .process = stuck};
+
 static rm_status setup(void *context, rm_registry *registry, rm_error *err)
 {
     (void)context;
-    return rm_registry_add(registry, &upper_type, err);
+    rm_status status = rm_registry_add(registry, &upper_type, err);
+    return status == RM_OK ? rm_registry_add(registry, &stuck_type, err) : status;
 }
 
 /* ---- a driver as a host writes it */
@@ -106,6 +134,9 @@ static rm_status drive(void *context, const rm_plan *plan, rm_cli_run *run, rm_e
 static const rm_cli_host host = {
     .struct_size = sizeof host, .version_suffix = "a host", .setup_registry = setup, .run = drive};
 
+/* One that leaves the driving to the command. */
+static const rm_cli_host guest = {.struct_size = sizeof guest, .setup_registry = setup};
+
 /* ---- running the command with its output in files */
 
 static char out_text[8192], err_text[8192];
@@ -116,7 +147,7 @@ static void read_back(int fd, char *text, size_t size)
     text[got > 0 ? got : 0] = '\0';
 }
 
-static int run_words(const char *const *words)
+static int run_as(const rm_cli_host *who, const char *const *words)
 {
     char *argv[16] = {0};
     int argc = 0, before[2] = {dup(1), dup(2)};
@@ -128,7 +159,7 @@ static int run_words(const char *const *words)
     dup2(fileno(out), 1);
     dup2(fileno(err), 2);
     ticks = 0;
-    int code = rm_cli_main(&host, argc, argv);
+    int code = rm_cli_main(who, argc, argv);
     fflush(stdout);
     dup2(before[0], 1);
     dup2(before[1], 2);
@@ -142,6 +173,11 @@ static int run_words(const char *const *words)
         free(argv[i]);
     }
     return code;
+}
+
+static int run_words(const char *const *words)
+{
+    return run_as(&host, words);
 }
 
 static const char *write_file(const char *name, const char *text)
@@ -238,6 +274,16 @@ TEST(the_other_commands_know_the_hosts_types)
     CHECK_CONTAINS(out_text, "run in this process");
 }
 
+TEST(a_node_that_does_not_return_is_shown_and_left_behind)
+{
+    const char *words[] = {"remotemedia", "run", "host.stuck", "-q", NULL};
+    CHECK_INT(run_as(&guest, words), 1);
+    CHECK_CONTAINS(err_text, "host.stuck           busy");
+    CHECK_CONTAINS(err_text, "a node did not return from its call within");
+    gate_open = true;
+}
+
 TEST_MAIN(T(a_host_runs_its_own_node_type_on_its_own_thread),
           T(a_failed_node_is_told_with_its_id_and_item), T(sigterm_ends_a_hosted_run),
-          T(the_other_commands_know_the_hosts_types))
+          T(the_other_commands_know_the_hosts_types),
+          T(a_node_that_does_not_return_is_shown_and_left_behind))

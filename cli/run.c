@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { GRACE_MS = 5000, DRAW_MS = 100, IDLE_MS = 1000 };
+enum { GRACE_MS = 2000, DRAW_MS = 100, IDLE_MS = 1000 };
 
 int64_t cli_now_ns(void)
 {
@@ -30,7 +30,10 @@ void cli_run_cancel(rm_cli_run *run)
 
 void rm_cli_run_opened(rm_cli_run *run, rm_session *session)
 {
+    const rm_cli_host *host = run->state->host;
     run->session = session;
+    /* Not before: a node that is being opened cannot be told, so that a signal ends the process. */
+    cli_signals_catch(!(host && host->run));
     run->begin_ns = run->begin_ns ? run->begin_ns : cli_now_ns();
     if (cli_ports_find(run, &run->error) != RM_OK) {
         cli_run_cancel(run);
@@ -257,7 +260,7 @@ static int run_plan(rm_cli_run *run)
     const rm_cli_host *host = run->state->host;
     rm_error err = RM_ERROR_INIT;
     bool hosted = host && host->run;
-    rm_status status = cli_signals_start(!hosted, &err);
+    rm_status status = cli_signals_start(&err);
     if (status == RM_OK) {
         status =
             hosted ? host->run(host->context, run->pipeline.plan, run, &err) : run_here(run, &err);
@@ -282,8 +285,10 @@ static int run_once(cli *state, const cli_arguments *arguments)
         code =
             cli_has(arguments, "dry-run") ? cli_explain_plan(state, &run->pipeline) : run_plan(run);
     }
-    if (run->stuck) {
-        return code; /* its thread still uses what would be freed; the process ends */
+    if (run->stuck) { /* its thread still uses what would be freed; the process ends */
+        static rm_cli_run *left_behind;
+        left_behind = run;
+        return left_behind ? code : CLI_FAILED;
     }
     json_decref(run->metrics);
     cli_feeds_close(run);

@@ -83,9 +83,11 @@ void cli_run_cancel(rm_cli_run *run);
 
 /* ---- signals.c */
 
-/* Handlers until cli_signals_stop(). The first SIGINT or SIGTERM is kept; a second one of the kind
- * ends the process the system's way. SIGINT is left alone where a host handles it. */
-RM_MUST_USE rm_status cli_signals_start(bool with_interrupt, rm_error *err);
+/* The pipe, and SIGUSR1, until cli_signals_stop(). */
+RM_MUST_USE rm_status cli_signals_start(rm_error *err);
+/* From here on the first SIGINT or SIGTERM is kept, and a second one of the kind ends the process
+ * the system's way, as before. SIGINT is left alone where a host handles it. */
+void cli_signals_catch(bool with_interrupt);
 void cli_signals_stop(void);
 /* Becomes readable with a signal and by cli_signals_wake(), which any thread may call. */
 int cli_signals_fd(void);

@@ -9,7 +9,7 @@
 static volatile sig_atomic_t ended_by, dump_wanted;
 static int wake_pipe[2] = {-1, -1};
 static struct sigaction before_interrupt, before_terminate, before_dump;
-static bool has_interrupt;
+static bool catches, catches_interrupt;
 
 static void handle(int signal_number)
 {
@@ -29,22 +29,27 @@ void cli_signals_wake(void)
     (void)ignored;
 }
 
-rm_status cli_signals_start(bool with_interrupt, rm_error *err)
+rm_status cli_signals_start(rm_error *err)
 {
     if (pipe2(wake_pipe, O_CLOEXEC | O_NONBLOCK) != 0) {
         return rm_fail_os(err, errno, "cannot make a pipe");
     }
     ended_by = dump_wanted = 0;
-    has_interrupt = with_interrupt;
     /* Writes go on after a signal; poll() returns all the same. */
-    struct sigaction once = {.sa_handler = handle, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
     struct sigaction always = {.sa_handler = handle, .sa_flags = SA_RESTART};
-    if (has_interrupt) {
+    sigaction(SIGUSR1, &always, &before_dump);
+    return RM_OK;
+}
+
+void cli_signals_catch(bool with_interrupt)
+{
+    struct sigaction once = {.sa_handler = handle, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+    catches_interrupt = with_interrupt;
+    if (catches_interrupt) {
         sigaction(SIGINT, &once, &before_interrupt);
     }
     sigaction(SIGTERM, &once, &before_terminate);
-    sigaction(SIGUSR1, &always, &before_dump);
-    return RM_OK;
+    catches = true;
 }
 
 void cli_signals_stop(void)
@@ -52,10 +57,13 @@ void cli_signals_stop(void)
     if (wake_pipe[0] < 0) {
         return;
     }
-    if (has_interrupt) {
+    if (catches && catches_interrupt) {
         sigaction(SIGINT, &before_interrupt, NULL);
     }
-    sigaction(SIGTERM, &before_terminate, NULL);
+    if (catches) {
+        sigaction(SIGTERM, &before_terminate, NULL);
+    }
+    catches = catches_interrupt = false;
     sigaction(SIGUSR1, &before_dump, NULL);
     close(wake_pipe[0]);
     close(wake_pipe[1]);

@@ -191,6 +191,11 @@ static void print_queue(const json_t *edge)
 static void print_live_node(const json_t *node, const json_t *edges)
 {
     char items[32], time[32];
+    if (strcmp(text(node, "state"), "busy") == 0) { /* its strand did not answer */
+        fprintf(stderr, "  %-20s %-20s busy      strand %.0f is in a call that lasts\n",
+                text(node, "id"), text(node, "type"), number(node, "strand"));
+        return;
+    }
     fprintf(stderr, "  %-20s %-20s %-9s strand %.0f, %s items, %s", text(node, "id"),
             text(node, "type"), text(node, "state"), number(node, "strand"),
             cli_count(number(node, "items"), items, sizeof items),

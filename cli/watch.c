@@ -291,7 +291,10 @@ int cli_watch(cli *state, const cli_arguments *arguments)
         status = read_command(w, &err);
     }
     if (status == RM_OK) {
-        status = cli_signals_start(true, &err);
+        status = cli_signals_start(&err);
+    }
+    if (status == RM_OK) {
+        cli_signals_catch(true);
     }
     int code = status == RM_OK ? watch_on(w, &err) : cli_fail(state, &err, CLI_FAILED);
     cli_signals_stop();
