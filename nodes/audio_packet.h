@@ -13,9 +13,13 @@
 
 enum { AUDIO_CHANNELS_MAX = 64 };
 
-/* When frame `frames` of a stream begins, counted from its start. Exact, rounded down. */
+/* When frame `frames` of a stream begins, counted from its start. Exact, rounded down. The first 4
+ * days at 48 kHz take one division, which is what a packet's times cost. */
 static inline int64_t audio_time_ns(uint64_t frames, uint32_t rate_hz)
 {
+    if (frames < UINT64_MAX / 1000000000u) {
+        return (int64_t)(frames * 1000000000u / rate_hz);
+    }
     return (int64_t)(frames / rate_hz * 1000000000u + frames % rate_hz * 1000000000u / rate_hz);
 }
 
@@ -96,8 +100,8 @@ static inline rmi_audio audio_of(const rm_packet *packet)
     return audio;
 }
 
-/* How many frames a packet has now, before it is emitted: the room stays, the numbers follow. */
-static inline void audio_set_frames(rm_packet *packet, uint32_t frames)
+/* How many frames a packet has now; its times are for audio_run_stamp(). */
+static inline void audio_set_room(rm_packet *packet, uint32_t frames)
 {
     rm_packet_header *h = &packet->header;
     uint64_t bytes = (uint64_t)frames * audio_sample_bytes(&h->format);
@@ -106,13 +110,19 @@ static inline void audio_set_frames(rm_packet *packet, uint32_t frames)
                                                         (h->format.audio.channels - 1u) +
                                                     bytes
                                               : bytes * h->format.audio.channels;
-    h->duration_ns = audio_time_ns(frames, h->format.audio.rate_hz);
 }
 
-/* A packet of this format with room for `frames` frames (1 or more). RM_EAGAIN as rm_packet_new().
- */
-static inline rm_status audio_packet_new(rm_node *node, const rm_format_line *line, uint32_t frames,
-                                         rm_packet **ret_packet, rm_error *err)
+/* How many frames a packet has now, before it is emitted: the room stays, the numbers follow. */
+static inline void audio_set_frames(rm_packet *packet, uint32_t frames)
+{
+    audio_set_room(packet, frames);
+    packet->header.duration_ns = audio_time_ns(frames, packet->header.format.audio.rate_hz);
+}
+
+/* A packet of this format with room for `frames` frames (1 or more), without times. RM_EAGAIN as
+ * rm_packet_new(). */
+static inline rm_status audio_packet_room(rm_node *node, const rm_format_line *line,
+                                          uint32_t frames, rm_packet **ret_packet, rm_error *err)
 {
     uint64_t plane = (uint64_t)frames * audio_sample_bytes(line);
     uint64_t stride = line->audio.planar ? (plane + 63) / 64 * 64 : plane;
@@ -129,7 +139,18 @@ static inline rm_status audio_packet_new(rm_node *node, const rm_format_line *li
         h->kind = RM_KIND_AUDIO;
         h->format = *line;
         h->instance.audio.plane_stride_bytes = line->audio.planar ? (uint32_t)stride : 0;
-        audio_set_frames(*ret_packet, frames);
+        audio_set_room(*ret_packet, frames);
+    }
+    return status;
+}
+
+/* The same, with the duration of all its frames. */
+static inline rm_status audio_packet_new(rm_node *node, const rm_format_line *line, uint32_t frames,
+                                         rm_packet **ret_packet, rm_error *err)
+{
+    rm_status status = audio_packet_room(node, line, frames, ret_packet, err);
+    if (status == RM_OK) {
+        (*ret_packet)->header.duration_ns = audio_time_ns(frames, line->audio.rate_hz);
     }
     return status;
 }

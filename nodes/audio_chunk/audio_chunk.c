@@ -123,7 +123,7 @@ static rm_status emit_chunk(rm_node *node, uint32_t frames)
     chunker *c = node->state;
     rm_packet *packet = c->made;
     c->made = NULL;
-    audio_set_frames(packet, frames);
+    audio_set_room(packet, frames);
     audio_run_stamp(&c->run, c->begun, packet);
     packet->header.flags = c->gap ? RM_FLAG_DISCONTINUITY : 0;
     c->gap = false;
@@ -139,7 +139,7 @@ static rm_status emit_full(rm_node *node, rm_error *err)
     uint32_t overlap = c->chunk - c->hop;
     rm_packet *next = NULL;
     if (overlap) {
-        rm_status status = audio_packet_new(node, &c->line, c->chunk, &next, err);
+        rm_status status = audio_packet_room(node, &c->line, c->chunk, &next, err);
         if (status != RM_OK) {
             return status;
         }
@@ -220,7 +220,7 @@ static rm_status take_frames(rm_node *node, const rm_packet *packet, rm_error *e
     chunker *c = node->state;
     uint32_t left = packet->header.instance.audio.frames - c->taken;
     if (!c->made && left) {
-        rm_status status = audio_packet_new(node, &c->line, c->chunk, &c->made, err);
+        rm_status status = audio_packet_room(node, &c->line, c->chunk, &c->made, err);
         if (status != RM_OK) {
             return status;
         }
@@ -337,7 +337,7 @@ static rm_status chunk_load(rm_node *node, const void *data, size_t bytes, rm_er
         return RM_OK;
     }
     if (s.filled) {
-        status = audio_packet_new(node, &s.line, c->chunk, &c->made, err);
+        status = audio_packet_room(node, &s.line, c->chunk, &c->made, err);
     }
     if (status != RM_OK) {
         return status;

@@ -233,7 +233,7 @@ static rm_status convert_process(rm_node *node, const rm_inputs *inputs, rm_erro
     rm_packet *packet = NULL;
     rm_status status = audio_check(in, err);
     if (status == RM_OK) {
-        status = audio_packet_new(node, &c->out, frames, &packet, err);
+        status = audio_packet_room(node, &c->out, frames, &packet, err);
     }
     if (status != RM_OK) {
         return status;

@@ -26,6 +26,8 @@ typedef struct resampler {
     uint64_t given;   /* output frames of the run */
     bool taken;       /* soxr has the samples of the packet at hand, and more to give */
     bool gap;         /* the next output does not join on the last */
+    rm_packet *spare; /* made, and soxr had nothing for it: `spare_room` frames of `out` */
+    uint32_t spare_room;
     int16_t *scratch; /* u8 only: soxr has no 8 bits */
     size_t scratch_samples;
 } resampler;
@@ -75,9 +77,16 @@ static rm_status make_soxr(resampler *r, const resample_params *params, rm_error
     return why ? soxr_fail(why, err) : RM_OK;
 }
 
+static void drop_spare(resampler *r)
+{
+    rm_packet_unref(r->spare);
+    r->spare = NULL;
+}
+
 static rm_status configure(resampler *r, const resample_params *params, const rm_format_line *in,
                            rm_error *err)
 {
+    drop_spare(r);
     soxr_delete(r->soxr);
     r->soxr = NULL;
     r->in = r->out = *in;
@@ -110,6 +119,7 @@ static rm_status resample_plan(const void *params_, const rm_format *in, rm_form
 static void resample_close(rm_node *node)
 {
     resampler *r = node->state;
+    drop_spare(r);
     soxr_delete(r->soxr);
     rm_free(r->scratch);
 }
@@ -133,6 +143,7 @@ static rm_status take_format(resampler *r, const rm_format_line *line, rm_error 
     r->wanted = *line;
     if (!r->renew) {
         r->in.audio.channel_mask = r->out.audio.channel_mask = line->audio.channel_mask;
+        drop_spare(r);
     }
     return RM_OK;
 }
@@ -210,6 +221,19 @@ static rm_status run_soxr(resampler *r, const rm_packet *in, size_t in_frames, r
     return RM_OK;
 }
 
+/* Every other block gives soxr nothing to give: what was made for it is kept. */
+static rm_status make_packet(rm_node *node, uint32_t room, rm_packet **ret_packet, rm_error *err)
+{
+    resampler *r = node->state;
+    if (r->spare && r->spare_room == room) {
+        *ret_packet = r->spare;
+        r->spare = NULL;
+        return RM_OK;
+    }
+    drop_spare(r);
+    return audio_packet_room(node, &r->out, room, ret_packet, err);
+}
+
 /* Makes one output packet of at most `room` frames; none where soxr has nothing to give. */
 static rm_status give(rm_node *node, const rm_packet *in, size_t in_frames, uint32_t room,
                       size_t *ret_frames, rm_error *err)
@@ -222,18 +246,19 @@ static rm_status give(rm_node *node, const rm_packet *in, size_t in_frames, uint
         status = reserve_scratch(r, (in_frames + room) * r->in.audio.channels, err);
     }
     if (status == RM_OK) {
-        status = audio_packet_new(node, &r->out, room, &packet, err);
+        status = make_packet(node, room, &packet, err);
     }
     if (status != RM_OK) {
         return status;
     }
     status = run_soxr(r, in, in_frames, packet, &frames, err);
     if (status != RM_OK || frames == 0) {
-        rm_packet_unref(packet);
+        r->spare = packet;
+        r->spare_room = room;
         *ret_frames = 0;
         return status;
     }
-    audio_set_frames(packet, (uint32_t)frames);
+    audio_set_room(packet, (uint32_t)frames);
     audio_run_stamp(&r->run, r->given, packet);
     packet->header.flags = r->gap ? RM_FLAG_DISCONTINUITY : 0;
     r->gap = false;

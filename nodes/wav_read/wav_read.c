@@ -255,7 +255,7 @@ static rm_status read_process(rm_node *node, const rm_inputs *inputs, rm_error *
         return RM_EAGAIN;
     }
     if (!r->packet) {
-        rm_status status = audio_packet_new(node, &r->line, r->packet_frames, &r->packet, err);
+        rm_status status = audio_packet_room(node, &r->line, r->packet_frames, &r->packet, err);
         if (status != RM_OK) {
             return status;
         }
