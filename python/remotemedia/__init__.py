@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .node import Dependency as Dependency
     from .node import Node as Node
     from .node import NodeSpec as NodeSpec
+    from .node import Out as Out
     from .node import Param as Param
     from .node import Port as Port
     from .pipeline import Pipeline as Pipeline
@@ -42,6 +43,7 @@ _homes = {
     "Node": "node",
     "NodeError": "errors",
     "NodeSpec": "node",
+    "Out": "node",
     "Param": "node",
     "Pipeline": "pipeline",
     "PipelineError": "errors",

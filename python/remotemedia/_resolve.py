@@ -118,7 +118,7 @@ def _make(cls: type, id: str, params: dict[str, Any]) -> object:
             f"node '{id}': {cls.__qualname__} cannot be made of these parameters: {error}",
             code=VALUE_NOT_ACCEPTABLE,
         ) from error
-    return node
+    return Host(node) if isinstance(node, Node) else node
 
 
 def spec_of(cls: type) -> NodeSpec:

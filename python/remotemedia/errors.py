@@ -166,19 +166,36 @@ def _copy_content(original: BaseException, error: BaseException) -> None:
     error.__dict__.update(getattr(original, "__dict__", {}))
 
 
+def _where(node: str | None, item: int | None) -> str:
+    where = f"node '{node}'" if node else "a node"
+    return where if item is None else f"{where}, item {item}"
+
+
+def _with_place(error: Error) -> str:
+    """The message, with the node if it does not name it."""
+    message = error.message or str(error)
+    if error.node and f"'{error.node}'" not in message:
+        message = f"{_where(error.node, error.item)}: {message}"
+    return message
+
+
 def node_error(error: BaseException, node: str | None, item: int | None) -> BaseException:
     """The error that a run raises for what a node raised.
 
-    An `Error` of the library becomes a `PipelineError`, or a `NodeError` where it names a node.
-    What ends a program or a task (KeyboardInterrupt, CancelledError, SystemExit) passes as it is.
+    An `Error` of the SDK gets node and item; one of the library becomes a `PipelineError`, or a
+    `NodeError` where it names a node. What ends a program or a task (KeyboardInterrupt,
+    CancelledError, SystemExit) passes as it is.
     """
-    if isinstance(error, RemoteMediaError) or not isinstance(error, Exception):
+    if not isinstance(error, Exception):
         return error
-    if type(error) is Error:
-        return pipeline_error(error)
-    where = f"node '{node}'" if node else "a node"
-    if item is not None:
-        where += f", item {item}"
+    if isinstance(error, Error):
+        error.node = error.node or node
+        error.item = error.item or item
+        if not isinstance(error, RemoteMediaError):
+            return pipeline_error(error)
+        error.message = _with_place(error)
+        return error
+    where = _where(node, item)
     kind = type(error).__name__
     text = f"{error}"
     made = _rebuild(f"{where}: {kind}: {text}" if text else f"{where}: {kind}", node, item, error)
@@ -190,7 +207,7 @@ def pipeline_error(error: Error) -> PipelineError:
     """A library error as the SDK's: code, help, findings, node and item are kept."""
     if isinstance(error, PipelineError):
         return error
-    made = (NodeError if error.node else PipelineError)(error.message or str(error))
+    made = (NodeError if error.node else PipelineError)(_with_place(error))
     for name in ("code", "status", "help", "node", "item", "findings"):
         setattr(made, name, getattr(error, name))
     made.__cause__ = error.__cause__

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from logging import Logger
 
-__all__ = ["Dependency", "Node", "NodeSpec", "Param", "Port"]
+__all__ = ["Dependency", "Node", "NodeSpec", "Out", "Param", "Port"]
 
 ID_PATTERN = re.compile(r"[a-zA-Z0-9_-]{1,95}")
 TYPE_PATTERN = re.compile(r"[A-Za-z_][\w-]*([.:/#][\w.:/#-]+)?")
@@ -204,7 +204,7 @@ class Node(ABC):
         -------
         object
             What goes on; None: nothing. A generator or async generator: each item that it yields. A
-            coroutine is awaited. With several outputs: a dict of port names and items.
+            coroutine is awaited. With several outputs, see `Out`.
         """
 
     def initialize(self) -> Any:
@@ -313,6 +313,13 @@ class TypedNode(Node):
     def __repr__(self) -> str:
         params = "".join(f", {k}={v!r}" for k, v in self.config.items())
         return f"Node({self._node_type!r}{params})"
+
+
+class Out(NamedTuple):
+    """An item for one of several output ports: ``yield Out("regions", item)``."""
+
+    port: str
+    item: Any
 
 
 def base_name(node_type: str) -> str:

@@ -19,7 +19,7 @@ class OnPyAv:
         node = find_class("media.read")(**params)
         node.initialize()
         try:
-            return [item[port] for item in node.process() if port in item]
+            return [item for name, item in node.process() if name == port]
         finally:
             node.cleanup()
 

@@ -47,9 +47,7 @@ def run(node, audio, *ports):
     for packet in audio:
         results += node.process(packet)
     results += node.flush()
-    return [
-        item for result in results for port, item in result.items() if port in (ports or result)
-    ]
+    return [item for port, item in results if not ports or port in ports]
 
 
 def reference_probabilities(samples):
@@ -269,7 +267,7 @@ def test_the_end_of_a_region_ends_the_utterance(recognizer):
     begin = Audio(samples[:, :16000], RATE_HZ, 0, None, {"speech": {"state": "start"}})
     end = Audio(samples[:, 16000:], RATE_HZ, None, None, {"speech": {"state": "end"}})
     assert list(node.process(begin)) == []
-    assert [r["text"]["text"] for r in node.process(end)] == ["go forward ten meters"]
+    assert [r["text"] for _, r in node.process(end)] == ["go forward ten meters"]
     assert list(node.flush()) == []
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..node import Dependency, Node, NodeSpec, Param, Port
+from ..node import Dependency, Node, NodeSpec, Out, Param, Port
 from .vad_silero import RATE_HZ, mono_float, speech_of
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class PocketsphinxAsr(Node):
                 self._decoder.end_utt()
             self._clear()
 
-    def process(self, audio: Any) -> Iterator[dict[str, Any]]:
+    def process(self, audio: Any) -> Iterator[Out]:
         """Audio of speech, 16 kHz mono; yields partial and final results, by port.
 
         Raises
@@ -149,7 +149,7 @@ class PocketsphinxAsr(Node):
         if self.partials:
             self._decoder.start_utt()
 
-    def _partial(self) -> Iterator[dict[str, Any]]:
+    def _partial(self) -> Iterator[Out]:
         self._told_at = self._samples
         hypothesis = self._decoder.hyp()
         text = hypothesis.hypstr if hypothesis else ""
@@ -157,14 +157,14 @@ class PocketsphinxAsr(Node):
             self._text = text
             start_s = round(self._start_s or 0.0, 2)
             told = {"type": "partial", "utterance": self._count, "start_s": start_s, "text": text}
-            yield {"partial": told}
+            yield Out("partial", told)
 
-    def flush(self) -> Iterator[dict[str, Any]]:
+    def flush(self) -> Iterator[Out]:
         """The result of an utterance that is open at the end of the stream."""
         if self._start_s is not None:
             yield from self._finish()
 
-    def _finish(self) -> Iterator[dict[str, Any]]:
+    def _finish(self) -> Iterator[Out]:
         """The second pass, over the whole utterance."""
         decoder, start_s = self._decoder, self._start_s or 0.0
         if self.partials:
@@ -192,7 +192,7 @@ class PocketsphinxAsr(Node):
                 "text": " ".join(word["word"] for word in words),
                 "words": words,
             }
-            yield {"text": result}
+            yield Out("text", result)
 
 
 def _word(segment: Any, start_s: float) -> dict[str, Any] | None:

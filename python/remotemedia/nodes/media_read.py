@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import NodeError
 from ..media import Audio, Video
-from ..node import Dependency, Node, NodeSpec, Param, Port
+from ..node import Dependency, Node, NodeSpec, Out, Param, Port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,7 +153,7 @@ class MediaRead(Node):
 
     # ---- reading
 
-    def process(self) -> Iterator[dict[str, Any]]:
+    def process(self) -> Iterator[Out]:
         """Yields packets of sound and pictures, by port.
 
         Raises
@@ -182,7 +182,7 @@ class MediaRead(Node):
                 now_s = time.monotonic()
                 began_s = now_s - item.pts_ns / 1e9 if began_s is None else began_s
                 time.sleep(max(0.0, began_s + item.pts_ns / 1e9 - now_s))
-            yield {kind: item}
+            yield Out(kind, item)
         self._check_end(end_ns)
 
     def _frames(self, end_ns: int) -> Iterator[tuple[str, Any]]:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import PYTHON_VALUE, VALUE_NOT_ACCEPTABLE, NodeError, PipelineError
 from ..media import Audio
-from ..node import Dependency, Node, NodeSpec, Param, Port
+from ..node import Dependency, Node, NodeSpec, Out, Param, Port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["SileroVad", "speech_of"]
 
@@ -115,7 +115,7 @@ class SileroVad(Node):
         )
         self._rest = np.zeros(0, np.float32)
 
-    def process(self, audio: Any) -> Iterator[dict[str, Any]]:
+    def process(self, audio: Any) -> Iterator[Out]:
         """Audio of any length, 16 kHz mono; yields that of speech, by port.
 
         Raises
@@ -142,11 +142,11 @@ class SileroVad(Node):
         regions = self._regions
         return otherwise_ns if regions.at_ns is None else regions.next_ns(len(self._rest))
 
-    def _window(self, window: Any) -> Iterator[dict[str, Any]]:
+    def _window(self, window: Any) -> Iterator[Out]:
         assert self._model is not None
-        return map(_by_port, self._regions.add(window, self._model.probability(window)))
+        return _by_port(self._regions.add(window, self._model.probability(window)))
 
-    def flush(self) -> Iterator[dict[str, Any]]:
+    def flush(self) -> Iterator[Out]:
         """The last, incomplete window, and the end of a region that is open."""
         import numpy as np
 
@@ -154,16 +154,24 @@ class SileroVad(Node):
         if len(rest):
             assert self._model is not None
             window = np.concatenate((rest, np.zeros(WINDOW - len(rest), np.float32)))
-            yield from map(_by_port, self._regions.add(rest, self._model.probability(window)))
-        yield from map(_by_port, self._regions.finish())
+            yield from _by_port(self._regions.add(rest, self._model.probability(window)))
+        yield from _by_port(self._regions.finish())
         self._begin()
 
 
-def _by_port(audio: Audio) -> dict[str, Any]:
-    """What goes out for a packet of speech, by port: it, and at a region's ends an event."""
+def _by_port(pieces: Iterable[Audio]) -> Iterator[Out]:
+    """What goes out for packets of speech: they, and at a region's ends an event."""
+    for audio in pieces:
+        yield Out("audio", audio)
+        event = _event(audio)
+        if event is not None:
+            yield Out("regions", event)
+
+
+def _event(audio: Audio) -> dict[str, Any] | None:
     speech = dict((audio.metadata or {})["speech"])
     if speech["state"] == "speech":
-        return {"audio": audio}
+        return None
     event: dict[str, Any] = {"type": speech["state"], "region": speech["region"]}
     if speech["state"] == "start":
         event["start_s"] = round((audio.pts_ns or 0) / 1e9, 3)
@@ -171,7 +179,7 @@ def _by_port(audio: Audio) -> dict[str, Any]:
         event["start_s"] = round(speech["start_ns"] / 1e9, 3)
         event["end_s"] = round(speech["end_ns"] / 1e9, 3)
         event["probability"] = speech["probability"]
-    return {"audio": audio, "regions": event}
+    return event
 
 
 class _Model:
