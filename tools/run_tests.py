@@ -15,6 +15,7 @@ from runners import BUILD, ROOT, Count, Log
 
 FUZZ_S, FUZZ_LONG_S = 30, 3600
 FAILURE_LINES_MAX = 15
+COVERAGE_PERCENT_MIN = 85
 PREFIX = BUILD / "prefix"
 PARTS = {}
 TROUBLE = re.compile(r"not ok|error:|warning:|FAIL|ERROR|Sanitizer|Traceback|^# ")
@@ -64,6 +65,20 @@ def install(log):
     )
 
 
+@part("line coverage of the C code by all of its tests")
+def coverage(log, options):
+    variant = ["-Db_coverage=true", "-Dwerror=false", "-Dbuildtype=debug", "-Doptimization=0"]
+    folder = runners.meson_build(log, "test-coverage", variant)
+    if not folder:
+        return Count(failed=1, failures=["coverage: does not build"])
+    for old in folder.rglob("*.gcda"):
+        old.unlink()
+    tested = runners.meson_test(log, "coverage", folder)
+    count = Count(failed=tested.failed, failures=tested.failures)  # the good ones were counted before
+    count += check(log, "check_coverage", folder, str(COVERAGE_PERCENT_MIN))
+    return count
+
+
 @part("a node module and a program outside the tree, against the installed library")
 def out_of_tree(log, options):
     count = install(log)
@@ -77,7 +92,8 @@ def asan(log, options):
         "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1",
         "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     }
-    variant = ["-Db_sanitize=address,undefined", "-Dbuildtype=debug", "-Doptimization=1"]
+    variant = ["-Db_sanitize=address,undefined", "-Dwerror=false", "-Dbuildtype=debug",
+               "-Doptimization=1"]
     return runners.meson(log, "test-asan", variant, env=env, sanitized=True)
 
 
@@ -90,15 +106,26 @@ def tsan(log, options):
     return runners.meson(log, "test-tsan", variant, suites, env=env, sanitized=True)
 
 
-@part("fuzzers under ASan and UBSan (clang), 30 s each; with --long an hour")
-def fuzz(log, options):
+def fuzz_build(log):
+    """The build by clang that the fuzzers and clang-tidy use."""
     variant = ["-Dfuzzers=true", "-Dtests=false", "-Db_sanitize=address,undefined",
                "-Db_lundef=false", "-Dbuildtype=debug", "-Doptimization=1"]
-    folder = runners.meson_build(log, "test-fuzz", variant, env={"CC": runners.clang()})
+    return runners.meson_build(log, "test-fuzz", variant, env={"CC": runners.clang()})
+
+
+@part("clang-tidy; with --long clang's static analyzer too")
+def tidy(log, options):
+    folder = fuzz_build(log)
     if not folder:
-        count = Count()
-        count.fail("fuzz: does not build")
-        return count
+        return Count(failed=1, failures=["tidy: does not build"])
+    return check(log, "check_tidy", folder, *(["--analyze"] if options.long else []))
+
+
+@part("fuzzers under ASan and UBSan (clang), 30 s each; with --long an hour")
+def fuzz(log, options):
+    folder = fuzz_build(log)
+    if not folder:
+        return Count(failed=1, failures=["fuzz: does not build"])
     seconds = FUZZ_LONG_S if options.long else FUZZ_S
     return check(log, "run_fuzzers", folder, str(seconds))
 
