@@ -1,11 +1,22 @@
-# install.sh — what ./test and ./demo share: sourced, it defines install_packages and make_venv.
+# install.sh — what ./test and ./demo share: sourced, it defines install_packages, make_venv and
+# install_wheel.
 #
 # Whatever is fetched or made lies under build/, apart from the distribution's own packages.
 
 PYTHON=${PYTHON:-/usr/bin/python3}
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 export PIP_CACHE_DIR="$PWD/build/cache/pip" XDG_CACHE_HOME="$PWD/build/cache"
-export PYTHONPYCACHEPREFIX="$PWD/build/cache/pycache"
+export MPLCONFIGDIR="$PWD/build/cache/matplotlib" PYTHONPYCACHEPREFIX="$PWD/build/cache/pycache"
+
+# What building and running needs.
+build_packages=(build-essential pkg-config python3 python3-dev python3-venv
+    libjansson-dev libmsgpack-dev libuv1-dev libsoxr-dev libyuv-dev libpng-dev
+    libavformat-dev libavcodec-dev libavutil-dev libswresample-dev libswscale-dev)
+
+# What the demo needs besides, and what the tests do.
+demo_packages=(ffmpeg pocketsphinx-testdata unzip)
+test_packages=("${demo_packages[@]}" clang clang-tidy libclang-rt-dev binutils util-linux git tmux
+    graphviz valgrind)
 
 # install_packages PACKAGE...: installs those that are missing.
 install_packages() {
@@ -21,28 +32,36 @@ install_packages() {
         -o Dpkg::Use-Pty=0 "${missing[@]}" >/dev/null
 }
 
-# make_venv FOLDER REQUIREMENTS...: a virtual environment of $PYTHON with exactly pinned packages.
-# It is left alone while it was made by the same Python from the same files.
+# make_venv FOLDER NAME...: a virtual environment of $PYTHON with what tools/requirements-NAME.txt
+# pins. What is in it already is left alone; another Python makes it anew.
 make_venv() {
-    local folder=$1 stamp
+    local folder=$1 name file maker
     shift
-    stamp=$("$PYTHON" -c 'import sys; print(sys.version)' && cat "$@")
-    [ "$(cat "$folder/made-from" 2>/dev/null)" = "$stamp" ] && return
-    echo "making $folder"
-    rm -rf "$folder"
-    "$PYTHON" -m venv "$folder"
-    local file
-    for file in "$@"; do
-        "$folder/bin/pip" install --quiet --requirement "$file"
+    maker=$("$PYTHON" -c 'import sys; print(sys.version)')
+    if [ "$(cat "$folder/made-by" 2>/dev/null)" != "$maker" ]; then
+        echo "making $folder"
+        rm -rf "$folder"
+        "$PYTHON" -m venv "$folder"
+        echo "$maker" >"$folder/made-by"
+    fi
+    for name in "$@"; do
+        file=tools/requirements-$name.txt
+        cmp -s "$file" "$folder/has-$name" && continue
+        echo "installing $file"
+        case $name in
+        silero) "$folder/bin/pip" install --quiet --no-deps --requirement "$file" ;;
+        *) "$folder/bin/pip" install --quiet --requirement "$file" ;;
+        esac
+        cp "$file" "$folder/has-$name"
     done
-    echo "$stamp" >"$folder/made-from"
 }
 
-# What building and running needs.
-build_packages=(build-essential pkg-config python3 python3-dev python3-venv
-    libjansson-dev libmsgpack-dev libuv1-dev libsoxr-dev libyuv-dev libpng-dev
-    libavformat-dev libavcodec-dev libavutil-dev libswresample-dev libswscale-dev)
-
-# What the tests need besides.
-test_packages=(clang clang-tidy libclang-rt-dev binutils util-linux git tmux graphviz ffmpeg
-    pocketsphinx-testdata)
+# install_wheel FOLDER: builds the wheel by the environment's Python and installs it there.
+install_wheel() {
+    local folder=$1
+    rm -rf build/wheels/demo
+    PATH="$PWD/$folder/bin:$PATH" "$folder/bin/pip" wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheels/demo \
+        --config-settings build-dir=build/wheel-demo . >build/wheel.log 2>&1 ||
+        { cat build/wheel.log && return 1; }
+    "$folder/bin/pip" install --quiet --no-deps --force-reinstall build/wheels/demo/*.whl
+}

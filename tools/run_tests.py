@@ -6,10 +6,13 @@ failed. What each part printed is in build/test-logs/NAME.log.
 """
 
 import argparse
+import os
 import re
+import shutil
 import sys
 import time
 
+import pythons
 import runners
 from runners import BUILD, ROOT, Count, Log
 
@@ -17,7 +20,9 @@ FUZZ_S, FUZZ_LONG_S = 30, 3600
 FAILURE_LINES_MAX = 15
 COVERAGE_PERCENT_MIN = 85
 PREFIX = BUILD / "prefix"
+REQUIREMENTS = ROOT / "tools"
 PARTS = {}
+FAST = ["--no-suite=slow"]  # without what runs under valgrind
 TROUBLE = re.compile(r"not ok|error:|warning:|FAIL|ERROR|Sanitizer|Traceback|^# ")
 
 
@@ -65,6 +70,62 @@ def install(log):
     )
 
 
+def build_wheel(log, version, program):
+    """The wheel for one Python, built by it; None where that failed."""
+    home = BUILD / "pythons" / version
+    builder = home / "builder" / "bin" / "python"
+    if not builder.exists():
+        builder = pythons.make_venv(log, program, home / "builder")
+        if not builder or not pythons.install(log, builder, "-r", REQUIREMENTS / "requirements-build.txt"):
+            return None
+    shutil.rmtree(home / "wheel", ignore_errors=True)
+    code, _ = log.run(
+        [builder, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir",
+         home / "wheel", "--config-settings", f"build-dir={home / 'build'}", "."],
+        env={"PATH": f"{builder.parent}:{os.environ['PATH']}"},
+    )
+    wheels = list((home / "wheel").glob("*.whl"))
+    return wheels[0] if code == 0 and wheels else None
+
+
+def test_wheel(log, version, program, *, full):
+    """Builds the wheel, installs it alone in a clean environment, then what the tests need."""
+    wheel = build_wheel(log, version, program)
+    python = pythons.make_venv(log, program, BUILD / "pythons" / version / "clean")
+    if not wheel or not python or not pythons.install(log, python, wheel):
+        return Count(failed=1, failures=[f"Python {version}: the wheel is not built or installed"])
+    name = f"Python {version}"
+    alone = "import remotemedia, sys; assert 'numpy' not in sys.modules and 'asyncio' not in sys.modules"
+    count = runners.one(log, f"{name}: the wheel alone", [python, "-c", alone])
+    words = ["-r", REQUIREMENTS / "requirements-python.txt"]
+    if full:
+        words += ["-r", REQUIREMENTS / "requirements-speech.txt"]
+        silero = ["--no-deps", "-r", REQUIREMENTS / "requirements-silero.txt"]
+    if not pythons.install(log, python, *words) or (
+        full and not pythons.install(log, python, *silero)
+    ):
+        count.fail(f"{name}: what the tests need is not installed")
+        return count
+    tests = ["python/tests"] if full else sorted(ROOT.glob("python/tests/test_core_*.py"))
+    count += runners.pytest(log, f"pytest-{version}", python, tests)
+    return count
+
+
+@part("the wheel in a clean environment of each Python found, with pytest")
+def wheel(log, options):
+    count = Count()
+    found = pythons.find()
+    own = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    for version, program in found.items():
+        one = test_wheel(log, version, program, full=options.long or version == own)
+        count.notes.append(f"Python {version}: {one.passed} ok, {one.failed} not ok, {program}")
+        count += one
+    missing = [version for version in pythons.WANTED if version not in found]
+    if missing:
+        count.notes.append(f"not found on this machine: Python {', '.join(missing)}")
+    return count
+
+
 @part("line coverage of the C code by all of its tests")
 def coverage(log, options):
     variant = ["-Db_coverage=true", "-Dwerror=false", "-Dbuildtype=debug", "-Doptimization=0"]
@@ -73,7 +134,7 @@ def coverage(log, options):
         return Count(failed=1, failures=["coverage: does not build"])
     for old in folder.rglob("*.gcda"):
         old.unlink()
-    tested = runners.meson_test(log, "coverage", folder)
+    tested = runners.meson_test(log, "coverage", folder, FAST)
     count = Count(failed=tested.failed, failures=tested.failures)  # the good ones were counted before
     count += check(log, "check_coverage", folder, str(COVERAGE_PERCENT_MIN))
     return count
@@ -93,8 +154,8 @@ def asan(log, options):
         "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     }
     variant = ["-Db_sanitize=address,undefined", "-Dwerror=false", "-Dbuildtype=debug",
-               "-Doptimization=1"]
-    return runners.meson(log, "test-asan", variant, env=env, sanitized=True)
+               "-Doptimization=1", "-Dpython=disabled"]
+    return runners.meson(log, "test-asan", variant, FAST, env=env, sanitized=True)
 
 
 @part("what has threads, under ThreadSanitizer (clang)")
