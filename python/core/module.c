@@ -198,11 +198,9 @@ static int add_functions(PyObject *module)
         PyModule_AddFunctions(module, rmpy_value_methods) < 0) {
         return -1;
     }
-#ifdef RMPY_SESSION
     if (PyModule_AddFunctions(module, rmpy_session_methods) < 0) {
         return -1;
     }
-#endif
 #ifdef RMPY_CLI
     if (PyModule_AddFunctions(module, rmpy_cli_methods) < 0) {
         return -1;
@@ -223,13 +221,10 @@ static int execute(PyObject *module)
         PyModule_AddStringConstant(module, "__version__", rm_version()) < 0) {
         return -1;
     }
-#ifdef RMPY_SESSION
-    if (add_type(module, &rmpy_session_spec, &state->session) < 0 ||
-        rmpy_session_init(module, state) < 0) {
+    if (add_type(module, &rmpy_session_spec, &state->session) < 0) {
         return -1;
     }
-#endif
-    return 0;
+    return rmpy_session_init(module, state);
 }
 
 /* All that the state refers to. */
@@ -271,7 +266,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     for (size_t i = 0; i < STATE_OBJECT_COUNT; i++) {
         Py_VISIT(*state_object(state, i));
     }
-    return 0;
+    return rmpy_session_traverse(state, visit, arg);
 }
 
 static int clear(PyObject *module)
@@ -283,12 +278,14 @@ static int clear(PyObject *module)
     for (size_t i = 0; i < STATE_OBJECT_COUNT; i++) {
         Py_CLEAR(*state_object(state, i));
     }
+    rmpy_session_clear(state);
     return 0;
 }
 
 static void release(void *module)
 {
     (void)clear(module);
+    rmpy_session_free(rmpy_state_of(module));
 }
 
 static PyModuleDef_Slot module_slots[] = {

@@ -284,9 +284,7 @@ static int fill(rmpy_node_type *self, const arguments *a)
     if (!type->outputs || (a->params != Py_None && make_params(self, a->params) < 0)) {
         return -1;
     }
-#ifdef RMPY_SESSION
     rmpy_node_type_fill(type);
-#endif
     return 0;
 }
 

@@ -91,14 +91,12 @@ static int fill(rmpy_registry *self)
 rm_status rmpy_registry_add(rmpy_registry *self, rm_registry *registry, rm_error *err)
 {
     rm_status status = rm_registry_add_tier(registry, &self->tier, err);
-#ifdef RMPY_SESSION
     if (status == RM_OK) {
         status = rm_registry_add(registry, &rmpy_feed_type, err);
     }
     if (status == RM_OK) {
         status = rm_registry_add(registry, &rmpy_collect_type, err);
     }
-#endif
     return status;
 }
 

@@ -5,8 +5,8 @@ session (initialize, run, cleanup, cancel) is ``remotemedia._drive``, made of th
 
     Registry --> Graph.parse / inline --> Graph.plan --> Plan --> Session(plan) --> _drive.run()
 
-Threads: a Session belongs to the thread that made it (its event loop); ``interrupt``, ``cancel``
-and ``notify`` may be called from any thread. After ``os.fork()`` the child's sessions are dead and
+Threads: a Session belongs to the thread that made it (its event loop); ``interrupt`` and ``cancel``
+may be called from any thread. After ``os.fork()`` the child's sessions are dead and
 say so.
 """
 
@@ -181,8 +181,8 @@ FAILED: Final[int]
 class Session:
     """One running instance of a plan. Use `_drive` unless you write a driver.
 
-    ``nodes`` maps the id of each Python node of the plan to its object, already initialised;
-    `_drive` does it. ``memory_bytes_max``: 0 stands for 256 MiB.
+    ``nodes`` maps the id of each Python node of the plan to its object. With several outputs its
+    ``process()`` gives ``(port, item)``. ``memory_bytes_max``: 0 stands for 256 MiB.
     """
 
     def __init__(
@@ -190,42 +190,57 @@ class Session:
     ) -> None: ...
 
     # before open()
-    def feed(self, node: str, source: object) -> None:
+    def feed(self, node: str, source: object, /) -> None:
         """What the ``python.feed`` node reads: a list or tuple (read in place, no call for each
         item), any iterable, an async iterable, or None for a queue that `push` fills."""
-    def collect(self, node: str, results: list[Any] | Callable[[Any], object] | None) -> None:
+    def collect(self, node: str, results: list[Any] | Callable[[Any], object] | None, /) -> None:
         """Where the ``python.collect`` node puts what arrives: appended to a list, given to a
         function, or (None) into a queue that `pull` empties."""
-    def open(self, loop: object | None = None, task_factory: Callable[..., object] | None = None) -> None:
-        """Opens all nodes. ``loop``: the running event loop, or None for `run_sync` without one.
-        Raises `Error` (E0401); the node's own exception is its ``__cause__``."""
+    def attach(self, loop: object, /) -> None:
+        """Gives the session its event loop: before `call`, or when `run` came back without an end,
+        because a node turned out to be async; `start` goes on then."""
+    def call(
+        self,
+        node: str,
+        callable: Callable[[], Any],
+        done: object | None,
+        inline: bool = False,
+        /,
+    ) -> tuple[bool, Any]:
+        """Calls something of a Python node's (initialize, cleanup) in its context: what is async as
+        its task, what is not on a thread, unless ``inline`` is true or there is no loop. (True,
+        result), or (False, None): the future ``done`` gets the result or the exception. Raises what
+        the callable raised, RuntimeError where the node is still at work."""
+    def open(self, loop: object | None = None) -> None:
+        """Opens all nodes. ``loop``: the running event loop, or None for `run`. Raises `Error`
+        (E0401)."""
 
     # driving
-    def start(self, done: object | None, outer: object | None) -> int:
+    def start(self, done: object | None, outer: object | None, /) -> int:
         """Runs the first slice from within task ``outer``. Later slices are scheduled on the loop;
         the end sets the result None of future ``done``. Returns `state`."""
     def run(self) -> int:
         """Without a loop: runs to the end, letting the GIL go while it waits; signal handlers run
-        and may raise."""
+        and may raise. Comes back before the end where a node turns out to be async, see `attach`."""
     @property
     def state(self) -> int: ...
     def fileno(self) -> int:
         """The wake descriptor: readable when another thread has something for this session."""
 
     # two-way sessions
-    def push(self, node: str, item: object) -> bool:
+    def push(self, node: str, item: object, /) -> bool:
         """False: the queue is full, wait for `on_room`."""
-    def end(self, node: str) -> None: ...
-    def pull(self, node: str) -> tuple[bool, Any]:
+    def end(self, node: str, /) -> None: ...
+    def pull(self, node: str, /) -> tuple[bool, Any]:
         """(True, item), or (False, None): nothing there now, see `state` for the end."""
     on_room: Callable[[], object] | None
     on_output: Callable[[], object] | None
 
     # any thread
-    def interrupt(self, node: str | None = None) -> None:
+    def interrupt(self, node: str | None = None, /) -> None:
         """Barge-in: what is queued downstream of ``node`` dies; None: from the sources on."""
     def cancel(self) -> None: ...
-    def set_params(self, node: str, params: str) -> None: ...
+    def set_params(self, node: str, params: str, /) -> None: ...
     def metrics(self) -> str:
         """Live numbers as JSON text."""
 
@@ -239,8 +254,9 @@ class Session:
         """Calls that are still running on worker threads."""
     def tasks(self) -> list[Any]:
         """The nodes' long-lived tasks, to be cancelled and awaited."""
-    def leftovers(self) -> list[Any]:
-        """Async generators that were not run to their end, to be closed by ``aclose()``."""
+    def leftovers(self) -> list[tuple[str, Any]]:
+        """Node ids and async generators that were not run to their end, to be closed by
+        ``aclose()``."""
     def close(self) -> None:
         """Frees the native session. Deferred while `busy`."""
 
@@ -298,6 +314,9 @@ def set_log(sink: Callable[[int, str, str], object] | None, filter: str | None =
     """Level (1 error .. 5 trace), topic, message. ``filter`` as REMOTEMEDIA_LOG."""
 
 def module_path() -> list[str]: ...
+def is_async(callable: object, /) -> bool:
+    """A coroutine function or an async generator function, bound or in a functools.partial."""
+
 def shutdown(grace_s: float = 1.0) -> None:
     """Cancels what runs, waits for the worker threads at most that long, and lets no new work in.
     Runs by itself at interpreter exit."""

@@ -14,8 +14,8 @@ and Ctrl-C.
 ``collect`` maps the id of a ``python.collect`` node to a list or a function.
 """
 
-import inspect
 import sys
+from time import monotonic, sleep
 
 from . import _core
 
@@ -23,11 +23,208 @@ __all__ = ["Stream", "run", "run_sync"]
 
 # Seconds that a call still running on a worker thread gets once the run is cancelled.
 GRACE_S = 2.0
+OVER = (_core.DONE, _core.FAILED)
 
 
 def translate(error, node, item):
     """The exception that a run raises. Replaced by the SDK, which adds node and item."""
     return error
+
+
+class _Work:
+    """A session, its nodes, and what has gone wrong so far."""
+
+    def __init__(self, plan, feed, collect, memory_bytes_max):
+        self.nodes = {}
+        self.begun = []
+        self.opened = False
+        self.problem = None
+        for id, kind in plan.python_nodes:
+            if kind.make is None:
+                raise TypeError(f"node '{id}': its type {kind.name} says how it looks, not what it does")
+            try:
+                self.nodes[id] = kind.make()
+            except Exception as error:
+                raise translate(error, id, None) from error.__cause__
+        self.session = _core.Session(plan, self.nodes, memory_bytes_max=memory_bytes_max)
+        self.feed = feed
+        for id, source in feed.items():
+            self.session.feed(id, source)
+        for id, results in collect.items():
+            self.session.collect(id, results)
+
+    def needs_loop(self):
+        """True where something is async."""
+        if any(hasattr(type(source), "__aiter__") for source in self.feed.values()):
+            return True
+        return any(map(_is_async, self.nodes.values()))
+
+    def method(self, id, name):
+        """(method or None, whether it may be called on the loop's thread)."""
+        node = self.nodes[id]
+        method, light = getattr(node, name, None), getattr(node, "is_light", None)
+        return method, light is not None and bool(light(name))
+
+    def failed(self, error, node=None, item=None):
+        """Keeps the first failure; what came of cleaning up after it is its context at most."""
+        if self.problem is None:
+            self.problem = translate(error, node, item) if node is not None else error
+
+    def take_failure(self):
+        failure = self.session.failure()
+        if failure is not None and self.session.state == _core.FAILED:
+            self.failed(*failure)
+
+    def finish(self):
+        """Raises what has gone wrong."""
+        problem, self.problem = self.problem, None
+        if problem is not None:
+            try:
+                raise problem
+            finally:
+                del problem, self
+
+
+def _is_async(node):
+    if getattr(node, "is_streaming", False):
+        return True
+    inner = getattr(node, "node", node)  # what a stand-in stands for
+    methods = [getattr(node, "process", None), getattr(node, "flush", None)]
+    methods += [getattr(inner, "initialize", None), getattr(inner, "cleanup", None)]
+    return any(method is not None and _core.is_async(method) for method in methods)
+
+
+# ---- on a loop
+
+
+async def _call(work, loop, id, function, inline=False):
+    """Calls something of a node's as its task, or on a thread."""
+    import asyncio
+
+    done = loop.create_future()
+    finished, value = work.session.call(id, function, done, inline)
+    if finished:
+        return value
+    try:
+        await asyncio.wait((done,))
+    except asyncio.CancelledError:
+        for task in work.session.tasks():
+            task.cancel()
+        await asyncio.wait((done,), timeout=GRACE_S)
+        if done.done() and not done.cancelled():
+            done.exception()
+        raise
+    return done.result()
+
+
+async def _initialize(work, loop):
+    for id in work.nodes:
+        method, light = work.method(id, "initialize")
+        work.begun.append(id)
+        try:
+            if method is not None:
+                await _call(work, loop, id, method, light)
+        except Exception as error:
+            work.failed(error, id)
+            raise work.problem from error.__cause__
+
+
+async def _until_over(work, loop):
+    """Waits for the end of the session; a cancellation meanwhile is kept for later."""
+    import asyncio
+
+    session = work.session
+    while session.state not in OVER:
+        done = loop.create_future()
+        session.start(done, asyncio.current_task())
+        try:
+            if session.state not in OVER:
+                await done
+        except asyncio.CancelledError as error:
+            work.failed(error)
+
+
+async def _until_idle(work, until):
+    """Waits for calls that still run on threads."""
+    import asyncio
+
+    pause_s = 0.0005
+    while work.session.busy and monotonic() < until:
+        try:
+            await asyncio.sleep(pause_s)
+        except asyncio.CancelledError as error:
+            work.failed(error)
+        pause_s = min(2 * pause_s, 0.02)
+
+
+async def _close_call(work, loop, id, function, inline):
+    """A call on the way out: nothing that it raises stops the others."""
+    import asyncio
+
+    try:
+        await _call(work, loop, id, function, inline)
+    except asyncio.CancelledError as error:
+        work.failed(error)
+    except RuntimeError as error:
+        if "still at work" not in str(error):
+            work.failed(error, id)
+            return
+        result = function()  # its task or thread does not come back: do it here
+        if hasattr(result, "__await__"):
+            await result
+    except BaseException as error:
+        work.failed(error, id)
+
+
+async def _end(work, loop):
+    import asyncio
+
+    session = work.session
+    if session.state not in OVER:
+        until = monotonic() + GRACE_S
+        session.cancel()
+        if work.opened:
+            await _until_over(work, loop)
+        await _until_idle(work, until)
+    elif session.busy:
+        await _until_idle(work, monotonic() + GRACE_S)
+    for id, generator in session.leftovers():
+        await _close_call(work, loop, id, generator.aclose, True)
+    for id in reversed(work.begun):
+        method, light = work.method(id, "cleanup")
+        if method is not None:
+            await _close_call(work, loop, id, method, light)
+    tasks = session.tasks()
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        try:
+            await asyncio.wait(tasks, timeout=GRACE_S)
+        except asyncio.CancelledError as error:
+            work.failed(error)
+    session.close()
+
+
+async def _run(work, on_session):
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    session = work.session
+    try:
+        session.attach(loop)
+        await _initialize(work, loop)
+        session.open(loop)
+        work.opened = True
+        if on_session is not None:
+            on_session(session)
+        done = loop.create_future()
+        if session.start(done, asyncio.current_task()) not in OVER:
+            await done
+        work.take_failure()
+    except BaseException as error:
+        work.failed(error)
+    await _end(work, loop)
+    work.finish()
 
 
 async def run(plan, feed, collect, *, memory_bytes_max=0, on_session=None):
@@ -36,10 +233,105 @@ async def run(plan, feed, collect, *, memory_bytes_max=0, on_session=None):
     ``on_session(session)`` is called once the session is open. Raises what a node raised, through
     `translate`, or `_core.Error`.
     """
+    await _run(_Work(plan, feed, collect, memory_bytes_max), on_session)
+
+
+# ---- without a loop
+
+
+def _call_now(work, id, function):
+    _, value = work.session.call(id, function, None, True)
+    if hasattr(value, "close") and hasattr(value, "cr_frame"):
+        value.close()
+        raise TypeError(f"node '{id}': {function.__name__}() gave a coroutine; make it `async def`")
+
+
+def _until_over_now(work):
+    tries = 0
+    while work.session.state not in OVER and tries < 2:
+        try:
+            work.session.run()
+        except BaseException as error:
+            tries += 1
+            work.failed(error)
+
+
+def _end_now(work):
+    session = work.session
+    if session.state not in OVER:
+        session.cancel()
+        if work.opened:
+            _until_over_now(work)
+    until = monotonic() + GRACE_S
+    while session.busy and monotonic() < until:
+        sleep(0.001)
+    for id in reversed(work.begun):
+        method, _ = work.method(id, "cleanup")
+        try:
+            if method is not None:
+                _call_now(work, id, method)
+        except BaseException as error:
+            work.failed(error, id)
+    session.close()
+
+
+async def _go_on(work):
+    """The rest of a run that turned out to need a loop."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    try:
+        work.session.attach(loop)
+        done = loop.create_future()
+        if work.session.start(done, asyncio.current_task()) not in OVER:
+            await done
+        work.take_failure()
+    except BaseException as error:
+        work.failed(error)
+    await _end(work, loop)
+    work.finish()
+
+
+def _run_now(work, on_session):
+    session = work.session
+    try:
+        for id in work.nodes:
+            method, _ = work.method(id, "initialize")
+            work.begun.append(id)
+            try:
+                if method is not None:
+                    _call_now(work, id, method)
+            except Exception as error:
+                work.failed(error, id)
+                raise work.problem from error.__cause__
+        session.open()
+        work.opened = True
+        if on_session is not None:
+            on_session(session)
+        if session.run() not in OVER:
+            return _go_on(work)
+        work.take_failure()
+    except BaseException as error:
+        work.failed(error)
+    _end_now(work)
+    work.finish()
+    return None
 
 
 def run_sync(plan, feed, collect, *, memory_bytes_max=0, on_session=None):
     """As `run`, blocking. Raises RuntimeError inside a running loop."""
+    events = sys.modules.get("asyncio.events")
+    if events is not None and events._get_running_loop() is not None:
+        raise RuntimeError("run_sync() inside a running event loop: write `await pipeline.run(…)`")
+    work = _Work(plan, feed, collect, memory_bytes_max)
+    rest = _run(work, on_session) if work.needs_loop() else _run_now(work, on_session)
+    if rest is not None:
+        import asyncio
+
+        asyncio.run(rest)
+
+
+# ---- two ways
 
 
 class Stream:
@@ -50,21 +342,94 @@ class Stream:
 
     def __init__(self, plan, inputs, outputs, *, memory_bytes_max=0):
         self.session = None
+        self._arguments = plan, dict.fromkeys(inputs), dict.fromkeys(outputs), memory_bytes_max
+        self._work = None
+        self._loop = None
+        self._room = None
+        self._output = None
+        self._told = False
 
     async def __aenter__(self):
+        import asyncio
+
+        loop = self._loop = asyncio.get_running_loop()
+        work = self._work = _Work(*self._arguments)
+        session = self.session = work.session
+        try:
+            session.attach(loop)
+            await _initialize(work, loop)
+            session.on_room = self._on_room
+            session.on_output = self._on_output
+            session.open(loop)
+            work.opened = True
+            session.start(None, asyncio.current_task())
+        except BaseException as error:
+            work.failed(error)
+            await _end(work, loop)
+            work.finish()
         return self
 
     async def __aexit__(self, kind, error, traceback):
-        return None
+        work = self._work
+        if work.session.state in OVER and not self._told and error is None:
+            work.take_failure()
+        await _end(work, self._loop)
+        if error is None or not isinstance(work.problem, Exception):
+            work.finish()
+
+    def _on_room(self):
+        future, self._room = self._room, None
+        if future is not None and not future.done():
+            future.set_result(None)
+
+    def _on_output(self):
+        future, self._output = self._output, None
+        if future is not None and not future.done():
+            future.set_result(None)
+
+    def _raise_failure(self):
+        """Raises why the session failed, if it did."""
+        failure = self.session.failure() if self.session.state == _core.FAILED else None
+        if failure is not None:
+            self._told = True
+            raise translate(*failure)
 
     async def push(self, node, item):
         """Waits for room; returns at once where there is some."""
+        while True:
+            if self.session.state in OVER:
+                self._raise_failure()
+                raise RuntimeError(f"push to '{node}': the session is over")
+            if self.session.push(node, item):
+                return
+            if self._room is None:
+                self._room = self._loop.create_future()
+            await _shielded(self._room)
 
     async def pull(self, node):
         """The next item of an output; raises StopAsyncIteration at its end, or why the run failed."""
+        while True:
+            there, item = self.session.pull(node)
+            if there:
+                return item
+            if self.session.state in OVER:
+                self._raise_failure()
+                raise StopAsyncIteration
+            if self._output is None:
+                self._output = self._loop.create_future()
+            await _shielded(self._output)
 
     def end(self, node):
         """No more items on this input."""
+        self.session.end(node)
 
     def interrupt(self, node=None):
         """Barge-in, see `_core.Session.interrupt`."""
+        self.session.interrupt(node)
+
+
+async def _shielded(future):
+    """Several wait for it: one of them that is cancelled does not cancel it for the others."""
+    import asyncio
+
+    await asyncio.wait((future,))

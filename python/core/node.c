@@ -1,0 +1,895 @@
+/* A node whose code is Python: what the engine calls, sync calls, and what goes out.
+ *
+ *     process(item) ─▶ None         nothing
+ *                      a value      goes out
+ *                      generator    its items go out, one bounded batch a call (RM_MORE)
+ *                      coroutine, async generator     task.c
+ *
+ * On a worker's thread only Python code runs (rmpy_node_work); its results wait in `out` until the
+ * engine calls the node again, on its own thread.
+ */
+#include "run.h"
+
+#include <string.h>
+
+_Thread_local rmpy_session *rmpy_opening;
+
+enum { HISTORY = 64, HISTORY_FAST = 60, DEMOTIONS_MAX = 8 };
+
+void rmpy_ring_clear(rmpy_ring *ring)
+{
+    for (PyObject *object; (object = rmpy_ring_pop(ring));) {
+        Py_DECREF(object);
+    }
+}
+
+static void ring_push_front(rmpy_ring *ring, PyObject *takes_object)
+{
+    if (ring->length == RMPY_BATCH_MAX) {
+        Py_FatalError("remotemedia: results of a node do not fit its ring");
+    }
+    ring->head = (ring->head + RMPY_BATCH_MAX - 1) % RMPY_BATCH_MAX;
+    ring->slot[ring->head] = takes_object;
+    ring->length++;
+}
+
+/* ---- failing */
+
+/* What may go well if tried again: the network, or whatever says so by a true `transient`. */
+static bool is_transient(PyObject *exception)
+{
+    if (PyErr_GivenExceptionMatches(exception, PyExc_ConnectionError) ||
+        PyErr_GivenExceptionMatches(exception, PyExc_TimeoutError)) {
+        return true;
+    }
+    PyObject *said = PyObject_GetAttrString(exception, "transient");
+    int is_true = said ? PyObject_IsTrue(said) : 0;
+    Py_XDECREF(said);
+    PyErr_Clear();
+    return is_true > 0;
+}
+
+rm_status rmpy_fail(rmpy_runner *p)
+{
+    rmpy_session *s = p->session;
+    PyObject *raised = rmpy_exception_take();
+    if (!raised) {
+        PyErr_Format(PyExc_SystemError, "node '%s' failed and raised nothing", p->id);
+        raised = rmpy_exception_take();
+    }
+    bool wanted = s && (p->cancels || s->cancelling) && s->run->cancelled_error &&
+                  PyErr_GivenExceptionMatches(raised, s->run->cancelled_error);
+    if (wanted) {
+        Py_DECREF(raised);
+        return rm_fail(&p->error, RM_ECANCELED, "the work was cancelled");
+    }
+    rm_status status = rmpy_error_from_exception(&p->error, raised);
+    if (status == RM_EFAIL && is_transient(raised)) {
+        p->error.status = status = RM_ETRANSIENT;
+    }
+    if (s && !PyErr_GivenExceptionMatches(raised, PyExc_Exception)) {
+        if (!s->raised) {
+            s->raised = Py_NewRef(raised);
+        }
+        rm_session_cancel(s->native);
+    }
+    Py_XSETREF(p->raised, raised);
+    p->raised_item = p->items - p->queue.length;
+    return status < 0 ? status : RM_EFAIL;
+}
+
+/* ---- what goes out */
+
+static rm_status emit_port(rmpy_runner *p, unsigned port, PyObject *takes_value)
+{
+    rm_packet *packet = NULL;
+    rm_status status;
+    if (p->object_ports >> port & 1) {
+        status = rm_packet_new_foreign(p->node, NULL, 0, rmpy_release, takes_value, &packet);
+        if (status == RM_OK) {
+            packet->header.kind = RM_KIND_OBJECT;
+        }
+    } else {
+        rmpy_packet_maker maker = {.node = p->node};
+        status = rmpy_to_packet(p->session->state, maker, takes_value, &packet, &p->error);
+        if (status == RM_OK) {
+            Py_DECREF(takes_value);
+        }
+    }
+    if (status == RM_OK) {
+        p->emit_room--;
+        return rm_emit(p->node, port, packet);
+    }
+    if (status == RM_EAGAIN) {
+        ring_push_front(&p->out, takes_value);
+        return status;
+    }
+    Py_DECREF(takes_value);
+    if (PyErr_Occurred()) {
+        return rmpy_fail(p);
+    }
+    if (p->error.status >= 0) {
+        return rm_fail(&p->error, status, "no packet for what process() gave");
+    }
+    return status;
+}
+
+static int port_of(const rmpy_runner *p, PyObject *name)
+{
+    const char *text = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
+    for (unsigned i = 0; text && i < p->n_out; i++) {
+        if (strcmp(p->node->type->outputs[i].name, text) == 0) {
+            return (int)i;
+        }
+    }
+    PyErr_Clear();
+    return -1;
+}
+
+/* Several outputs: (port, item), as remotemedia.Out is. */
+static rm_status emit_named(rmpy_runner *p, PyObject *takes_value)
+{
+    bool pair = PyTuple_Check(takes_value) && PyTuple_GET_SIZE(takes_value) == 2;
+    int port = pair ? port_of(p, PyTuple_GET_ITEM(takes_value, 0)) : -1;
+    if (port < 0) {
+        PyErr_Format(PyExc_TypeError,
+                     "node '%s' has %u outputs: process() gave %R, want Out(port, item)", p->id,
+                     p->n_out, takes_value);
+        Py_DECREF(takes_value);
+        return rmpy_fail(p);
+    }
+    PyObject *item = Py_NewRef(PyTuple_GET_ITEM(takes_value, 1));
+    if (item == Py_None) {
+        Py_DECREF(item);
+        Py_DECREF(takes_value);
+        return RM_OK;
+    }
+    rm_status status = emit_port(p, (unsigned)port, item);
+    if (status == RM_EAGAIN) { /* the pair waits, not the item alone */
+        Py_DECREF(rmpy_ring_pop(&p->out));
+        ring_push_front(&p->out, takes_value);
+        return status;
+    }
+    Py_DECREF(takes_value);
+    return status;
+}
+
+rm_status rmpy_emit(rmpy_runner *p, PyObject *takes_value)
+{
+    if (takes_value == Py_None || p->n_out == 0) {
+        Py_DECREF(takes_value);
+        return RM_OK;
+    }
+    if (p->emit_room == 0) { /* no call of ours is under way */
+        (void)rmpy_ring_push(&p->out, takes_value);
+        return RM_OK;
+    }
+    return p->n_out == 1 ? emit_port(p, 0, takes_value) : emit_named(p, takes_value);
+}
+
+/* A call that cannot go on for want of memory first delivers what it has. */
+static rm_status again(const rmpy_runner *p)
+{
+    return p->emit_room < RM_EMIT_MAX ? RM_MORE : RM_EAGAIN;
+}
+
+rm_status rmpy_emit_any(rmpy_runner *p, PyObject *takes_value)
+{
+    rm_status status = emit_port(p, 0, takes_value);
+    return status == RM_EAGAIN ? again(p) : status;
+}
+
+static bool room_left(const rmpy_runner *p)
+{
+    return p->emit_room > 0;
+}
+
+static rm_status drain(rmpy_runner *p)
+{
+    rm_status status = RM_OK;
+    while (p->out.length && status == RM_OK) {
+        if (!room_left(p)) {
+            return RM_MORE;
+        }
+        status = rmpy_emit(p, rmpy_ring_pop(&p->out));
+    }
+    return status == RM_EAGAIN ? again(p) : status;
+}
+
+/* ---- sync calls */
+
+/* A Task of the node runs in its context at times of its own: then sync calls have a copy. */
+static PyObject *sync_context(rmpy_runner *p)
+{
+    if (p->sync_context || p->task) {
+        if (!p->sync_context) {
+            p->sync_context = PyContext_Copy(p->context);
+        }
+        return p->sync_context;
+    }
+    return p->context;
+}
+
+PyObject *rmpy_call_sync(rmpy_runner *p, PyObject *callable, PyObject *argument)
+{
+    PyObject *context = sync_context(p);
+    if (!context || PyContext_Enter(context) < 0) {
+        return NULL;
+    }
+    PyObject *arguments[2] = {NULL, argument};
+    PyObject *result = PyObject_Vectorcall(
+        callable, arguments + 1, (size_t)(argument != NULL) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    if (result) {
+        return PyContext_Exit(context) == 0 ? result : NULL;
+    }
+    PyObject *raised = rmpy_exception_take();
+    (void)PyContext_Exit(context);
+    rmpy_exception_raise(raised);
+    return NULL;
+}
+
+static PyObject *next_sync(rmpy_runner *p)
+{
+    PyObject *context = sync_context(p);
+    if (!context || PyContext_Enter(context) < 0) {
+        return NULL;
+    }
+    PyObject *value = Py_TYPE(p->gen)->tp_iternext(p->gen);
+    PyObject *raised = value ? NULL : rmpy_exception_take();
+    (void)PyContext_Exit(context);
+    if (raised) {
+        rmpy_exception_raise(raised);
+    }
+    return value;
+}
+
+/* A call took a millisecond by the clock. Did it wait or work that long, or did only the system let
+ * another process run meanwhile? What the thread did since the slice began, less the time that
+ * passed before the call, is the least that the call did. */
+static bool was_really_slow(const rmpy_runner *p, uint64_t ticks)
+{
+    const rmpy_session *s = p->session;
+    if (p->mode != RMPY_INLINE) {
+        return true;
+    }
+    rmpy_usage now = rmpy_thread_usage();
+    if (now.switches != s->slice_usage.switches) {
+        return true;
+    }
+    double before_ns =
+        (double)(rmpy_ticks() - ticks - s->slice_begin_ticks) * 1e6 / (double)s->run->slow_ticks;
+    return (double)(now.cpu_ns - s->slice_usage.cpu_ns) - before_ns > 500000;
+}
+
+/* Where the next call is made, by how long this one took. */
+static void judge(rmpy_runner *p, uint64_t ticks)
+{
+    const rmpy_run *run = p->session->run;
+    if (p->blocking >= 0 || p->mode == RMPY_ASYNC) {
+        return;
+    }
+    p->history = p->history << 1 | (ticks <= run->fast_ticks);
+    p->history_length++;
+    if (ticks >= run->slow_ticks && p->mode != RMPY_OWN && was_really_slow(p, ticks)) {
+        p->demotions += p->mode == RMPY_INLINE;
+        p->mode = RMPY_OWN;
+        p->history_length = 0;
+    } else if (p->history_length >= HISTORY) {
+        int fast = __builtin_popcountll(p->history);
+        if (p->mode != RMPY_INLINE && fast >= HISTORY_FAST && p->demotions < DEMOTIONS_MAX) {
+            p->mode = RMPY_INLINE;
+        } else if (p->mode == RMPY_INLINE && fast < HISTORY / 2 && p->session->loop) {
+            p->mode = RMPY_POOL;
+        }
+        p->history_length = 0;
+    }
+}
+
+static bool on_thread(const rmpy_runner *p)
+{
+    return p->mode == RMPY_POOL || p->mode == RMPY_OWN;
+}
+
+/* The work goes to a worker. A source is told by rm_node_ready(), so that an interrupt does not
+ * take what it was about to give. */
+static rm_status submit(rmpy_runner *p)
+{
+    if (rmpy_worker_submit(p) < 0) {
+        return rmpy_fail(p);
+    }
+    return p->is_source ? RM_EAGAIN : RM_PENDING;
+}
+
+/* Items of a generator, one bounded batch a call. */
+static rm_status run_generator(rmpy_runner *p)
+{
+    if (on_thread(p)) {
+        return submit(p);
+    }
+    rmpy_loop_hide(p->session);
+    uint64_t begin = rmpy_ticks();
+    while (room_left(p)) {
+        PyObject *value = next_sync(p);
+        uint64_t ticks = rmpy_ticks() - begin;
+        if (!value) {
+            Py_CLEAR(p->gen);
+            if (PyErr_Occurred()) {
+                if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
+                    return rmpy_fail(p);
+                }
+                PyErr_Clear();
+            }
+            judge(p, ticks);
+            return p->is_source ? RM_DONE : RM_OK;
+        }
+        rm_status status = rmpy_emit(p, value);
+        if (status != RM_OK) {
+            return status == RM_EAGAIN ? again(p) : status;
+        }
+        if (p->is_source) {
+            judge(p, ticks);
+            return RM_OK;
+        }
+        if (ticks > p->session->run->slow_ticks) {
+            judge(p, ticks);
+            break;
+        }
+    }
+    return RM_MORE;
+}
+
+rm_status rmpy_take_result(rmpy_runner *p, PyObject *takes_result)
+{
+    if (!takes_result) {
+        return rmpy_fail(p);
+    }
+    if (!Py_TYPE(takes_result)->tp_as_async) {
+        rm_status status = rmpy_emit(p, takes_result);
+        return status == RM_EAGAIN ? again(p) : status;
+    }
+    if (PyGen_CheckExact(takes_result)) {
+        p->gen = takes_result;
+        return run_generator(p);
+    }
+    if (PyAsyncGen_CheckExact(takes_result)) {
+        p->agen = takes_result;
+    } else if (rmpy_is_awaitable(takes_result)) {
+        p->coro = rmpy_await_iterator(takes_result);
+        if (!p->coro) {
+            return rmpy_fail(p);
+        }
+    } else {
+        rm_status status = rmpy_emit(p, takes_result);
+        return status == RM_EAGAIN ? again(p) : status;
+    }
+    if (p->blocking != 1) {
+        p->mode = RMPY_ASYNC;
+    }
+    return rmpy_task_run(p);
+}
+
+static rm_status call_inline(rmpy_runner *p, PyObject *callable, PyObject *argument)
+{
+    rmpy_loop_hide(p->session);
+    uint64_t begin = rmpy_ticks();
+    PyObject *result = rmpy_call_sync(p, callable, argument);
+    judge(p, rmpy_ticks() - begin);
+    return rmpy_take_result(p, result);
+}
+
+/* Puts the item aside while more wait; then all of them go to a worker at once. */
+static rm_status set_aside(rmpy_runner *p, PyObject *takes_item)
+{
+    (void)rmpy_ring_push(&p->queue, takes_item);
+    if (p->batches && p->queue.length < RMPY_BATCH_MAX && rm_node_has_input(p->node)) {
+        return RM_OK;
+    }
+    return submit(p);
+}
+
+/* ---- a worker's thread */
+
+static PyObject *work_next(rmpy_runner *p)
+{
+    if (p->gen) {
+        PyObject *value = next_sync(p);
+        if (!value) {
+            if (PyErr_ExceptionMatches(PyExc_StopIteration)) {
+                PyErr_Clear();
+            }
+            Py_CLEAR(p->gen);
+            if (p->is_source && !PyErr_Occurred()) {
+                p->outcome = RM_DONE;
+            }
+        }
+        return value;
+    }
+    if (p->flush_wanted) {
+        p->flush_wanted = false;
+        return rmpy_call_sync(p, p->flush, NULL);
+    }
+    PyObject *item = p->is_source ? NULL : rmpy_ring_pop(&p->queue);
+    PyObject *result = rmpy_call_sync(p, p->process, item);
+    Py_XDECREF(item);
+    return result;
+}
+
+/* Only the loop can run what is async; a generator and a source's iterable stay here. */
+static void work_keep(rmpy_runner *p, PyObject *takes_result, bool was_call)
+{
+    if (was_call && p->is_source) {
+        rm_status status = rmpy_take_source(p, takes_result);
+        p->outcome = status < 0 ? status : RM_OK;
+    } else if (was_call && PyGen_CheckExact(takes_result)) {
+        p->gen = takes_result;
+    } else if (was_call &&
+               (PyAsyncGen_CheckExact(takes_result) || rmpy_is_awaitable(takes_result))) {
+        p->handed = takes_result;
+    } else if (takes_result == Py_None) {
+        Py_DECREF(takes_result);
+    } else {
+        (void)rmpy_ring_push(&p->out, takes_result);
+    }
+}
+
+static bool work_left(const rmpy_runner *p)
+{
+    return p->gen || p->queue.length || p->flush_wanted || (p->is_source && !p->agen);
+}
+
+void rmpy_node_work(rmpy_runner *p)
+{
+    uint64_t begin = rmpy_ticks(), before = begin;
+    while (!p->stop && !p->outcome && !p->handed && work_left(p) &&
+           p->out.length < RMPY_BATCH_MAX) {
+        bool was_call = !p->gen;
+        PyObject *result = work_next(p);
+        uint64_t now = rmpy_ticks();
+        judge(p, now - before);
+        before = now;
+        if (result) {
+            work_keep(p, result, was_call);
+        } else if (PyErr_Occurred()) {
+            p->outcome = rmpy_fail(p);
+        }
+        if (now - begin > p->session->run->slow_ticks || p->mode == RMPY_INLINE) {
+            return; /* what is there already shall not wait for the rest */
+        }
+    }
+}
+
+/* ---- sources */
+
+rm_status rmpy_take_source(rmpy_runner *p, PyObject *takes_iterable)
+{
+    if (!takes_iterable) {
+        return rmpy_fail(p);
+    }
+    PyAsyncMethods *async = Py_TYPE(takes_iterable)->tp_as_async;
+    if (async && async->am_aiter) {
+        p->agen = async->am_aiter(takes_iterable);
+        if (p->agen &&
+            !(Py_TYPE(p->agen)->tp_as_async && Py_TYPE(p->agen)->tp_as_async->am_anext)) {
+            Py_CLEAR(p->agen);
+            PyErr_Format(PyExc_TypeError, "the iterator of a %s has no __anext__",
+                         Py_TYPE(takes_iterable)->tp_name);
+        }
+    } else {
+        p->gen = PyObject_GetIter(takes_iterable);
+        if (!p->gen && PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Format(PyExc_TypeError,
+                         "node '%s' has no input, so its process() is a source: it gave a %s, want "
+                         "an iterable or an async iterable",
+                         p->id, Py_TYPE(takes_iterable)->tp_name);
+        }
+    }
+    Py_DECREF(takes_iterable);
+    return p->gen || p->agen ? RM_OK : rmpy_fail(p);
+}
+
+static rm_status start_source(rmpy_runner *p)
+{
+    p->items++;
+    if (on_thread(p)) {
+        return submit(p);
+    }
+    rmpy_loop_hide(p->session);
+    PyObject *result = rmpy_call_sync(p, p->process, NULL);
+    if (result && PyCoro_CheckExact(result)) {
+        p->coro = result; /* its result is the iterable */
+        return RM_OK;
+    }
+    return rmpy_take_source(p, result);
+}
+
+rm_status rmpy_source_step(rmpy_runner *p)
+{
+    if (p->out.length) {
+        rm_status status = rmpy_emit(p, rmpy_ring_pop(&p->out));
+        return status == RM_EAGAIN ? again(p) : status;
+    }
+    if (p->outcome) {
+        rm_status status = p->outcome;
+        p->outcome = RM_OK;
+        return status;
+    }
+    if (p->job || p->on_task) {
+        return RM_EAGAIN; /* it is told when something has come */
+    }
+    if (!p->gen && !p->agen && !p->coro) {
+        rm_status status = p->items ? RM_DONE : start_source(p);
+        if (status != RM_OK) {
+            return status;
+        }
+    }
+    return p->gen ? run_generator(p) : rmpy_task_run(p);
+}
+
+/* ---- what the engine calls */
+
+PyObject *rmpy_object_of(rmpy_runner *p, rm_packet *packet)
+{
+    if (packet->header.kind == RM_KIND_OBJECT) {
+        return Py_NewRef((PyObject *)rm_packet_owner(packet));
+    }
+    return rmpy_from_packet(p->session->state, packet);
+}
+
+static PyObject *input_object(rmpy_runner *p, const rm_inputs *inputs)
+{
+    if (p->n_in == 1) {
+        return rmpy_object_of(p, inputs->packet[0]);
+    }
+    PyObject *tuple = PyTuple_New((Py_ssize_t)p->n_in);
+    for (unsigned i = 0; tuple && i < p->n_in; i++) {
+        PyObject *object =
+            inputs->packet[i] ? rmpy_object_of(p, inputs->packet[i]) : Py_NewRef(Py_None);
+        if (!object) {
+            Py_CLEAR(tuple);
+            break;
+        }
+        PyTuple_SET_ITEM(tuple, (Py_ssize_t)i, object);
+    }
+    return tuple;
+}
+
+static bool has_work(const rmpy_runner *p)
+{
+    return p->out.length || p->outcome || p->coro || p->agen || p->gen || p->handed ||
+           p->queue.length || p->flush_wanted;
+}
+
+static rm_status start_call(rmpy_runner *p, PyObject *callable, PyObject *argument)
+{
+    if (p->mode == RMPY_ASYNC) {
+        return rmpy_task_start(p, callable, argument);
+    }
+    return call_inline(p, callable, argument);
+}
+
+/* The input that the engine holds was taken: what is left to do for it? */
+static rm_status go_on(rmpy_runner *p)
+{
+    rm_status status = drain(p);
+    if (status != RM_OK) {
+        return status;
+    }
+    if (p->outcome) {
+        status = p->outcome;
+        p->outcome = RM_OK;
+        return status;
+    }
+    if (p->coro || p->agen) {
+        status = rmpy_task_run(p);
+    } else if (p->gen) {
+        status = run_generator(p);
+    } else if (p->handed) {
+        PyObject *handed = p->handed;
+        p->handed = NULL;
+        status = rmpy_take_result(p, handed);
+    } else if (p->queue.length || p->flush_wanted) {
+        if (on_thread(p)) {
+            return submit(p);
+        }
+        bool flush = p->queue.length == 0;
+        p->flush_wanted &= !flush;
+        PyObject *item = rmpy_ring_pop(&p->queue);
+        status = start_call(p, flush ? p->flush : p->process, item);
+        Py_XDECREF(item);
+    }
+    return status == RM_OK && has_work(p) ? RM_MORE : status;
+}
+
+static rm_status node_step(rmpy_runner *p, const rm_inputs *inputs)
+{
+    if (p->taken) {
+        return go_on(p);
+    }
+    PyObject *item = input_object(p, inputs);
+    p->taken = true;
+    p->items++;
+    if (!item) {
+        return rmpy_fail(p);
+    }
+    if (on_thread(p)) {
+        return set_aside(p, item);
+    }
+    rm_status status = start_call(p, p->process, item);
+    Py_DECREF(item);
+    return status;
+}
+
+/* The slice is over: the node is called again in the next one. */
+bool rmpy_slice_over(rmpy_runner *p)
+{
+    rmpy_session *s = p->session;
+    if (rmpy_ticks() < s->deadline_ticks) {
+        return false;
+    }
+    if (!p->deferred) {
+        p->deferred = true;
+        p->next_deferred = s->deferred;
+        s->deferred = p;
+    }
+    return true;
+}
+
+rm_status rmpy_answer(rmpy_runner *p, rm_status status, rm_error *err)
+{
+    p->engine_waits = status == RM_PENDING;
+    if (status != RM_PENDING) {
+        p->emit_room = 0;
+        p->taken &= status == RM_MORE || status == RM_EAGAIN;
+        if (status < 0) {
+            *err = p->error;
+            p->error.status = RM_OK;
+        }
+    }
+    return status;
+}
+
+static rm_status node_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    rmpy_runner *p = rmpy_runner_of(node);
+    if (rmpy_slice_over(p)) {
+        return RM_EAGAIN;
+    }
+    p->emit_room = RM_EMIT_MAX;
+    rm_status status;
+    if (p->is_streaming) {
+        PyObject *item = inputs->count && inputs->packet[0] ? input_object(p, inputs) : NULL;
+        bool failed = !item && PyErr_Occurred();
+        status = failed ? rmpy_fail(p) : rmpy_stream_process(p, item);
+    } else {
+        status = p->is_source ? rmpy_source_step(p) : node_step(p, inputs);
+    }
+    return rmpy_answer(p, status, err);
+}
+
+static rm_status first_flush(rmpy_runner *p)
+{
+    p->flush_called = true;
+    if (rmpy_is_async(p->flush) || !on_thread(p)) {
+        rmpy_mode before = p->mode;
+        p->mode = rmpy_is_async(p->flush) ? RMPY_ASYNC : before;
+        rm_status status = start_call(p, p->flush, NULL);
+        return status;
+    }
+    p->flush_wanted = true;
+    return submit(p);
+}
+
+static rm_status node_flush(rm_node *node, rm_error *err)
+{
+    rmpy_runner *p = rmpy_runner_of(node);
+    if (rmpy_slice_over(p)) {
+        return RM_EAGAIN;
+    }
+    p->emit_room = RM_EMIT_MAX;
+    rm_status status = RM_OK;
+    if (p->is_streaming) {
+        status = rmpy_stream_flush(p);
+    } else if (p->is_source) {
+        status = RM_OK;
+    } else if (has_work(p)) {
+        status = go_on(p);
+    } else if (p->flush && !p->flush_called) {
+        status = first_flush(p);
+    }
+    if (status == RM_OK && !p->is_source && !p->is_streaming &&
+        (has_work(p) || (p->flush && !p->flush_called))) {
+        status = RM_MORE;
+    }
+    return rmpy_answer(p, status, err);
+}
+
+/* An interrupt: what is unsent goes; a source goes on with its next item. */
+static void forget(rmpy_runner *p)
+{
+    rmpy_ring_clear(&p->out);
+    if (p->kind != RMPY_FEED || p->queued) {
+        rmpy_ring_clear(&p->queue);
+    }
+    p->taken = false;
+    if (p->is_source) {
+        return;
+    }
+    Py_CLEAR(p->item);
+    Py_CLEAR(p->handed);
+    p->flush_wanted = false;
+    p->discard = p->job || p->on_task;
+    if (p->job) {
+        p->stop = true;
+        return; /* the worker has the rest in its hands */
+    }
+    Py_CLEAR(p->gen);
+    if (p->on_task) {
+        if (!p->engine_waits) {
+            rmpy_task_cancel(p);
+        }
+        return;
+    }
+    if (p->agen && !p->is_streaming) {
+        Py_CLEAR(p->coro);
+        if (rmpy_leave_over(p->session->leftovers, p) < 0) {
+            PyErr_Clear();
+        }
+    }
+    p->outcome = RM_OK;
+}
+
+/* A live parameter has changed: set_params(**params) of the node where it has one, else its
+ * attributes.
+ */
+static int set_params(rmpy_runner *p)
+{
+    PyObject *params = p->session->new_params, *key, *value;
+    Py_ssize_t position = 0;
+    if (!params) {
+        return 0;
+    }
+    PyObject *set = PyObject_GetAttrString(p->object, "set_params");
+    if (set) {
+        PyObject *none = PyTuple_New(0);
+        PyObject *answer = none ? PyObject_Call(set, none, params) : NULL;
+        Py_XDECREF(none);
+        Py_XDECREF(answer);
+        Py_DECREF(set);
+        return answer ? 0 : -1;
+    }
+    PyErr_Clear();
+    while (PyDict_Next(params, &position, &key, &value)) {
+        if (PyObject_SetAttr(p->object, key, value) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+rm_status rmpy_node_control(rm_node *node, const rm_control *control, rm_error *err)
+{
+    rmpy_runner *p = rmpy_runner_of(node);
+    if (control->op == RM_CONTROL_INTERRUPT) {
+        forget(p);
+    }
+    if (control->op == RM_CONTROL_PARAMS && set_params(p) < 0) {
+        rm_status status = rmpy_fail(p);
+        *err = p->error;
+        return status;
+    }
+    return RM_OK;
+}
+
+void rmpy_node_cancel(rm_node *node)
+{
+    rmpy_runner *p = rmpy_runner_of(node);
+    if (p->job) {
+        p->stop = true;
+    }
+    if (p->on_task) {
+        rmpy_task_cancel(p);
+    }
+}
+
+/* Neither needs the GIL: nodes are opened without it. */
+rm_status rmpy_runner_open(rm_node *node, rm_error *err)
+{
+    rmpy_session *s = rmpy_opening;
+    rmpy_runner *p = s ? rmpy_session_find(s, node->id) : NULL;
+    if (!p) {
+        return rm_fail(err, RM_EUNSUPPORTED, "a Python node runs only in a Session of Python");
+    }
+    p->node = node;
+    *(rmpy_runner **)node->state = p;
+    return RM_OK;
+}
+
+void rmpy_runner_close(rm_node *node)
+{
+    rmpy_runner_of(node)->node = NULL;
+}
+
+void rmpy_node_type_fill(rm_node_type *type)
+{
+    rm_port *ports = (rm_port *)(uintptr_t)type->outputs;
+    for (size_t i = 0; ports && ports[i].name; i++) {
+        ports[i].emit_max = RM_EMIT_MAX;
+    }
+    type->flags |= RM_NODE_UNPROMPTED;
+    type->state_size = sizeof(rmpy_runner *);
+    type->open = rmpy_runner_open;
+    type->process = node_process;
+    type->flush = node_flush;
+    type->control = rmpy_node_control;
+    type->cancel = rmpy_node_cancel;
+    type->close = rmpy_runner_close;
+}
+
+/* ---- what a node is */
+
+bool rmpy_is_async(PyObject *callable)
+{
+    PyObject *function = callable;
+    for (int depth = 0; depth < 8 && function; depth++) {
+        if (PyMethod_Check(function)) {
+            function = PyMethod_GET_FUNCTION(function);
+        } else if (PyFunction_Check(function)) {
+            PyObject *code = PyFunction_GET_CODE(function);
+            int flags = ((PyCodeObject *)code)->co_flags;
+            return flags & (CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE);
+        } else {
+            PyObject *inner = PyObject_GetAttrString(function, "func"); /* functools.partial */
+            PyErr_Clear();
+            Py_XDECREF(inner); /* the partial keeps it */
+            function = inner;
+        }
+    }
+    return false;
+}
+
+static int optional_attribute(PyObject *object, PyObject *name, PyObject **ret_value)
+{
+    *ret_value = PyObject_GetAttr(object, name);
+    if (!*ret_value && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        return 0;
+    }
+    if (*ret_value == Py_None) {
+        Py_CLEAR(*ret_value);
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+int rmpy_node_prepare(rmpy_runner *p, PyObject *object)
+{
+    const rmpy_state *state = p->session->state;
+    PyObject *streaming = NULL;
+    p->object = Py_NewRef(object);
+    p->process = PyObject_GetAttr(object, state->str_process);
+    if (!p->process || !PyCallable_Check(p->process)) {
+        PyErr_Format(PyExc_TypeError, "node '%s' is a %s without a process() that can be called",
+                     p->id, Py_TYPE(object)->tp_name);
+        return -1;
+    }
+    if (optional_attribute(object, state->str_flush, &p->flush) < 0 ||
+        optional_attribute(object, state->str_is_streaming, &streaming) < 0) {
+        return -1;
+    }
+    int is_true = streaming ? PyObject_IsTrue(streaming) : 0;
+    Py_XDECREF(streaming);
+    p->is_streaming = is_true > 0 && p->n_in > 0;
+    return is_true < 0 ? -1 : 0;
+}
+
+int rmpy_node_place(rmpy_runner *p)
+{
+    if (p->is_streaming || rmpy_is_async(p->process)) {
+        p->mode = RMPY_ASYNC;
+        return 0;
+    }
+    bool with_loop = p->session->loop != NULL;
+    p->mode = p->blocking == 1                 ? RMPY_OWN
+              : p->blocking == 0 || !with_loop ? RMPY_INLINE
+                                               : RMPY_POOL;
+    return 0;
+}

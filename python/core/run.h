@@ -1,0 +1,369 @@
+/* run.h — what the files of a running session share.
+ *
+ *     Session ──▶ runners, one for each Python node, python.feed and python.collect of the plan
+ *                   │ open: the engine's node points at its runner
+ *                   ├─ node.c    what the engine calls; sync calls; what goes out
+ *                   ├─ task.c    coroutines and generators, as the node's own Task
+ *                   ├─ stream.c  the input of an is_streaming node
+ *                   ├─ feed.c    python.feed and python.collect
+ *                   └─ worker.c  sync calls on other threads
+ *
+ * Ownership: a Session owns its runners; a runner borrows its session (NULL once that is gone) and
+ * owns the Python objects of its work. A job on a worker thread holds both.
+ * Threads: all members are the GIL's, but for those that say so. The engine is stepped by one
+ * thread: the event loop's, or the caller of Session.run().
+ */
+#ifndef RMPY_RUN_H
+#define RMPY_RUN_H
+
+#include "core.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#if defined(__x86_64__)
+#include <x86intrin.h>
+#endif
+#include <time.h>
+
+enum {
+    RMPY_BATCH_MAX = RM_EMIT_MAX, /* items put aside for a worker; results that wait to go out */
+    RMPY_QUEUE_MAX = 16,          /* items in the queue of push() and pull() */
+    RMPY_ERRORS_MAX = 1000,       /* kept for take_errors() */
+    RMPY_BUDGET_MIN = 8,          /* calls a step of a slice; grows while steps are short */
+    RMPY_BUDGET_MAX = 512
+};
+
+typedef struct rmpy_session rmpy_session;
+typedef struct rmpy_runner rmpy_runner;
+typedef struct rmpy_crew rmpy_crew;
+
+/* What the calling thread has done so far. */
+typedef struct rmpy_usage {
+    int64_t cpu_ns;
+    long switches; /* times that it waited for something */
+} rmpy_usage;
+
+/* What all sessions of the interpreter share; in the module's state. */
+typedef struct rmpy_run {
+    PyTypeObject *runner, *stream;
+    PyObject *need_input; /* what the input of a stream yields where it is empty */
+    /* Of asyncio, once a loop was seen. */
+    PyObject *swap_task, *enter_task, *leave_task; /* swap_task NULL: before 3.12 */
+    PyObject *set_running_loop, *current_task, *task_class, *cancelled_error;
+    /* Names. */
+    PyObject *str_throw, *str_future_blocking, *str_add_done_callback, *str_get_loop, *str_cancel;
+    PyObject *str_call_soon, *kw_context, *str_set_result, *str_done;
+    rmpy_session *sessions;                       /* not closed yet */
+    rmpy_crew *pool;                              /* NULL: no sync call yet */
+    _Atomic unsigned threads;                     /* of all crews */
+    unsigned generation;                          /* +1 in the child of a fork */
+    bool shut;                                    /* no new work */
+    uint64_t fast_ticks, slow_ticks, slice_ticks; /* 20 µs, 1 ms, 2 ms; 0: not measured yet */
+    uint64_t begin_ticks;
+    int64_t begin_ns;
+} rmpy_run;
+
+typedef enum rmpy_kind { RMPY_NODE = 0, RMPY_FEED, RMPY_COLLECT } rmpy_kind;
+
+/* Where process() is called. */
+typedef enum rmpy_mode {
+    RMPY_ASYNC = 0, /* as the node's Task, on the loop */
+    RMPY_INLINE,    /* on the thread that steps, no loop seen */
+    RMPY_POOL,      /* on a thread of the pool */
+    RMPY_OWN        /* on a thread of its own */
+} rmpy_mode;
+
+/* Objects in a ring; owns them. */
+typedef struct rmpy_ring {
+    PyObject *slot[RMPY_BATCH_MAX];
+    unsigned head, length;
+} rmpy_ring;
+
+struct rmpy_runner {
+    PyObject_HEAD rmpy_session *session; /* borrowed */
+    rm_node *node;                       /* while the engine has it open */
+    const char *id;                      /* the plan's */
+    PyObject *object;          /* the node object; a feed's source; where a collect puts things */
+    PyObject *process, *flush; /* bound methods; NULL: none */
+    rmpy_kind kind;
+    rmpy_mode mode;
+    int blocking; /* -1: decided by measuring */
+    bool is_source, is_streaming, batches;
+    unsigned n_in, n_out, emit_room; /* emit_room: what this call may still emit */
+    uint32_t object_ports;           /* a bit an output that carries live objects */
+    uint64_t items;                  /* taken so far */
+
+    /* The Task of the node, and the runner's two roles for it: the coroutine that it runs, and the
+     * future that it waits for while there is nothing to do. */
+    PyObject *task, *context, *sync_context;
+    PyObject *wakeup;    /* the Task's own callback while it waits for us */
+    PyObject *waits_for; /* the future that `wakeup` was handed to */
+    PyObject *pending;   /* what the work waits for, to be handed to a Task that is about to run */
+    char future_blocking;
+    bool inside;           /* the thread acts as this Task, in its context */
+    bool cancelled;        /* result() raises CancelledError once */
+    bool cancel_requested; /* the node cancelled its own Task */
+    unsigned cancels;      /* asked by the engine, to be taken back */
+
+    /* Work at hand. */
+    PyObject *coro;    /* coroutine, or one step of agen */
+    PyObject *agen;    /* its items go out */
+    PyObject *gen;     /* iterator whose items go out */
+    PyObject *yielded; /* what coro waits for */
+    PyObject *handed;  /* process() on a worker gave something that only the loop can run */
+    bool taken;        /* the input that the engine holds */
+    bool engine_waits; /* we returned RM_PENDING */
+    bool on_task;      /* the work waits within the Task */
+    bool flush_called;
+    bool discard;      /* interrupted: what comes of the work at hand is dropped */
+    rm_status outcome; /* to be told at the next call: RM_DONE or an error */
+    rmpy_ring out;     /* results that wait for a call, or for memory */
+
+    /* is_streaming */
+    PyObject *stream, *item, *stream_waiter;
+    bool wants_input, ended;
+
+    /* Session.call() */
+    PyObject *call, *call_done, *call_result, *call_error;
+    bool in_call;
+
+    /* A worker. */
+    rmpy_ring queue; /* items put aside */
+    rmpy_runner *next_job, *next_finished, *next_deferred;
+    rmpy_session *job_session; /* held by the job */
+    rmpy_crew *crew;           /* of its own */
+    bool job, flush_wanted, stop, deferred;
+    uint64_t history; /* a bit a call: 1 fast */
+    unsigned history_length, demotions;
+
+    /* python.feed, python.collect */
+    Py_ssize_t next; /* in the sequence */
+    bool queued, wants;
+
+    /* The last failure. */
+    PyObject *raised;
+    uint64_t raised_item;
+    rm_error error;
+};
+
+struct rmpy_session {
+    PyObject_HEAD rmpy_state *state;
+    rmpy_run *run;
+    PyObject *plan_object;
+    const rm_plan *plan;
+    rm_session *native;
+    rmpy_runner **runners;
+    size_t runner_count;
+    unsigned generation;
+    uint64_t memory_bytes_max;
+    PyObject *loop, *step_method, *woken_method;
+    PyObject *timer, *done;
+    PyObject *outer;   /* the Task that is current around this step, or NULL */
+    PyObject *raised;  /* KeyboardInterrupt and its like: ends the session whatever the policy */
+    PyObject *errors;  /* list of (exception, node, item) */
+    PyObject *failure; /* the one that ended it */
+    PyObject *last_metrics; /* as it was closed */
+    PyObject *on_room, *on_output;
+    PyObject *leftovers;            /* async generators that were not run to their end */
+    PyObject *new_params;           /* while set_params() runs */
+    rmpy_session *next, **previous; /* in run->sessions */
+    rmpy_runner *finished_calls, *deferred;
+    int result; /* RM_MORE, RM_PENDING, RM_DONE, or RM_EFAIL */
+    bool stepping, opened, loop_hidden, scheduled, close_wanted, reader, needs_loop;
+    bool cancelling, room_event, output_event;
+    int64_t next_ns; /* when it wants to be stepped again; INT64_MAX: when woken */
+    unsigned busy;
+    uint32_t budget;
+    uint64_t deadline_ticks, slice_begin_ticks;
+    rmpy_usage slice_usage;     /* as the slice began */
+    unsigned long thread;       /* the owner's */
+    int wake_fd, wake_write_fd; /* -1: none */
+    _Atomic bool woken;         /* any thread, without the GIL */
+    _Atomic bool no_wake;       /* the owner is about to step anyway */
+};
+
+static inline uint64_t rmpy_ticks(void)
+{
+#if defined(__x86_64__)
+    return __rdtsc();
+#else
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+#endif
+}
+
+static inline int64_t rmpy_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static inline bool rmpy_session_is_over(const rmpy_session *s)
+{
+    return s->result == RM_DONE || s->result < 0;
+}
+
+static inline bool rmpy_ring_push(rmpy_ring *ring, PyObject *takes_object)
+{
+    if (ring->length == RMPY_BATCH_MAX) {
+        Py_DECREF(takes_object);
+        return false;
+    }
+    ring->slot[(ring->head + ring->length++) % RMPY_BATCH_MAX] = takes_object;
+    return true;
+}
+
+/* The oldest; NULL where it is empty. */
+static inline PyObject *rmpy_ring_pop(rmpy_ring *ring)
+{
+    if (ring->length == 0) {
+        return NULL;
+    }
+    PyObject *object = ring->slot[ring->head];
+    ring->head = (ring->head + 1) % RMPY_BATCH_MAX;
+    ring->length--;
+    return object;
+}
+
+void rmpy_ring_clear(rmpy_ring *ring);
+
+static inline rmpy_runner *rmpy_runner_of(const rm_node *node)
+{
+    return *(rmpy_runner **)node->state;
+}
+
+/* ---- node.c */
+
+/* The state of a node that is opened now finds its runner here. */
+rm_status rmpy_runner_open(rm_node *node, rm_error *err);
+void rmpy_runner_close(rm_node *node);
+extern _Thread_local rmpy_session *rmpy_opening;
+
+/* What the node is by its object: modes and methods. -1 with an exception. */
+int rmpy_node_prepare(rmpy_runner *p, PyObject *object);
+/* Fixes where sync calls begin, now that it is known whether there is a loop. -1: exception. */
+int rmpy_node_place(rmpy_runner *p);
+/* Sends a value out, or puts it into `out`. Takes it. RM_OK, RM_EAGAIN (it waits in `out`), < 0. */
+rm_status rmpy_emit(rmpy_runner *p, PyObject *takes_value);
+/* The exception raised now becomes the node's failure; its status. */
+rm_status rmpy_fail(rmpy_runner *p);
+/* What process() gave (takes it): value, generator, coroutine. */
+rm_status rmpy_take_result(rmpy_runner *p, PyObject *takes_result);
+/* Runs the work of a job on a worker's thread. */
+void rmpy_node_work(rmpy_runner *p);
+/* Source of items behind an iterable: sets gen or agen. */
+rm_status rmpy_take_source(rmpy_runner *p, PyObject *takes_iterable);
+/* One call of a source. */
+rm_status rmpy_source_step(rmpy_runner *p);
+/* True: the function, or what it wraps, is `async def`. */
+bool rmpy_is_async(PyObject *callable);
+/* As rmpy_emit(), None too. */
+rm_status rmpy_emit_any(rmpy_runner *p, PyObject *takes_value);
+PyObject *rmpy_object_of(rmpy_runner *p, rm_packet *packet);
+/* True: the slice is over; answer RM_EAGAIN, the node is called again in the next one. */
+bool rmpy_slice_over(rmpy_runner *p);
+/* What every call of the engine's ends with. */
+rm_status rmpy_answer(rmpy_runner *p, rm_status status, rm_error *err);
+rm_status rmpy_node_control(rm_node *node, const rm_control *control, rm_error *err);
+void rmpy_node_cancel(rm_node *node);
+/* Calls in the context of the node's sync calls. */
+PyObject *rmpy_call_sync(rmpy_runner *p, PyObject *callable, PyObject *argument);
+
+/* ---- task.c */
+
+extern PyType_Spec rmpy_runner_spec;
+int rmpy_asyncio_import(rmpy_run *run);
+/* Steps coro and agen as the node's Task, as far as it goes without waiting. RM_OK, RM_MORE,
+ * RM_DONE, RM_EAGAIN, < 0; RM_PENDING: it waits. */
+rm_status rmpy_task_run(rmpy_runner *p);
+/* Calls as the node's Task and takes the result. argument may be NULL. */
+rm_status rmpy_task_start(rmpy_runner *p, PyObject *callable, PyObject *argument);
+/* The awaitable's iterator for coro. Takes it. NULL: TypeError. */
+PyObject *rmpy_await_iterator(PyObject *takes_awaitable);
+bool rmpy_is_awaitable(PyObject *object);
+/* Cancels what waits within the Task. */
+void rmpy_task_cancel(rmpy_runner *p);
+/* Calls a method of the node as its Task: Session.call(). */
+PyObject *rmpy_task_call(rmpy_runner *p, PyObject *callable, PyObject *done);
+void rmpy_call_resolve(rmpy_runner *p);
+/* A sync function on a worker has ended; what it gave may have to be awaited. */
+void rmpy_call_finish(rmpy_runner *p);
+void rmpy_task_resume_call(rmpy_runner *p);
+
+/* ---- stream.c */
+
+extern PyType_Spec rmpy_stream_spec;
+rm_status rmpy_stream_process(rmpy_runner *p, PyObject *takes_item);
+rm_status rmpy_stream_flush(rmpy_runner *p);
+
+/* ---- worker.c */
+
+/* Hands the runner's work to a thread. -1 with an exception. */
+int rmpy_worker_submit(rmpy_runner *p);
+void rmpy_worker_release(rmpy_runner *p); /* its own thread, if it has one, ends */
+/* At exit: true, no thread is left. grace_ns bounds the wait. */
+bool rmpy_worker_shutdown(rmpy_run *run, int64_t grace_ns);
+
+/* ---- session.c */
+
+rmpy_usage rmpy_thread_usage(void);
+
+/* Runs a slice. */
+void rmpy_session_step(rmpy_session *s);
+/* A slice soon, from the loop. */
+void rmpy_session_schedule(rmpy_session *s);
+/* Tells the engine what became of the runner's work, and goes on. outer: the runner whose Task runs
+ * now. */
+void rmpy_session_finished(rmpy_runner *p, rm_status status);
+/* The runner's node has something again; a slice soon. */
+void rmpy_session_poke(rmpy_session *s, rmpy_runner *p);
+int rmpy_session_wake_fd(rmpy_session *s);
+void rmpy_session_wake(void *session); /* any thread, without the GIL */
+void rmpy_loop_hide(rmpy_session *s);
+void rmpy_loop_show(rmpy_session *s);
+void rmpy_session_free_native(rmpy_session *s);
+rmpy_runner *rmpy_session_find(rmpy_session *s, const char *id);
+/* Raises where the session is another process's, or has been closed. */
+bool rmpy_session_usable(rmpy_session *s);
+
+/* What session.c, session_open.c and session_end.c share. */
+uint32_t rmpy_port_count(const rm_port *list);
+void rmpy_session_cancel_timer(rmpy_session *s);
+void rmpy_session_remove_reader(rmpy_session *s); /* on the loop's thread */
+void rmpy_session_close_wake_fd(rmpy_session *s); /* once nobody can write it any more */
+void rmpy_session_set_done(rmpy_session *s);
+/* (exception, node, item) of a failure. */
+PyObject *rmpy_session_failure_of(rmpy_session *s, const rm_error *error);
+void rmpy_session_on_event(void *session, const rm_event *event);
+int rmpy_session_use_loop(rmpy_session *s, PyObject *loop);
+void rmpy_session_unlink(rmpy_session *s);
+/* Puts (id, agen) into the list. -1: exception. */
+int rmpy_leave_over(PyObject *list, rmpy_runner *p);
+PyObject *rmpy_session_state(const rmpy_session *s);
+
+/* Methods of Session. */
+PyObject *rmpy_session_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
+PyObject *rmpy_session_open(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *rmpy_session_start(PyObject *self, PyObject *args);
+PyObject *rmpy_session_attach(PyObject *self, PyObject *loop);
+PyObject *rmpy_session_run(PyObject *self, PyObject *none);
+PyObject *rmpy_session_cancel(PyObject *self, PyObject *none);
+PyObject *rmpy_session_interrupt(PyObject *self, PyObject *args);
+PyObject *rmpy_session_set_params(PyObject *self, PyObject *args);
+PyObject *rmpy_session_metrics(PyObject *self, PyObject *none);
+PyObject *rmpy_session_method_step(PyObject *self, PyObject *none);
+PyObject *rmpy_session_method_woken(PyObject *self, PyObject *none);
+
+/* ---- feed.c */
+
+/* Methods of Session. */
+PyObject *rmpy_session_feed(PyObject *self, PyObject *args);
+PyObject *rmpy_session_collect(PyObject *self, PyObject *args);
+PyObject *rmpy_session_push(PyObject *self, PyObject *args);
+PyObject *rmpy_session_pull(PyObject *self, PyObject *id);
+PyObject *rmpy_session_end(PyObject *self, PyObject *id);
+
+#endif

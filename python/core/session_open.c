@@ -1,0 +1,256 @@
+/* Making a Session of a plan: a runner for each Python node, and the native session behind it.
+ */
+#include "run.h"
+
+#include <string.h>
+
+/* ---- making it */
+
+uint32_t rmpy_port_count(const rm_port *list)
+{
+    uint32_t count = 0;
+    while (list && list[count].name) {
+        count++;
+    }
+    return count;
+}
+
+/* Live objects go where only Python nodes take them and no format was agreed. */
+static uint32_t object_ports(const rm_plan *plan, size_t index)
+{
+    uint32_t mask = UINT32_MAX;
+    for (size_t e = 0; e < rm_plan_edge_count(plan); e++) {
+        rm_plan_edge edge;
+        rm_plan_node to;
+        rm_plan_edge_at(plan, e, &edge);
+        if (edge.from_node != index) {
+            continue;
+        }
+        rm_plan_node_at(plan, edge.to_node, &to);
+        uint8_t kind = edge.format ? edge.format->kind : RM_KIND_ANY;
+        bool live = kind == RM_KIND_ANY || kind == RM_KIND_OBJECT;
+        if (!(to.type->flags & RM_NODE_PYTHON) || !live) {
+            mask &= ~(1u << edge.from_port);
+        }
+    }
+    return mask;
+}
+
+static rmpy_runner *runner_new(rmpy_session *s, const rm_plan_node *node, size_t index)
+{
+    PyTypeObject *type = s->run->runner;
+    rmpy_runner *p = (rmpy_runner *)type->tp_alloc(type, 0);
+    if (!p) {
+        return NULL;
+    }
+    s->runners[s->runner_count++] = p;
+    p->session = s;
+    p->id = node->id;
+    p->kind = node->type == &rmpy_feed_type      ? RMPY_FEED
+              : node->type == &rmpy_collect_type ? RMPY_COLLECT
+                                                 : RMPY_NODE;
+    p->blocking = p->kind == RMPY_NODE ? ((rmpy_node_type *)node->type->user)->blocking : -1;
+    p->n_in = rmpy_port_count(node->type->inputs);
+    p->n_out = rmpy_port_count(node->type->outputs);
+    p->is_source = p->n_in == 0;
+    /* Which item of a batch failed would not be clear to a policy. */
+    p->batches = !node->node_json || !strstr(node->node_json, "on_error");
+    p->object_ports = object_ports(s->plan, index);
+    p->mode = RMPY_INLINE;
+    p->context = PyContext_CopyCurrent();
+    return p->context ? p : NULL;
+}
+
+static int make_runners(rmpy_session *s, PyObject *nodes)
+{
+    size_t count = rm_plan_node_count(s->plan);
+    s->runners = PyMem_Calloc(count + 1, sizeof(rmpy_runner *));
+    if (!s->runners) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        rm_plan_node node;
+        rm_plan_node_at(s->plan, i, &node);
+        if (!(node.type->flags & RM_NODE_PYTHON)) {
+            continue;
+        }
+        rmpy_runner *p = runner_new(s, &node, i);
+        if (!p) {
+            return -1;
+        }
+        if (p->kind != RMPY_NODE) {
+            continue;
+        }
+        PyObject *object = PyMapping_GetItemString(nodes, node.id);
+        int failed = !object || rmpy_node_prepare(p, object) < 0;
+        Py_XDECREF(object);
+        if (failed) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Ticks of 20 µs, 1 ms and 2 ms. */
+static void measure_ticks(rmpy_run *run)
+{
+#if defined(__x86_64__)
+    int64_t elapsed_ns = rmpy_now_ns() - run->begin_ns;
+    double a_ns =
+        elapsed_ns > 100000 ? (double)(rmpy_ticks() - run->begin_ticks) / (double)elapsed_ns : 2.5;
+#else
+    double a_ns = 1;
+#endif
+    run->fast_ticks = (uint64_t)(20000 * a_ns);
+    run->slow_ticks = (uint64_t)(1000000 * a_ns);
+    run->slice_ticks = (uint64_t)(2000000 * a_ns);
+}
+
+static void link_session(rmpy_session *s)
+{
+    s->next = s->run->sessions;
+    s->previous = &s->run->sessions;
+    if (s->next) {
+        s->next->previous = &s->next;
+    }
+    s->run->sessions = s;
+}
+
+void rmpy_session_unlink(rmpy_session *s)
+{
+    if (s->previous) {
+        *s->previous = s->next;
+        if (s->next) {
+            s->next->previous = s->previous;
+        }
+        s->previous = NULL;
+        s->next = NULL;
+    }
+}
+
+PyObject *rmpy_session_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"plan", "nodes", "memory_bytes_max", NULL};
+    PyObject *plan, *nodes;
+    unsigned long long memory_bytes_max = 0;
+    rmpy_state *state = PyType_GetModuleState(type);
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|$K:Session", names, &plan, &nodes,
+                                     &memory_bytes_max)) {
+        return NULL;
+    }
+    const rm_plan *native = rmpy_plan_of(state, plan);
+    rmpy_session *s = native ? (rmpy_session *)type->tp_alloc(type, 0) : NULL;
+    if (!s) {
+        return NULL;
+    }
+    s->state = state;
+    s->run = state->run;
+    s->wake_fd = s->wake_write_fd = -1;
+    s->generation = s->run->generation;
+    s->plan_object = Py_NewRef(plan);
+    s->plan = native;
+    s->memory_bytes_max = memory_bytes_max;
+    s->result = RM_MORE;
+    s->budget = RMPY_BUDGET_MIN;
+    s->thread = PyThread_get_thread_ident();
+    s->errors = PyList_New(0);
+    s->leftovers = PyList_New(0);
+    measure_ticks(s->run);
+    if (s->run->shut) {
+        PyErr_SetString(PyExc_RuntimeError, "the interpreter is about to exit: no new session");
+    }
+    if (PyErr_Occurred() || make_runners(s, nodes) < 0) {
+        Py_DECREF(s);
+        return NULL;
+    }
+    return (PyObject *)s;
+}
+
+/* ---- opening */
+
+int rmpy_session_use_loop(rmpy_session *s, PyObject *loop)
+{
+    if (loop == Py_None) {
+        return 0;
+    }
+    if (rmpy_asyncio_import(s->run) < 0) {
+        return -1;
+    }
+    Py_XSETREF(s->loop, Py_NewRef(loop));
+    s->step_method = PyObject_GetAttrString((PyObject *)s, "_step");
+    s->woken_method = PyObject_GetAttrString((PyObject *)s, "_woken");
+    return s->step_method && s->woken_method ? 0 : -1;
+}
+
+static int check_runners(rmpy_session *s)
+{
+    for (size_t i = 0; i < s->runner_count; i++) {
+        rmpy_runner *p = s->runners[i];
+        bool given = p->kind == RMPY_NODE || p->queued || p->object || p->gen || p->agen;
+        if (!given) {
+            PyErr_Format(PyExc_RuntimeError, "node '%s': call %s() before open()", p->id,
+                         p->kind == RMPY_FEED ? "feed" : "collect");
+            return -1;
+        }
+        if (p->kind == RMPY_NODE && rmpy_node_place(p) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static PyObject *raise_open_error(rmpy_session *s, const rm_error *error)
+{
+    PyObject *row = rmpy_session_failure_of(s, error);
+    PyObject *exception = row ? PyTuple_GET_ITEM(row, 0) : NULL;
+    if (exception) {
+        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    }
+    Py_XDECREF(row);
+    return NULL;
+}
+
+PyObject *rmpy_session_open(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"loop", NULL};
+    rmpy_session *s = (rmpy_session *)self;
+    PyObject *loop = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:open", names, &loop) ||
+        !rmpy_session_usable(s)) {
+        return NULL;
+    }
+    if (s->opened) {
+        PyErr_SetString(PyExc_RuntimeError, "the session was opened already");
+        return NULL;
+    }
+    if ((loop != s->loop && rmpy_session_use_loop(s, loop) < 0) || check_runners(s) < 0) {
+        return NULL;
+    }
+    if ((rm_plan_strand_count(s->plan) > 1 || !s->loop) && rmpy_session_wake_fd(s) < 0) {
+        return NULL;
+    }
+    rm_session_options options = {.struct_size = sizeof options,
+                                  .driver = RM_DRIVER_CALLER,
+                                  .wake = rmpy_session_wake,
+                                  .wake_context = s,
+                                  .on_event = rmpy_session_on_event,
+                                  .event_context = s,
+                                  .memory_bytes_max = s->memory_bytes_max};
+    rm_error error = RM_ERROR_INIT;
+    rm_status status;
+    s->opened = true;
+    Py_BEGIN_ALLOW_THREADS;
+    rmpy_opening = s;
+    status = rm_session_open(s->plan, &options, &s->native, &error);
+    rmpy_opening = NULL;
+    Py_END_ALLOW_THREADS;
+    if (status != RM_OK) {
+        s->result = RM_EFAIL;
+        rmpy_session_remove_reader(s);
+        rmpy_session_close_wake_fd(s);
+        return raise_open_error(s, &error);
+    }
+    link_session(s);
+    Py_RETURN_NONE;
+}
