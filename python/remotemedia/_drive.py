@@ -65,6 +65,14 @@ class _Work:
         method, light = getattr(node, name, None), getattr(node, "is_light", None)
         return method, light is not None and bool(light(name))
 
+    def open(self, loop=None):
+        try:
+            self.session.open(loop)
+        except _core.Error as error:
+            made = translate(error, error.node, None)
+            raise made from made.__cause__
+        self.opened = True
+
     def failed(self, error, node=None, item=None):
         """Keeps the first failure; what came of cleaning up after it is its context at most."""
         if self.problem is None:
@@ -213,8 +221,7 @@ async def _run(work, on_session):
     try:
         session.attach(loop)
         await _initialize(work, loop)
-        session.open(loop)
-        work.opened = True
+        work.open(loop)
         if on_session is not None:
             on_session(session)
         done = loop.create_future()
@@ -304,8 +311,7 @@ def _run_now(work, on_session):
             except Exception as error:
                 work.failed(error, id)
                 raise work.problem from error.__cause__
-        session.open()
-        work.opened = True
+        work.open()
         if on_session is not None:
             on_session(session)
         if session.run() not in OVER:
@@ -360,8 +366,7 @@ class Stream:
             await _initialize(work, loop)
             session.on_room = self._on_room
             session.on_output = self._on_output
-            session.open(loop)
-            work.opened = True
+            work.open(loop)
             session.start(None, asyncio.current_task())
         except BaseException as error:
             work.failed(error)
