@@ -109,8 +109,9 @@ static rm_status emit_port(rmpy_runner *p, unsigned port, PyObject *takes_value)
         return rmpy_fail(p);
     }
     if (p->error.status >= 0) {
-        return rm_fail(&p->error, status, "no packet for what process() gave");
+        (void)rm_fail(&p->error, status, "no packet for what process() gave");
     }
+    rm_error_wrap(&p->error, "node '%s', output '%s'", p->id, p->node->type->outputs[port].name);
     return status;
 }
 
@@ -126,31 +127,60 @@ static int port_of(const rmpy_runner *p, PyObject *name)
     return -1;
 }
 
-/* Several outputs: (port, item), as remotemedia.Out is. */
-static rm_status emit_named(rmpy_runner *p, PyObject *takes_value)
+/* What is left of a dict when memory is used up waits in `out`: beginning with the value of `key`,
+ * which emit_port() put there alone. */
+static rm_status keep_rest(rmpy_runner *p, PyObject *key, PyObject *values, Py_ssize_t position)
 {
-    bool pair = PyTuple_Check(takes_value) && PyTuple_GET_SIZE(takes_value) == 2;
-    int port = pair ? port_of(p, PyTuple_GET_ITEM(takes_value, 0)) : -1;
-    if (port < 0) {
-        PyErr_Format(PyExc_TypeError,
-                     "node '%s' has %u outputs: process() gave %R, want Out(port, item)", p->id,
-                     p->n_out, takes_value);
-        Py_DECREF(takes_value);
+    PyObject *value = rmpy_ring_pop(&p->out);
+    PyObject *rest = PyDict_New();
+    int failed = !rest || PyDict_SetItem(rest, key, value) < 0;
+    Py_DECREF(value);
+    while (!failed && PyDict_Next(values, &position, &key, &value)) {
+        failed = PyDict_SetItem(rest, key, value) < 0;
+    }
+    if (failed) {
+        Py_XDECREF(rest);
         return rmpy_fail(p);
     }
-    PyObject *item = Py_NewRef(PyTuple_GET_ITEM(takes_value, 1));
-    if (item == Py_None) {
-        Py_DECREF(item);
-        Py_DECREF(takes_value);
-        return RM_OK;
+    ring_push_front(&p->out, rest);
+    return RM_EAGAIN;
+}
+
+/* Several outputs: (port, item), which remotemedia.Out is, or a dict of ports and items. */
+static rm_status emit_named(rmpy_runner *p, PyObject *takes_values)
+{
+    if (PyTuple_Check(takes_values) && PyTuple_GET_SIZE(takes_values) == 2) {
+        PyObject *pair = takes_values;
+        takes_values = Py_BuildValue("{OO}", PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
+        Py_DECREF(pair);
+        if (!takes_values) {
+            return rmpy_fail(p);
+        }
     }
-    rm_status status = emit_port(p, (unsigned)port, item);
-    if (status == RM_EAGAIN) { /* the pair waits, not the item alone */
-        Py_DECREF(rmpy_ring_pop(&p->out));
-        ring_push_front(&p->out, takes_value);
-        return status;
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    rm_status status = RM_OK;
+    if (!PyDict_Check(takes_values)) {
+        PyErr_Format(
+            PyExc_TypeError,
+            "node '%s' has %u outputs: process() gave a %s, want Out(port, item) or a dict of "
+            "ports and items",
+            p->id, p->n_out, Py_TYPE(takes_values)->tp_name);
+        status = rmpy_fail(p);
     }
-    Py_DECREF(takes_value);
+    while (status == RM_OK && PyDict_Next(takes_values, &position, &key, &value)) {
+        int port = port_of(p, key);
+        if (port < 0) {
+            PyErr_Format(PyExc_KeyError, "node '%s' has no output %R", p->id, key);
+            status = rmpy_fail(p);
+        } else if (value != Py_None) {
+            status = emit_port(p, (unsigned)port, Py_NewRef(value));
+        }
+        if (status == RM_EAGAIN) {
+            status = keep_rest(p, key, takes_values, position);
+        }
+    }
+    Py_DECREF(takes_values);
     return status;
 }
 
@@ -181,7 +211,7 @@ rm_status rmpy_emit_any(rmpy_runner *p, PyObject *takes_value)
 
 static bool room_left(const rmpy_runner *p)
 {
-    return p->emit_room > 0;
+    return p->emit_room >= (p->n_out > 1 ? p->n_out : 1);
 }
 
 static rm_status drain(rmpy_runner *p)

@@ -57,11 +57,8 @@ rmpy_usage rmpy_thread_usage(void)
 
 /* ---- waking */
 
-int rmpy_session_wake_fd(rmpy_session *s)
+static int open_wake_fd(rmpy_session *s)
 {
-    if (s->wake_fd >= 0) {
-        return s->wake_fd;
-    }
 #if defined(__linux__)
     s->wake_fd = s->wake_write_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     bool failed = s->wake_fd < 0;
@@ -76,6 +73,13 @@ int rmpy_session_wake_fd(rmpy_session *s)
 #endif
     if (failed) {
         PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return failed ? -1 : 0;
+}
+
+int rmpy_session_wake_fd(rmpy_session *s)
+{
+    if (s->wake_fd < 0 && open_wake_fd(s) < 0) {
         return -1;
     }
     if (s->loop && !s->reader) {
@@ -86,9 +90,9 @@ int rmpy_session_wake_fd(rmpy_session *s)
             return -1;
         }
         s->reader = true;
-    }
-    if (atomic_load(&s->woken)) {
-        rmpy_session_wake(s);
+        if (atomic_load(&s->woken)) {
+            rmpy_session_wake(s);
+        }
     }
     return s->wake_fd;
 }
@@ -282,7 +286,6 @@ static void plan_next(rmpy_session *s)
 {
     if (rmpy_session_is_over(s)) {
         rmpy_session_cancel_timer(s);
-        rmpy_session_remove_reader(s);
         rmpy_session_set_done(s);
     } else if (s->result == RM_MORE) {
         rmpy_session_schedule(s);
@@ -456,12 +459,8 @@ PyObject *rmpy_session_attach(PyObject *self, PyObject *loop)
     if (!rmpy_session_usable(s) || (loop != s->loop && rmpy_session_use_loop(s, loop) < 0)) {
         return NULL;
     }
-    if (s->wake_fd >= 0 && !s->reader) {
-        PyObject *answer =
-            PyObject_CallMethod(s->loop, "add_reader", "iO", s->wake_fd, s->woken_method);
-        Py_XDECREF(answer);
-        s->reader = answer != NULL;
-        return answer ? Py_NewRef(Py_None) : NULL;
+    if (s->wake_fd >= 0 && rmpy_session_wake_fd(s) < 0) {
+        return NULL;
     }
     Py_RETURN_NONE;
 }

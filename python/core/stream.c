@@ -139,7 +139,7 @@ static rm_status drain(rmpy_runner *p)
 {
     rm_status status = RM_OK;
     while (p->out.length && status == RM_OK) {
-        if (p->emit_room == 0) {
+        if (p->emit_room < p->n_out) {
             return RM_MORE;
         }
         status = rmpy_emit(p, rmpy_ring_pop(&p->out));

@@ -257,7 +257,7 @@ static rm_status run(rmpy_runner *p, PyObject *thrown)
                 return status;
             }
             if (!first &&
-                (p->emit_room == 0 || rmpy_ticks() - begin > p->session->run->slow_ticks)) {
+                (p->emit_room < (p->n_out > 1 ? p->n_out : 1) || rmpy_ticks() - begin > p->session->run->slow_ticks)) {
                 return RM_MORE;
             }
             p->coro = next_step(p);

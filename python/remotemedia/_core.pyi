@@ -182,7 +182,7 @@ class Session:
     """One running instance of a plan. Use `_drive` unless you write a driver.
 
     ``nodes`` maps the id of each Python node of the plan to its object. With several outputs its
-    ``process()`` gives ``(port, item)``. ``memory_bytes_max``: 0 stands for 256 MiB.
+    ``process()`` gives ``(port, item)`` or a dict of ports and items. ``memory_bytes_max``: 0 stands for 256 MiB.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ import sys
 from _thread import allocate_lock
 from typing import Any
 
+from . import _core
 from .node import DONE, Node
 
 
@@ -32,6 +33,12 @@ class Host:
         if getattr(type(self.node), name) is getattr(Node, name):
             return True
         return self._users > (0 if name == "initialize" else 1)
+
+    def is_light(self, name: str) -> bool:
+        """True where ``initialize`` or ``cleanup`` may be called on the loop's thread: it does nothing,
+        or gives a coroutine."""
+        method = getattr(self.node, name)
+        return _core.is_async(method) or getattr(type(self.node), name, None) is getattr(Node, name)
 
     def initialize(self) -> Any:
         """Initializes the node, or waits until the run that does so is done."""

@@ -403,7 +403,7 @@ def test_several_inputs_come_as_a_tuple_and_several_outputs_by_name():
         outputs = [("even", None), ("odd", None)]
 
         def process(self, item):
-            return ("odd" if item % 2 else "even"), item
+            return ("odd", item) if item % 2 else {"even": item}
 
     class Join:
         inputs = [("a", None), ("b", None)]

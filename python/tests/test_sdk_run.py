@@ -231,7 +231,8 @@ def test_a_node_is_made_of_its_type_and_parameters():
 def test_two_branches_give_all_their_results():
     pipeline = Pipeline("p", [Count(3)])
     pipeline.add_node(Double(), after="Count").add_node(Later(), after="Count")
-    assert sorted(both(pipeline)) == [0, 1, 2, 2, 3, 4]
+    for result in pipeline.run_sync(), asyncio.run(run(pipeline)):
+        assert sorted(result) == [0, 1, 2, 2, 3, 4]
 
 
 class Split(Node):
