@@ -10,7 +10,7 @@ enum {
     BATCH_STEPS = 64,      /* file packets that one call deals with at most */
     PREROLL_MS = 200,      /* a decoder that starts in the middle needs a run-up */
     SHORT_BY_MS_MAX = 500, /* headers are not exact about the length */
-    ROOM_LOOK_NS = 2000000 /* how often to look whether pictures came back */
+    COME_BACK_NS = 2000000 /* how often to look for pictures that came back, or bytes in a pipe */
 };
 
 #define TIME_MAX_NS (INT64_MAX / 4) /* 73 years */
@@ -77,6 +77,12 @@ static rm_status choose_streams(rm_node *node, reader *r, rm_error *err)
     return RM_OK;
 }
 
+static rm_status begin(rm_node *node, reader *r, rm_error *err)
+{
+    rm_status status = media_source_open(&r->source, err);
+    return status == RM_OK ? choose_streams(node, r, err) : status;
+}
+
 static rm_status read_open(rm_node *node, rm_error *err)
 {
     const read_params *params = node->params;
@@ -84,9 +90,9 @@ static rm_status read_open(rm_node *node, rm_error *err)
     r->start_ns = params->start_s > 0 ? (int64_t)(params->start_s * 1e9) : -TIME_MAX_NS;
     r->end_ns = params->duration_s > 0 ? (int64_t)((params->start_s + params->duration_s) * 1e9)
                                        : TIME_MAX_NS;
-    rm_status status = media_source_open(&r->source, params->path, err);
-    if (status == RM_OK) {
-        status = choose_streams(node, r, err);
+    rm_status status = media_source_init(&r->source, params->path, err);
+    if (status == RM_OK && !media_source_is_pipe(&r->source)) {
+        status = begin(node, r, err);
     }
     if (status != RM_OK) {
         media_source_close(&r->source);
@@ -285,19 +291,28 @@ static rm_status finish(rm_node *node, reader *r, rm_error *err)
 
 /* ---- process */
 
+/* What is awaited sends no word: looks again soon. */
+static rm_status come_back(rm_node *node)
+{
+    rm_node_wake_at(node, rm_node_now(node) + COME_BACK_NS);
+    return RM_EAGAIN;
+}
+
 /* One file packet or one frame. RM_OK: a packet was emitted. RM_EAGAIN: not now, a timer is set, or
  * memory is awaited. */
 static rm_status step(rm_node *node, reader *r, rm_error *err)
 {
     const read_params *params = node->params;
     if (!media_source_has_room(&r->source)) {
-        rm_node_wake_at(node, rm_node_now(node) + ROOM_LOOK_NS);
-        return RM_EAGAIN;
+        return come_back(node);
     }
     if (!r->next.is_there) {
+
         rm_status status = find_frame(r, err);
         if (status != RM_OK) {
-            return status == RM_DONE ? finish(node, r, err) : status;
+            return status == RM_DONE     ? finish(node, r, err)
+                   : status == RM_EAGAIN ? come_back(node)
+                                         : status;
         }
     }
     if (params->paced && !audio_pace_is_due(&r->pace, node, r->next.pts_ns)) {
@@ -312,7 +327,12 @@ static rm_status begin_call(rm_node *node, reader *r, rm_error *err)
         *err = r->failure;
         return err->status;
     }
-    rm_status status = r->is_chosen ? RM_OK : choose_streams(node, r, err);
+    rm_status status = RM_OK;
+    if (!r->source.container) {
+        status = media_source_is_ready(&r->source) ? begin(node, r, err) : come_back(node);
+    } else if (!r->is_chosen) {
+        status = choose_streams(node, r, err);
+    }
     for (int kind = 0; kind < MEDIA_KINDS; kind++) {
         if (!rm_port_is_connected(node, (uint32_t)kind)) {
             media_source_drop(&r->source, (media_kind)kind);

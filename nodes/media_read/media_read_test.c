@@ -534,6 +534,28 @@ TEST(after_an_interrupt_the_file_goes_on)
     rm_harness_free(harness);
 }
 
+TEST(a_pipe_that_says_nothing_holds_up_nobody)
+{
+    int ends[2];
+    char params[64];
+    write_wav("p.wav", 3000, 3000);
+    CHECK_INT(pipe(ends), 0);
+    snprintf(params, sizeof params, "{\"path\": \"/proc/self/fd/%d\"}", ends[0]);
+    rm_harness *harness = harness_of("media.read", params);
+    CHECK_INT(run_well(harness), RM_PENDING); /* and not: for ever in a read() */
+    uint8_t wav[44 + 3000 * 4];
+    FILE *file = fopen(path_of("p.wav"), "rb");
+    CHECK(file && fread(wav, sizeof wav, 1, file) == 1);
+    CHECK(file && fclose(file) == 0);
+    CHECK_INT(write(ends[1], wav, sizeof wav), sizeof wav);
+    close(ends[1]);
+    rm_harness_advance(harness, 2000000);
+    CHECK_INT(take_samples(harness, 0), 3000);
+    CHECK_INT(run_well(harness), RM_DONE);
+    rm_harness_free(harness);
+    close(ends[0]);
+}
+
 /* Opens, reads all, closes. */
 static rm_status one_file(void)
 {
@@ -595,6 +617,7 @@ int main(int argc, char **argv)
         T(layouts_that_packets_lack_become_the_nearest_one),
         T(packets_hold_a_bounded_number_of_pictures),
         T(after_an_interrupt_the_file_goes_on),
+        T(a_pipe_that_says_nothing_holds_up_nobody),
         T(each_allocation_may_fail),
     };
     if (!mkdtemp(folder)) {

@@ -105,11 +105,16 @@ static rm_status open_failed(const media_source *source, int av_error, rm_error 
 
 static rm_status open_container(media_source *source, rm_error *err)
 {
-    bool is_pipe = strcmp(source->path, "-") == 0;
-    char *url = av_asprintf("%s%s", is_pipe ? "pipe:" : "file:", is_pipe ? "0" : source->path);
+    bool is_pipe = media_source_is_pipe(source);
+    char *url = av_asprintf("file:%s", source->path);
     AVDictionary *options = NULL;
-    int status = url ? av_dict_set(&options, "protocol_whitelist", is_pipe ? "pipe" : "file", 0)
+    source->container = avformat_alloc_context();
+    int status = url && source->container
+                     ? av_dict_set(&options, "protocol_whitelist", is_pipe ? "none" : "file", 0)
                      : AVERROR(ENOMEM);
+    if (is_pipe && source->container) {
+        source->container->pb = source->pipe.io;
+    }
     if (status >= 0) {
         status = avformat_open_input(&source->container, url, NULL, &options);
     }
@@ -126,16 +131,32 @@ static rm_status open_container(media_source *source, rm_error *err)
     return status < 0 ? open_failed(source, status, err) : RM_OK;
 }
 
-rm_status media_source_open(media_source *source, const char *path, rm_error *err)
+rm_status media_source_init(media_source *source, const char *path, rm_error *err)
+{
+    source->path = path;
+    source->pipe.fd = -1;
+    return media_path_is_pipe(path) ? media_pipe_open(&source->pipe, path, err) : RM_OK;
+}
+
+bool media_source_is_pipe(const media_source *source)
+{
+    return source->pipe.fd >= 0;
+}
+
+bool media_source_is_ready(const media_source *source)
+{
+    return !media_source_is_pipe(source) || source->at_end || media_pipe_is_ready(&source->pipe);
+}
+
+rm_status media_source_open(media_source *source, rm_error *err)
 {
     listen_to_libav();
-    source->path = path;
     rm_status status = open_container(source, err);
     if (status == RM_OK) {
         source->packet = av_packet_alloc();
         source->frame = av_frame_alloc();
         if (!source->packet || !source->frame) {
-            status = rm_fail(err, RM_ENOMEM, "media file '%s': no memory", path);
+            status = rm_fail(err, RM_ENOMEM, "media file '%s': no memory", source->path);
         }
     }
     for (unsigned i = 0; status == RM_OK && i < source->container->nb_streams; i++) {
@@ -156,6 +177,7 @@ void media_source_close(media_source *source)
     av_frame_free(&source->frame);
     av_packet_free(&source->packet);
     avformat_close_input(&source->container);
+    media_pipe_close(&source->pipe);
     av_buffer_pool_uninit(&source->pictures);
 }
 
@@ -533,5 +555,8 @@ rm_status media_source_next(media_source *source, media_kind *ret_kind, rm_error
     if (all_ended) {
         return RM_DONE;
     }
-    return source->at_end ? RM_MORE : feed(source, err);
+    if (source->at_end) {
+        return RM_MORE;
+    }
+    return source->packet_waits || media_source_is_ready(source) ? feed(source, err) : RM_EAGAIN;
 }

@@ -1,6 +1,7 @@
 /* source.h — a media file, opened and decoded by libav*: one frame at a time.
  *
- *     media_source_open() ─▶ media_source_select() ─▶ media_source_next() … ─▶ media_source_close()
+ *     media_source_init() ─▶ media_source_open() ─▶ media_source_select() ─▶
+ *     media_source_next() … ─▶ media_source_close()
  *
  * Only files are read: no other protocol of libav* is let in, whatever a file refers to.
  *
@@ -21,6 +22,8 @@
 
 #include <remotemedia/module.h>
 
+#include "pipe.h"
+
 /* Also the numbers of the output ports. */
 typedef enum media_kind { MEDIA_AUDIO = 0, MEDIA_VIDEO = 1, MEDIA_KINDS = 2 } media_kind;
 
@@ -33,7 +36,8 @@ typedef struct media_stream {
 
 typedef struct media_source {
     const char *path;
-    AVFormatContext *container;
+    AVFormatContext *container; /* NULL: not opened yet */
+    media_pipe pipe;            /* what it is read from, unless it is a file */
     AVPacket *packet;
     AVFrame *frame; /* what media_source_next() has found */
     AVBufferPool *pictures;
@@ -47,9 +51,15 @@ typedef struct media_source {
     char reason[160];                 /* what was first found damaged */
 } media_source;
 
-/* Opens the container. path is borrowed for the source's life; "-" is standard input. E0501 where
- * the system has no such file, E0502 where it is no media. */
-rm_status media_source_open(media_source *source, const char *path, rm_error *err);
+/* path is borrowed for the source's life; "-" is standard input. A pipe is opened, and not yet
+ * read. E0501. */
+rm_status media_source_init(media_source *source, const char *path, rm_error *err);
+bool media_source_is_pipe(const media_source *source);
+/* False: a pipe has nothing to read now, so that the calls below would wait. */
+bool media_source_is_ready(const media_source *source);
+/* Opens the container. E0501 where the system has no such file, E0502 where it is no media; closed
+ * then. */
+rm_status media_source_open(media_source *source, rm_error *err);
 
 /* Takes the index-th stream (from 0) of this kind, or the best one (-1), and opens its decoder.
  * RM_OK with streams[kind].stream NULL where index is -1 and the file has none. */
@@ -57,7 +67,7 @@ rm_status media_source_select(media_source *source, media_kind kind, int index, 
                               rm_error *err);
 
 /* RM_OK: source->frame is a frame of *ret_kind. RM_MORE: one packet was dealt with, call again.
- * RM_DONE: no more frames. */
+ * RM_EAGAIN: a pipe has nothing to read now. RM_DONE: no more frames. */
 rm_status media_source_next(media_source *source, media_kind *ret_kind, rm_error *err);
 
 /* Goes to the last point before `seconds` from the file's start from which all can be decoded. */
@@ -78,7 +88,7 @@ bool media_source_has_room(const media_source *source);
 /* The decoder hid errors in this frame. */
 bool media_frame_is_damaged(const AVFrame *frame);
 
-/* Closes what is open; a source that is all zeros is fine. */
+/* Closes what is open, after media_source_init(). */
 void media_source_close(media_source *source);
 
 /* An error of libav*: "<message>: <libav's text>", and what libav* said last. */
