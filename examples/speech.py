@@ -134,7 +134,7 @@ def transcribe(path, out, reference):
     """Runs the chain over one file; returns what is to be reported."""
     rows_path = out / f"{path.stem}.jsonl"
     pipeline = speech_pipeline(path, rows_path)
-    pipeline.save(out / "manifest.json")
+    speech_pipeline(path, "-").save(out / "manifest.json")
     bar = ProgressBar(path.stem[-24:], length_of(path))
     envelope = Envelope(bar.at)
     regions = []

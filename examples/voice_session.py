@@ -31,8 +31,8 @@ class Answer(Node):
 class Speak(Node):
     """Stands for a speech synthesizer: a tone for each word, as long as the word takes to say."""
 
-    def __init__(self, hold_s=0.0):
-        super().__init__()
+    def __init__(self, hold_s=0.0, **kwargs):
+        super().__init__(**kwargs)
         self.hold_s = hold_s
 
     async def process(self, word):
