@@ -25,7 +25,12 @@ def film_pipeline(path, out):
     pipeline.add_node("media.read", path=str(path))
     pipeline.add_node("video.scale", after="read.video", width=256)
     pipeline.add_node(
-        "image.write", id="sheet", path=str(out / "contact-sheet.png"), columns=4, pictures=12
+        "image.write",
+        id="sheet",
+        path=str(out / "contact-sheet.png"),
+        columns=4,
+        every=11,
+        pictures=12,
     )
     pipeline.add_node("audio.convert", after="read.audio", channels=1, sample_format="f32")
     pipeline.add_node("audio.resample", rate_hz=RATE_HZ)
