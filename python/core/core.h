@@ -97,6 +97,9 @@ const char *rmpy_param_kind_name(uint32_t kind);
 /* ---- graph.c: the plan of a Plan, borrowed; NULL and TypeError for another object */
 
 const rm_plan *rmpy_plan_of(rmpy_state *state, PyObject *plan);
+/* A Plan around somebody else's plan, until rmpy_plan_take_back(): its methods raise then. */
+PyObject *rmpy_plan_lend(rmpy_state *state, const rm_plan *plan, PyObject *registry);
+void rmpy_plan_take_back(PyObject *plan);
 
 /* ---- value.c */
 

@@ -13,6 +13,7 @@ typedef struct plan_object {
     PyObject *graph, *registry;
     PyObject *types;    /* the NodeTypes that the plan points to */
     PyObject *findings; /* warnings of parsing and planning */
+    bool lent;          /* the plan is somebody else's, and NULL once that one took it back */
 } plan_object;
 
 /* ---- texts in and out */
@@ -356,20 +357,54 @@ PyType_Spec rmpy_graph_spec = {
 
 /* ---- what a plan holds */
 
+/* NULL with RuntimeError for one that was lent and taken back. */
+static const rm_plan *plan_ptr(PyObject *object)
+{
+    const rm_plan *plan = ((plan_object *)object)->plan;
+    if (!plan) {
+        PyErr_SetString(PyExc_RuntimeError, "the plan was that of a run, which is over");
+    }
+    return plan;
+}
+
 const rm_plan *rmpy_plan_of(rmpy_state *state, PyObject *plan)
 {
     if (!Py_IS_TYPE(plan, state->plan)) {
         PyErr_Format(PyExc_TypeError, "plan is a %s, want a Plan", Py_TYPE(plan)->tp_name);
         return NULL;
     }
-    return ((plan_object *)plan)->plan;
+    return plan_ptr(plan);
+}
+
+PyObject *rmpy_plan_lend(rmpy_state *state, const rm_plan *plan, PyObject *registry)
+{
+    plan_object *self = (plan_object *)state->plan->tp_alloc(state->plan, 0);
+    if (self) {
+        self->plan = (rm_plan *)(uintptr_t)plan; /* never written, nor freed while it is lent */
+        self->lent = true;
+        self->registry = Py_NewRef(registry);
+        self->findings = PyList_New(0);
+    }
+    if (self && !self->findings) {
+        Py_CLEAR(self);
+    }
+    return (PyObject *)self;
+}
+
+void rmpy_plan_take_back(PyObject *plan)
+{
+    ((plan_object *)plan)->plan = NULL;
 }
 
 static PyObject *plan_to_json(PyObject *object, PyObject *Py_UNUSED(none))
 {
     char *json = NULL;
     rm_error err = RM_ERROR_INIT;
-    if (rm_plan_to_json(((plan_object *)object)->plan, &json, &err) != RM_OK) {
+    const rm_plan *plan = plan_ptr(object);
+    if (!plan) {
+        return NULL;
+    }
+    if (rm_plan_to_json(plan, &json, &err) != RM_OK) {
         return rmpy_raise(rmpy_state_of_object(object), &err, NULL);
     }
     return take_text(json);
@@ -383,8 +418,8 @@ static PyObject *plan_findings(PyObject *object, void *Py_UNUSED(closure))
 /* The types that a resolver gave: python.feed and python.collect have no NodeType. */
 static PyObject *plan_python_nodes(PyObject *object, void *Py_UNUSED(closure))
 {
-    const rm_plan *plan = ((plan_object *)object)->plan;
-    PyObject *list = PyList_New(0);
+    const rm_plan *plan = plan_ptr(object);
+    PyObject *list = plan ? PyList_New(0) : NULL;
     for (size_t i = 0; list && i < rm_plan_node_count(plan); i++) {
         rm_plan_node node;
         rm_plan_node_at(plan, i, &node);
@@ -402,7 +437,10 @@ static PyObject *plan_python_nodes(PyObject *object, void *Py_UNUSED(closure))
 
 static PyObject *plan_native_only(PyObject *object, void *Py_UNUSED(closure))
 {
-    const rm_plan *plan = ((plan_object *)object)->plan;
+    const rm_plan *plan = plan_ptr(object);
+    if (!plan) {
+        return NULL;
+    }
     for (size_t i = 0; i < rm_plan_node_count(plan); i++) {
         rm_plan_node node;
         rm_plan_node_at(plan, i, &node);
@@ -419,7 +457,9 @@ static void plan_dealloc(PyObject *object)
     plan_object *self = (plan_object *)object;
     PyTypeObject *cls = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
-    rm_plan_free(self->plan);
+    if (!self->lent) {
+        rm_plan_free(self->plan);
+    }
     Py_CLEAR(self->types);
     Py_CLEAR(self->graph);
     Py_CLEAR(self->registry);

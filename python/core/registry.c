@@ -27,14 +27,10 @@ static rm_status keep_exception(rmpy_registry *self, rm_error *err)
     return status;
 }
 
-static rm_status make_type(void *context, const rm_node_spec *spec, const rm_node_type **ret_type,
-                           rm_error *err)
+static rm_status ask_resolver(rmpy_registry *self, const rm_node_spec *spec,
+                              const rm_node_type **ret_type, rm_error *err)
 {
-    rmpy_registry *self = context;
     rmpy_state *state = rmpy_state_of_object((PyObject *)self);
-    if (!self->resolve) {
-        return RM_ENOENT;
-    }
     PyObject *dict = spec_dict(spec);
     PyObject *answer = dict ? PyObject_CallOneArg(self->resolve, dict) : NULL;
     Py_XDECREF(dict);
@@ -56,6 +52,20 @@ static rm_status make_type(void *context, const rm_node_spec *spec, const rm_nod
     *ret_type = &((rmpy_node_type *)answer)->type;
     Py_DECREF(answer); /* the list keeps it; the Plan takes the list over */
     return RM_OK;
+}
+
+/* The command line plans without the GIL. */
+static rm_status make_type(void *context, const rm_node_spec *spec, const rm_node_type **ret_type,
+                           rm_error *err)
+{
+    rmpy_registry *self = context;
+    if (!self->resolve) {
+        return RM_ENOENT;
+    }
+    PyGILState_STATE gil = PyGILState_Ensure();
+    rm_status status = ask_resolver(self, spec, ret_type, err);
+    PyGILState_Release(gil);
+    return status;
 }
 
 static void release_type(void *Py_UNUSED(context), const rm_node_type *Py_UNUSED(type))

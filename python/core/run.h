@@ -33,6 +33,7 @@ enum {
     RMPY_BUDGET_MIN = 8,          /* calls a step of a slice; grows while steps are short */
     RMPY_BUDGET_MAX = 512
 };
+#define RMPY_WATCH_NS ((int64_t)50 * 1000000)
 
 typedef struct rmpy_session rmpy_session;
 typedef struct rmpy_runner rmpy_runner;
@@ -147,6 +148,13 @@ struct rmpy_runner {
     rm_error error;
 };
 
+/* Somebody who looks on, at most RMPY_WATCH_NS apart; zeros: nobody. */
+typedef struct rmpy_watch {
+    void (*tick)(void *context);  /* after each slice; may push and pull */
+    void (*ended)(void *context); /* the native session is about to go */
+    void *context;
+} rmpy_watch;
+
 struct rmpy_session {
     PyObject_HEAD rmpy_state *state;
     rmpy_run *run;
@@ -179,6 +187,7 @@ struct rmpy_session {
     rmpy_usage slice_usage;     /* as the slice began */
     unsigned long thread;       /* the owner's */
     int wake_fd, wake_write_fd; /* -1: none */
+    rmpy_watch watch;
     _Atomic bool woken;         /* any thread, without the GIL */
     _Atomic bool no_wake;       /* the owner is about to step anyway */
 };
@@ -311,6 +320,8 @@ bool rmpy_worker_shutdown(rmpy_run *run, int64_t grace_ns);
 
 rmpy_usage rmpy_thread_usage(void);
 
+/* The session of a Session; NULL for another object. */
+rmpy_session *rmpy_session_of(rmpy_state *state, PyObject *session);
 /* Runs a slice. */
 void rmpy_session_step(rmpy_session *s);
 /* A slice soon, from the loop. */

@@ -18,6 +18,11 @@
 #include <fcntl.h>
 #endif
 
+rmpy_session *rmpy_session_of(rmpy_state *state, PyObject *session)
+{
+    return Py_IS_TYPE(session, state->session) ? (rmpy_session *)session : NULL;
+}
+
 rmpy_runner *rmpy_session_find(rmpy_session *s, const char *id)
 {
     for (size_t i = 0; i < s->runner_count; i++) {
@@ -281,6 +286,13 @@ static rm_status run_slice(rmpy_session *s)
     return status;
 }
 
+/* When the next slice is due at the latest; INT64_MAX: when something wakes it. */
+static int64_t next_step_ns(const rmpy_session *s)
+{
+    int64_t look_ns = s->watch.tick ? rmpy_now_ns() + RMPY_WATCH_NS : INT64_MAX;
+    return s->next_ns < look_ns ? s->next_ns : look_ns;
+}
+
 /* What is to be done after a slice, with a loop. */
 static void plan_next(rmpy_session *s)
 {
@@ -289,8 +301,8 @@ static void plan_next(rmpy_session *s)
         rmpy_session_set_done(s);
     } else if (s->result == RM_MORE) {
         rmpy_session_schedule(s);
-    } else if (s->next_ns != INT64_MAX) {
-        double delay_s = (double)(s->next_ns - rmpy_now_ns()) / 1e9;
+    } else if (next_step_ns(s) != INT64_MAX) {
+        double delay_s = (double)(next_step_ns(s) - rmpy_now_ns()) / 1e9;
         rmpy_session_cancel_timer(s);
         s->timer = PyObject_CallMethod(s->loop, "call_later", "dO", delay_s > 0 ? delay_s : 0.0,
                                        s->step_method);
@@ -322,6 +334,10 @@ void rmpy_session_step(rmpy_session *s)
     rmpy_drain_releases();
     rm_status status = run_slice(s);
     bool deferred = ready_deferred(s);
+    if (s->watch.tick) {
+        s->watch.tick(s->watch.context);
+        deferred |= atomic_load(&s->woken); /* it may have pushed something */
+    }
     rmpy_loop_show(s);
     s->stepping = false;
     s->result = deferred && status == RM_PENDING ? RM_MORE : (int)status;
@@ -487,8 +503,9 @@ static void wait_for_wake(rmpy_session *s)
 {
     struct pollfd wake = {.fd = s->wake_fd, .events = POLLIN};
     int timeout_ms = -1;
-    if (s->next_ns != INT64_MAX) {
-        int64_t ms = (s->next_ns - rmpy_now_ns() + 999999) / 1000000;
+    int64_t next_ns = next_step_ns(s);
+    if (next_ns != INT64_MAX) {
+        int64_t ms = (next_ns - rmpy_now_ns() + 999999) / 1000000;
         timeout_ms = ms < 0 ? 0 : ms > 60000 ? 60000 : (int)ms;
     }
     Py_BEGIN_ALLOW_THREADS;

@@ -153,6 +153,10 @@ static void complete_all(rmpy_session *s)
 void rmpy_session_free_native(rmpy_session *s)
 {
     rm_session *native = s->native;
+    if (native && s->watch.ended) {
+        s->watch.ended(s->watch.context);
+        s->watch = (rmpy_watch){NULL, NULL, NULL};
+    }
     s->native = NULL;
     rmpy_session_unlink(s);
     if (!native || s->generation != s->run->generation) {

@@ -185,9 +185,9 @@ class Session:
     ``process()`` gives ``(port, item)`` or a dict of ports and items. ``memory_bytes_max``: 0 stands for 256 MiB.
     """
 
-    def __init__(
-        self, plan: Plan, nodes: Mapping[str, object], *, memory_bytes_max: int = 0
-    ) -> None: ...
+    def __new__(
+        cls, plan: Plan, nodes: Mapping[str, object], *, memory_bytes_max: int = 0
+    ) -> Self: ...
 
     # before open()
     def feed(self, node: str, source: object, /) -> None:
@@ -320,3 +320,16 @@ def is_async(callable: object, /) -> bool:
 def shutdown(grace_s: float = 1.0) -> None:
     """Cancels what runs, waits for the worker threads at most that long, and lets no new work in.
     Runs by itself at interpreter exit."""
+
+def cli(
+    argv: Sequence[str],
+    registry: Registry,
+    run: Callable[[Plan, Callable[[Session], None]], object],
+    /,
+) -> int:
+    """The `remotemedia` command with these words, the first its name; returns the exit code.
+
+    ``registry``'s resolver is asked for the nodes that are not native. ``run(plan, on_session)`` runs
+    a plan to its end and calls ``on_session(session)`` once the session is open; what it raises is
+    the error of the run. The plan is good until it returns. One call at a time in a process.
+    """

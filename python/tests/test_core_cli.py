@@ -1,0 +1,203 @@
+"""The `remotemedia` command inside the interpreter: Python nodes, errors, signals, exit codes."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from remotemedia import _core
+
+ROOT = pathlib.Path(_core.__file__).parents[1]
+
+NODES = '''
+import asyncio
+import sys
+import time
+
+from remotemedia import Node
+
+
+class Same(Node):
+    def process(self, item):
+        return item
+
+
+class Later(Node):
+    async def process(self, item):
+        await asyncio.sleep(0.001)
+        return item
+
+
+class Upper(Node):
+    def process(self, item):
+        print("seen", item, file=sys.stderr)
+        return item.upper()
+
+
+class Third(Node):
+    count = 0
+
+    def process(self, item):
+        self.count += 1
+        if self.count == 3:
+            raise ValueError("three is too many")
+        return item
+
+
+class Closing(Node):
+    def process(self, item):
+        print("started", flush=True)
+        time.sleep(0.01)
+        return item
+
+    def cleanup(self):
+        print("cleaned up", flush=True)
+'''
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "mynodes.py").write_text(NODES)
+    return tmp_path
+
+
+def command(*words):
+    return [sys.executable, "-m", "remotemedia", *words]
+
+
+def environ():
+    return {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def run(folder, *words, input=None):
+    return subprocess.run(
+        command(*words), cwd=folder, env=environ(), input=input, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_the_version_names_the_interpreter(folder):
+    result = run(folder, "--version")
+    wanted = f"remotemedia {_core.__version__} (CPython {sys.version.split()[0]})"
+    assert (result.returncode, result.stdout.strip()) == (0, wanted)
+
+
+@pytest.mark.parametrize("node", ["Same", "Later"])
+def test_a_python_node_runs_among_native_ones(folder, node):
+    result = run(
+        folder, "run", "--quiet", f"test.tone duration_ms=400 ! mynodes:{node} ! json.write path=out"
+    )
+    assert result.returncode == 0, result.stderr
+    lines = [json.loads(line) for line in (folder / "out").read_text().splitlines()]
+    assert len(lines) == 20
+    assert lines[-1]["pts_ns"] == 380_000_000
+
+
+def test_a_native_pipeline_runs_without_asyncio_and_numpy(folder):
+    words = command("run", "--json", "test.tone duration_ms=400 ! test.pass")
+    words[1:1] = ["-X", "importtime"]
+    result = subprocess.run(
+        words, cwd=folder, env=environ(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    nodes = {node["id"]: node for node in json.loads(result.stdout)["nodes"]}
+    assert nodes["pass"]["items"] == 20
+    imported = [line.rsplit("|", 1)[1].strip() for line in result.stderr.splitlines() if "|" in line]
+    assert "remotemedia._drive" in imported
+    assert not {"asyncio", "numpy"} & set(imported)
+
+
+def test_inputs_and_outputs_of_the_graph_are_stdin_and_stdout(folder):
+    manifest = {
+        "version": "v1",
+        "metadata": {"name": "upper"},
+        "nodes": [{"id": "up", "node_type": "mynodes:Upper"}],
+        "connections": [],
+        "inputs": {"text": {"node": "up"}},
+        "outputs": {"text": {"node": "up"}},
+    }
+    (folder / "upper.json").write_text(json.dumps(manifest))
+    words = [f"word{i}" for i in range(500)]
+    result = run(folder, "run", "--quiet", "upper.json", "--input", "-", input="\n".join(words))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == [word.upper() for word in words]
+    assert "seen word499" in result.stderr
+
+
+def test_what_a_node_raised_is_told_once_with_its_traceback(folder):
+    result = run(folder, "run", "--quiet", "test.tone duration_ms=400 ! mynodes:Third ! test.pass")
+    assert result.returncode == 1
+    assert 'mynodes.py", line' in result.stderr
+    assert "ValueError: three is too many" in result.stderr.splitlines()[-2]
+    assert result.stderr.splitlines()[-2].startswith("error[E0402]: ValueError")
+    assert result.stderr.splitlines()[-1].strip() == "--> node 'mynodes-Third', item 3"
+
+
+def test_a_class_that_is_not_there_is_a_bad_manifest(folder):
+    result = run(folder, "run", "test.tone ! mynodes:Nope")
+    assert result.returncode == 3
+    assert "Nope" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_usage_error_has_its_exit_code(folder):
+    assert run(folder, "run").returncode == 2
+    assert run(folder, "walk").returncode == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_with_every_cleanup_called(folder, number):
+    process = subprocess.Popen(
+        command("run", "--quiet", "test.tone duration_ms=0 ! mynodes:Closing"),
+        cwd=folder, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout.readline() == "started\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert out.splitlines()[-1] == "cleaned up"
+    assert f"the run was ended by {number.name}" in err
+    assert "Traceback" not in err
+
+
+def test_the_plan_of_a_run_is_good_for_that_run_only(folder):
+    code = """
+from remotemedia import _core
+kept = []
+def run(plan, on_session):
+    kept.extend([plan, on_session])
+    assert plan.native_only and plan.python_nodes == []
+    assert plan.to_json().startswith("{")
+code = _core.cli(["remotemedia", "run", "--quiet", "test.tone duration_ms=20"], _core.Registry(), run)
+assert code == 0, code
+for call in (kept[0].to_json, lambda: kept[0].native_only, lambda: kept[0].python_nodes,
+             lambda: _core.Session(kept[0], {})):
+    try:
+        call()
+    except RuntimeError as error:
+        assert "over" in str(error)
+    else:
+        raise AssertionError(call)
+try:
+    kept[1](None)
+except ValueError:
+    pass
+else:
+    raise AssertionError("on_session is good for ever")
+"""
+    subprocess.run([sys.executable, "-c", code], env=environ(), check=True, timeout=60)
+
+
+def test_wrong_arguments_of_cli_are_errors():
+    registry = _core.Registry()
+    for arguments in [(), (["remotemedia"], 3, print), (["remotemedia", 3], registry, print),
+                      (["a\0b"], registry, print)]:
+        with pytest.raises((TypeError, ValueError)):
+            _core.cli(*arguments)
