@@ -8,7 +8,7 @@ import sys
 import lizard
 import tap
 
-FUNCTION_LINES_MAX, COMPLEXITY_MAX, PARAMETERS_MAX, FILE_LINES_MAX = 70, 28, 8, 1000
+FUNCTION_LINES_MAX, COMPLEXITY_MAX, PARAMETERS_MAX, FILE_LINES_MAX = 70, 22, 8, 1000
 BANNED_CALLS = re.compile(r"(?<![\w.>])(strcpy|strcat|sprintf|vsprintf|strtok|atoi|gets|localtime"
                           r"|rand|system)\s*\(")
 # Spelled in halves, so that this file passes its own check.

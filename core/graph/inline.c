@@ -39,7 +39,7 @@ static size_t word_end(const char *text, size_t at)
             depth++;
         } else if ((c == ']' || c == '}') && depth > 0) {
             depth--;
-        } else if (depth == 0 && (c == ' ' || c == '\t' || c == '\n')) {
+        } else if (depth == 0 && strchr(" \t\n", c)) {
             break;
         }
     }
@@ -51,6 +51,8 @@ static rm_status wrong(rm_error *err, size_t at, const char *what)
     return rm_fail_as(err, RM_CODE_INLINE_SYNTAX, "inline pipeline, column %zu: %s", at + 1, what);
 }
 
+#define PLAIN "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+
 /* An id for a node that was given none: its type with '-' for '.', numbered where taken. */
 static rm_status name_node(json_t *nodes, json_t *node)
 {
@@ -58,10 +60,8 @@ static rm_status name_node(json_t *nodes, json_t *node)
     const char *type = json_string_value(json_object_get(node, "node_type"));
     const char *dot = strrchr(type, '.');
     snprintf(base, sizeof base, "%.64s", dot ? dot + 1 : type);
-    for (char *c = base; *c; c++) {
-        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
-                     (*c >= '0' && *c <= '9') || *c == '_' || *c == '-';
-        *c = plain ? *c : '-';
+    for (char *c = base; (c += strspn(c, PLAIN), *c); c++) {
+        *c = '-';
     }
     for (unsigned number = 1;; number++) {
         bool taken = false;

@@ -426,9 +426,10 @@ static uint32_t media_threads(const rm_plan_options *options)
 }
 
 /* A boundary stands only where a node blocks or is heavy. */
-static void place(rm_plan *plan, const rm_plan_options *options)
+/* A strand for each node that blocks; how many heavy ones wait for a media thread. */
+static uint32_t place_by_flags(rm_plan *plan, uint32_t *ret_strands)
 {
-    uint32_t media = media_threads(options), heavy = 0, strands = 1;
+    uint32_t heavy = 0, strands = 1;
     for (size_t i = 0; i < plan->node_count; i++) {
         rmi_plan_node *node = plan->nodes[i];
         uint32_t flags = node->pub.type->flags;
@@ -445,7 +446,19 @@ static void place(rm_plan *plan, const rm_plan_options *options)
         size_t used = strlen(node->reason);
         snprintf(node->reason + used, sizeof node->reason - used, "%s%s", used ? "; " : "", why);
     }
-    uint32_t first = strands, used = heavy < media ? heavy : media, turn = 0;
+    *ret_strands = strands;
+    return heavy;
+}
+
+static bool crosses(const rm_plan *plan, const rm_plan_edge *edge)
+{
+    return plan->nodes[edge->from_node]->pub.strand != plan->nodes[edge->to_node]->pub.strand;
+}
+
+static void place(rm_plan *plan, const rm_plan_options *options)
+{
+    uint32_t first, media = media_threads(options), heavy = place_by_flags(plan, &first);
+    uint32_t used = heavy < media ? heavy : media, turn = 0;
     for (size_t i = 0; i < plan->node_count; i++) {
         uint32_t flags = plan->nodes[i]->pub.type->flags;
         if (flags & RM_NODE_HEAVY && !(flags & (RM_NODE_BLOCKS | RM_NODE_PYTHON)) && used) {
@@ -454,17 +467,14 @@ static void place(rm_plan *plan, const rm_plan_options *options)
     }
     plan->strand_count = first + used;
     for (size_t e = 0; e < plan->edge_count; e++) {
-        rm_plan_edge *edge = &plan->edges[e].pub;
-        rmi_plan_node *from = plan->nodes[edge->from_node], *to = plan->nodes[edge->to_node];
-        if (from->pub.strand != to->pub.strand && strcmp(edge->policy, "block") != 0) {
-            to->pub.strand = from->pub.strand; /* who drops must see the whole queue */
+        const rm_plan_edge *edge = &plan->edges[e].pub;
+        if (crosses(plan, edge) && strcmp(edge->policy, "block") != 0) {
+            /* who drops must see the whole queue */
+            plan->nodes[edge->to_node]->pub.strand = plan->nodes[edge->from_node]->pub.strand;
         }
-        edge->is_link = from->pub.strand != to->pub.strand;
     }
     for (size_t e = 0; e < plan->edge_count; e++) {
-        rm_plan_edge *edge = &plan->edges[e].pub;
-        edge->is_link =
-            plan->nodes[edge->from_node]->pub.strand != plan->nodes[edge->to_node]->pub.strand;
+        plan->edges[e].pub.is_link = crosses(plan, &plan->edges[e].pub);
     }
 }
 

@@ -153,33 +153,45 @@ static void check_choices(check *c, const json_t *schema, const json_t *value)
     }
 }
 
-static void check_bounds(check *c, const json_t *schema, const json_t *value)
+static void check_number(check *c, const json_t *schema, const json_t *value)
 {
     const json_t *low = json_object_get(schema, "minimum"),
                  *high = json_object_get(schema, "maximum");
     double number = json_number_value(value);
-    if (json_is_number(value) &&
-        ((low && number < json_number_value(low)) || (high && number > json_number_value(high)))) {
-        char range[64];
-        if (low && high) {
-            snprintf(range, sizeof range, "%g to %g", json_number_value(low),
-                     json_number_value(high));
-        } else {
-            snprintf(range, sizeof range, "%s %g", low ? "at least" : "at most",
-                     json_number_value(low ? low : high));
-        }
-        fail(c, RM_CODE_MANIFEST_VALUE, "%s is %g, want %s", last_token(c), number, range);
+    char range[64];
+    if ((!low || number >= json_number_value(low)) &&
+        (!high || number <= json_number_value(high))) {
+        return;
+    }
+    if (low && high) {
+        snprintf(range, sizeof range, "%g to %g", json_number_value(low), json_number_value(high));
+    } else {
+        snprintf(range, sizeof range, "%s %g", low ? "at least" : "at most",
+                 json_number_value(low ? low : high));
+    }
+    fail(c, RM_CODE_MANIFEST_VALUE, "%s is %g, want %s", last_token(c), number, range);
+}
+
+static void check_length(check *c, const json_t *schema, const json_t *value)
+{
+    const json_t *least = json_object_get(schema, "minLength");
+    const json_t *most = json_object_get(schema, "maxLength");
+    size_t length = json_string_length(value);
+    if ((least && (json_int_t)length < json_integer_value(least)) ||
+        (most && (json_int_t)length > json_integer_value(most))) {
+        fail(c, RM_CODE_MANIFEST_VALUE, "%s has %zu characters, want %lld to %lld", last_token(c),
+             length, (long long)json_integer_value(least),
+             most ? (long long)json_integer_value(most) : 1000000);
+    }
+}
+
+static void check_bounds(check *c, const json_t *schema, const json_t *value)
+{
+    if (json_is_number(value)) {
+        check_number(c, schema, value);
     }
     if (json_is_string(value)) {
-        const json_t *least = json_object_get(schema, "minLength");
-        const json_t *most = json_object_get(schema, "maxLength");
-        size_t length = json_string_length(value);
-        if ((least && (json_int_t)length < json_integer_value(least)) ||
-            (most && (json_int_t)length > json_integer_value(most))) {
-            fail(c, RM_CODE_MANIFEST_VALUE, "%s has %zu characters, want %lld to %lld",
-                 last_token(c), length, (long long)json_integer_value(least),
-                 most ? (long long)json_integer_value(most) : 1000000);
-        }
+        check_length(c, schema, value);
     }
 }
 

@@ -196,32 +196,41 @@ static rm_status pack_pairs(packing *p, json_t *pairs, unsigned depth)
 }
 
 /* {"$name": payload}: what JSON has no form for. */
-static rm_status pack_special(packing *p, const char *name, json_t *payload, unsigned depth)
+static rm_status pack_text_form(packing *p, const char *name, json_t *payload, bool *ret_known)
 {
-    const char *string = json_string_value(payload);
-    if (string && strcmp(name, "$bytes") == 0) {
+    const char *text = json_string_value(payload);
+    *ret_known = true;
+    if (strcmp(name, "$bytes") == 0) {
         return pack_bytes(p, payload, -1);
     }
-    if (string && strcmp(name, "$float") == 0) {
-        return pack_float(p, string);
+    if (strcmp(name, "$float") == 0) {
+        return pack_float(p, text);
     }
-    if (string && strcmp(name, "$int") == 0) {
-        return pack_int(p, string);
+    if (strcmp(name, "$int") == 0) {
+        return pack_int(p, text);
     }
-    if (string && strcmp(name, "$datetime") == 0) {
-        return packed(p, msgpack_pack_ext_with_body(&p->packer, string, json_string_length(payload),
+    if (strcmp(name, "$datetime") == 0) {
+        return packed(p, msgpack_pack_ext_with_body(&p->packer, text, json_string_length(payload),
                                                     EXT_DATETIME));
     }
-    if (json_is_array(payload) && strcmp(name, "$tuple") == 0) {
-        return pack_sequence(p, payload, EXT_TUPLE, depth);
+    *ret_known = false;
+    return RM_OK;
+}
+
+static rm_status pack_list_form(packing *p, const char *name, json_t *payload, unsigned depth,
+                                bool *ret_known)
+{
+    static const struct {
+        const char *name;
+        int8_t extension;
+    } sequences[] = {{"$tuple", EXT_TUPLE}, {"$set", EXT_SET}, {"$ndarray", EXT_NDARRAY}};
+    *ret_known = true;
+    for (size_t i = 0; i < RMI_COUNT(sequences); i++) {
+        if (strcmp(name, sequences[i].name) == 0) {
+            return pack_sequence(p, payload, sequences[i].extension, depth);
+        }
     }
-    if (json_is_array(payload) && strcmp(name, "$set") == 0) {
-        return pack_sequence(p, payload, EXT_SET, depth);
-    }
-    if (json_is_array(payload) && strcmp(name, "$ndarray") == 0) {
-        return pack_sequence(p, payload, EXT_NDARRAY, depth);
-    }
-    if (json_is_array(payload) && strcmp(name, "$map") == 0) {
+    if (strcmp(name, "$map") == 0) {
         return pack_pairs(p, payload, depth);
     }
     json_t *type = json_array_get(payload, 0), *body = json_array_get(payload, 1);
@@ -229,7 +238,23 @@ static rm_status pack_special(packing *p, const char *name, json_t *payload, uns
         json_integer_value(type) >= 0 && json_integer_value(type) <= 127) {
         return pack_bytes(p, body, (int)json_integer_value(type));
     }
-    return rm_fail(p->err, RM_EINVAL, "'%.40s' is not one of the $-forms of a value", name);
+    *ret_known = false;
+    return RM_OK;
+}
+
+static rm_status pack_special(packing *p, const char *name, json_t *payload, unsigned depth)
+{
+    bool known = false;
+    rm_status status = RM_OK;
+    if (json_is_string(payload)) {
+        status = pack_text_form(p, name, payload, &known);
+    } else if (json_is_array(payload)) {
+        status = pack_list_form(p, name, payload, depth, &known);
+    }
+    if (!known) {
+        return rm_fail(p->err, RM_EINVAL, "'%.40s' is not one of the $-forms of a value", name);
+    }
+    return status;
 }
 
 static rm_status pack_object(packing *p, json_t *object, unsigned depth)
@@ -321,10 +346,13 @@ static size_t utf8_length(const uint8_t *s, size_t left)
             return 0;
         }
     }
-    bool too_long = (s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xF0 && s[1] < 0x90);
-    bool surrogate = s[0] == 0xED && s[1] >= 0xA0;
-    bool beyond = s[0] == 0xF4 && s[1] >= 0x90;
-    return too_long || surrogate || beyond ? 0 : n;
+    switch (s[0]) {
+    case 0xE0: return s[1] >= 0xA0 ? n : 0; /* shorter forms exist */
+    case 0xED: return s[1] < 0xA0 ? n : 0;  /* surrogates */
+    case 0xF0: return s[1] >= 0x90 ? n : 0;
+    case 0xF4: return s[1] < 0x90 ? n : 0; /* beyond U+10FFFF */
+    default: return n;
+    }
 }
 
 static void print_string(text *t, const char *prefix, const char *string, size_t bytes)
@@ -481,49 +509,64 @@ static void print(text *t, const msgpack_object *object, unsigned depth)
 
 /* msgpack-c reserves what an array's header claims. So that a few bytes cannot claim gigabytes, the
  * headers are walked first: every element needs a byte of its own. */
+typedef struct claim {
+    uint64_t values; /* that follow */
+    uint64_t skip;   /* bytes to jump over */
+    unsigned width;  /* bytes of a length field, big-endian: of `skip`, or of values … */
+    unsigned each;   /* … so many for each one counted; 0: it counts bytes */
+} claim;
+
+/* What a tag of msgpack's specification says about what follows it. */
+static claim claim_of(uint8_t tag)
+{
+    static const uint8_t number_bytes[] = {4, 8, 1, 2, 4, 8, 1, 2, 4, 8}; /* from 0xCA on */
+    switch (tag >> 4) {
+    case 0x8: return (claim){.values = 2 * (uint64_t)(tag & 15)};
+    case 0x9: return (claim){.values = tag & 15};
+    case 0xA:
+    case 0xB: return (claim){.skip = tag & 31};
+    case 0xC:
+    case 0xD: break;
+    default: return (claim){0};
+    }
+    if (tag >= 0xDC) {
+        return (claim){.width = tag & 1 ? 4 : 2, .each = tag >= 0xDE ? 2 : 1};
+    }
+    if (tag >= 0xD9) {
+        return (claim){.width = 1u << (tag - 0xD9)};
+    }
+    if (tag >= 0xD4) {
+        return (claim){.skip = 1 + ((uint64_t)1 << (tag - 0xD4))};
+    }
+    if (tag >= 0xCA) {
+        return (claim){.skip = number_bytes[tag - 0xCA]};
+    }
+    if (tag >= 0xC4) { /* bytes; from 0xC7 on extensions, with a type */
+        return (claim){.width = 1u << (tag - 0xC4) % 3, .skip = tag >= 0xC7};
+    }
+    return (claim){0};
+}
+
 static bool claims_hold(const uint8_t *data, size_t bytes)
 {
     size_t at = 0;
     uint64_t wanted = 1; /* values still to come */
     while (at < bytes && wanted > 0) {
-        uint8_t tag = data[at++];
-        uint64_t skip = 0, length = 0;
-        unsigned width = 0; /* bytes of a length field, big-endian */
-        wanted--;
-        if (tag >= 0x80 && tag <= 0x8F) {
-            wanted += 2 * (uint64_t)(tag & 15);
-        } else if (tag >= 0x90 && tag <= 0x9F) {
-            wanted += tag & 15;
-        } else if (tag >= 0xA0 && tag <= 0xBF) {
-            skip = tag & 31;
-        } else if (tag >= 0xC4 && tag <= 0xC9) {
-            width = 1u << (tag - 0xC4) % 3;
-            skip = tag >= 0xC7; /* the type of an extension */
-        } else if (tag >= 0xCA && tag <= 0xD3) {
-            static const uint8_t fixed[] = {4, 8, 1, 2, 4, 8, 1, 2, 4, 8};
-            skip = fixed[tag - 0xCA];
-        } else if (tag >= 0xD4 && tag <= 0xD8) {
-            skip = 1 + ((uint64_t)1 << (tag - 0xD4));
-        } else if (tag >= 0xD9 && tag <= 0xDB) {
-            width = 1u << (tag - 0xD9);
-        } else if (tag >= 0xDC && tag <= 0xDF) {
-            width = tag & 1 ? 4 : 2;
-        }
-        if (width > bytes - at) {
+        claim c = claim_of(data[at++]);
+        uint64_t length = 0;
+        if (c.width > bytes - at) {
             return false;
         }
-        for (unsigned i = 0; i < width; i++) {
+        for (unsigned i = 0; i < c.width; i++) {
             length = length << 8 | data[at++];
         }
-        if (tag >= 0xDC && tag <= 0xDF) {
-            wanted += tag >= 0xDE ? 2 * length : length;
-        } else {
-            skip += length;
-        }
-        if (skip > bytes - at || wanted > bytes - at - skip) {
+        c.values += c.each * length;
+        c.skip += c.each ? 0 : length;
+        wanted += c.values - 1;
+        if (c.skip > bytes - at || wanted > bytes - at - c.skip) {
             return false;
         }
-        at += skip;
+        at += c.skip;
     }
     return wanted == 0 && at == bytes;
 }

@@ -209,7 +209,8 @@ RM_API void rm_packet_unref(rm_packet *packet);
 RM_API void *rm_packet_owner(const rm_packet *packet);
 
 /* True where the caller holds the only reference, so that it may write in place. Never true of
- * memory that somebody else owns: a decoder goes on reading the pictures that it gave. Thread: data. */
+ * memory that somebody else owns: a decoder goes on reading the pictures that it gave. Thread:
+ * data. */
 RM_API int rm_packet_is_sole(const rm_packet *packet);
 
 /* Gives the packet a copy of this msgpack map. Fails with RM_ENOMEM, RM_EINVAL (over
