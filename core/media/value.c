@@ -198,19 +198,19 @@ static rm_status pack_pairs(packing *p, json_t *pairs, unsigned depth)
 /* {"$name": payload}: what JSON has no form for. */
 static rm_status pack_text_form(packing *p, const char *name, json_t *payload, bool *ret_known)
 {
-    const char *text = json_string_value(payload);
+    const char *string = json_string_value(payload);
     *ret_known = true;
     if (strcmp(name, "$bytes") == 0) {
         return pack_bytes(p, payload, -1);
     }
     if (strcmp(name, "$float") == 0) {
-        return pack_float(p, text);
+        return pack_float(p, string);
     }
     if (strcmp(name, "$int") == 0) {
-        return pack_int(p, text);
+        return pack_int(p, string);
     }
     if (strcmp(name, "$datetime") == 0) {
-        return packed(p, msgpack_pack_ext_with_body(&p->packer, text, json_string_length(payload),
+        return packed(p, msgpack_pack_ext_with_body(&p->packer, string, json_string_length(payload),
                                                     EXT_DATETIME));
     }
     *ret_known = false;

@@ -188,8 +188,8 @@ struct rmpy_session {
     unsigned long thread;       /* the owner's */
     int wake_fd, wake_write_fd; /* -1: none */
     rmpy_watch watch;
-    _Atomic bool woken;         /* any thread, without the GIL */
-    _Atomic bool no_wake;       /* the owner is about to step anyway */
+    _Atomic bool woken;   /* any thread, without the GIL */
+    _Atomic bool no_wake; /* the owner is about to step anyway */
 };
 
 static inline uint64_t rmpy_ticks(void)
