@@ -1,6 +1,8 @@
 /* `remotemedia nodes [TYPE]`: what node types there are, and all about one of them. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -123,6 +125,13 @@ static json_t *type_json(const rm_registry *registry, const rm_node_type *type)
 
 /* ---- text */
 
+/* Of a paragraph: what is longer is hard to read. */
+static unsigned text_width(void)
+{
+    unsigned width = cli_width(STDOUT_FILENO);
+    return width > 100 ? 100 : width;
+}
+
 static void print_ports(bool color, const char *title, const rm_port *ports)
 {
     if (!ports || !ports[0].name) {
@@ -142,7 +151,7 @@ static void print_ports(bool color, const char *title, const rm_port *ports)
         printf("\n");
         if (p->summary) {
             printf("%16s", "");
-            cli_print_wrapped(stdout, p->summary, 16, 80);
+            cli_print_wrapped(stdout, p->summary, 16, text_width());
         }
     }
 }
@@ -167,7 +176,7 @@ static void print_param(bool color, const rm_param *p)
            p->flags & RM_PARAM_LIVE ? ", may change while it runs" : "");
     if (p->summary) {
         printf("%20s", "");
-        cli_print_wrapped(stdout, p->summary, 20, 80);
+        cli_print_wrapped(stdout, p->summary, 20, text_width());
     }
 }
 
@@ -224,11 +233,15 @@ static void print_list(bool color, const type_list *list)
         int length = (int)strlen(list->type[i]->name);
         width = length > width ? length : width;
     }
+    /* A line a type for programs that read it. */
+    unsigned columns = isatty(STDOUT_FILENO) ? text_width() : UINT_MAX;
     for (size_t i = 0; i < list->count; i++) {
         const rm_node_type *type = list->type[i];
-        printf("%s%-*s%s  %s%s%s%s\n", cli_paint(color, CLI_BOLD), width, type->name,
-               cli_reset(color), type->summary ? type->summary : "", cli_paint(color, CLI_DIM),
-               type->flags & RM_NODE_PYTHON ? "  (Python)" : "", cli_reset(color));
+        char text[512];
+        snprintf(text, sizeof text, "%s%s", type->summary ? type->summary : "",
+                 type->flags & RM_NODE_PYTHON ? " (Python)" : "");
+        printf("%s%-*s%s  ", cli_paint(color, CLI_BOLD), width, type->name, cli_reset(color));
+        cli_print_wrapped(stdout, text, (unsigned)width + 2, columns);
     }
 }
 
