@@ -116,6 +116,7 @@ struct rmi_node {
     uint64_t untimed_mask; /* calls whose number has none of these bits are timed */
     uint64_t calls, items, errors, skipped, retries, emitted;
     rmi_histogram *time;
+    uint64_t pending_begin_ticks, pending_ticks; /* while its work was out */
 
     /* timers */
     int64_t wake_ns;     /* when it is in the strand's heap */

@@ -347,6 +347,7 @@ static void after_call(rmi_strand *strand, rmi_node *node, rm_status status)
 {
     if (status == RM_PENDING) {
         node->state = RMI_NODE_PENDING;
+        node->pending_begin_ticks = strand->metrics ? rmi_clock_ticks() : 0;
         strand->outstanding++;
         return;
     }
@@ -500,6 +501,9 @@ static void call_process(rmi_strand *strand, rmi_node *node)
 void rmi_strand_completed(rmi_strand *strand, rmi_node *node)
 {
     strand->outstanding--;
+    if (strand->metrics) {
+        node->pending_ticks += rmi_clock_ticks() - node->pending_begin_ticks;
+    }
     rmi_strand_clear_timer(strand, node);
     if (strand->cancelling) {
         rmi_node_drop_outbox(node);

@@ -1,4 +1,6 @@
 /* strand_test.c — the behaviours that a fresh engine gets wrong, one strand, simulated clock. */
+#include <jansson.h>
+
 #include "engine/testnodes.h"
 
 #include "base/alloc.h"
@@ -378,6 +380,16 @@ TEST(work_on_a_thread_completes_in_order)
     CHECK_INT(c.seen, 50);
     CHECK_INT(c.sum, sum_to(50));
     CHECK(!c.out_of_order);
+    char *json = NULL; /* the time that its work was out counts as the node's */
+    CHECK_INT(rm_session_metrics(session, &json, NULL), RM_OK);
+    json_t *metrics = json_loads(json ? json : "", 0, NULL);
+    const json_t *node = json_array_get(json_object_get(metrics, "nodes"), 1);
+    const json_t *time = json_object_get(node, "time");
+    double pending_ns = json_number_value(json_object_get(time, "pending_ns"));
+    CHECK(pending_ns > 0);
+    CHECK(json_number_value(json_object_get(time, "sum_ns")) > pending_ns);
+    json_decref(metrics);
+    rm_free(json);
     rm_session_free(session);
 }
 
