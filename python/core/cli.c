@@ -183,6 +183,10 @@ static PyObject *cli(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "OO!O:cli", &words, c.state->registry, &c.registry, &c.run)) {
         return NULL;
     }
+    if (((rmpy_registry *)c.registry)->busy) {
+        PyErr_SetString(PyExc_RuntimeError, "the registry is in use: a planning is under way");
+        return NULL;
+    }
     char **argv = make_argv(words, &texts);
     if (!argv) {
         return NULL;
@@ -193,9 +197,14 @@ static PyObject *cli(PyObject *module, PyObject *args)
                         .setup_registry = setup_hook,
                         .run = run_hook};
     int code, count = (int)PyList_GET_SIZE(texts);
+    rmpy_registry *registry = (rmpy_registry *)c.registry;
+    registry->busy = 1; /* it keeps the node types of the command's plans */
     Py_BEGIN_ALLOW_THREADS;
     code = rm_cli_main(&host, count, argv);
     Py_END_ALLOW_THREADS;
+    registry->busy = 0;
+    Py_CLEAR(registry->made);
+    Py_CLEAR(registry->raised);
     PyMem_Free(argv);
     Py_DECREF(texts);
     return PyLong_FromLong(code);

@@ -31,7 +31,10 @@ static rm_status ask_resolver(rmpy_registry *self, const rm_node_spec *spec,
                               const rm_node_type **ret_type, rm_error *err)
 {
     rmpy_state *state = rmpy_state_of_object((PyObject *)self);
-    PyObject *dict = spec_dict(spec);
+    if (!self->made) { /* the last planning's went to its Plan */
+        self->made = PyList_New(0);
+    }
+    PyObject *dict = self->made ? spec_dict(spec) : NULL;
     PyObject *answer = dict ? PyObject_CallOneArg(self->resolve, dict) : NULL;
     Py_XDECREF(dict);
     if (answer == Py_None) {

@@ -195,6 +195,31 @@ else:
     subprocess.run([sys.executable, "-c", code], env=environ(), check=True, timeout=60)
 
 
+def test_a_registry_may_have_planned_before(folder):
+    code = """
+from remotemedia import _core
+node_type = _core.NodeType(None, name="mine:Node")
+registry = _core.Registry(lambda spec: node_type)
+_core.Graph.inline("test.tone ! mine:Node").plan(registry)
+ran = []
+def run(plan, on_session):
+    ran.append(plan.python_nodes)
+    for use in (lambda: _core.Graph.inline("test.tone ! mine:Node").plan(registry),
+                lambda: _core.cli(["remotemedia"], registry, run)):
+        try:
+            use()
+        except RuntimeError as error:
+            assert "in use" in str(error)
+        else:
+            raise AssertionError("its node types would be lost")
+for _ in range(2):
+    assert _core.cli(["remotemedia", "run", "-q", "test.tone ! mine:Node"], registry, run) == 0
+    _core.Graph.inline("test.tone ! mine:Node").plan(registry)
+assert ran == [[("mine-Node", node_type)]] * 2, ran
+"""
+    subprocess.run([sys.executable, "-c", code], env=environ(), check=True, timeout=60)
+
+
 def test_wrong_arguments_of_cli_are_errors():
     registry = _core.Registry()
     for arguments in [(), (["remotemedia"], 3, print), (["remotemedia", 3], registry, print),
