@@ -30,7 +30,6 @@ def film_pipeline(path, out):
         path=str(out / "contact-sheet.png"),
         columns=4,
         every=11,
-        pictures=12,
     )
     pipeline.add_node("audio.convert", after="read.audio", channels=1, sample_format="f32")
     pipeline.add_node("audio.resample", rate_hz=RATE_HZ)

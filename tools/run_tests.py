@@ -126,6 +126,11 @@ def wheel(log, options):
     return count
 
 
+@part("./demo and what it says to paste, compared with known values")
+def demo(log, options):
+    return check(log, "check_demo")
+
+
 @part("line coverage of the C code by all of its tests")
 def coverage(log, options):
     variant = ["-Db_coverage=true", "-Dwerror=false", "-Dbuildtype=debug", "-Doptimization=0"]
