@@ -1,12 +1,12 @@
 import sys
+from remotemedia import Node, Pipeline
 
-from remotemedia import Pipeline
+class Subtitle(Node):
+    def process(self, result):
+        return f"{result['start_s']:6.2f} - {result['end_s']:.2f} s  {result['text']}"
 
-speech = Pipeline("speech")
-speech.add_node("media.read", path=sys.argv[1])
-speech.add_node("audio.convert", channels=1, sample_format="f32")
-speech.add_node("audio.resample", rate_hz=16000)
-speech.add_node("vad.silero")
-speech.add_node("asr.pocketsphinx")
-for words in speech.run_sync():
-    print(f"{words['start_s']:6.2f} s  {words['text']}")
+pipeline = Pipeline("transcribe", [
+    Node("media.read", path=sys.argv[1]), Node("audio.resample", rate_hz=16000),
+    Node("vad.silero"), Node("asr.pocketsphinx"), Subtitle(),
+])
+print(pipeline.run_sync())
