@@ -555,6 +555,24 @@ def test_metrics_of_a_run():
     json.dumps(pipeline.get_metrics())
 
 
+@pytest.mark.parametrize("sync", [True, False])
+def test_time_on_a_thread_of_its_own_counts(sync):
+    import time
+
+    class Slow(Node):
+        blocking = True
+
+        def process(self, x):
+            time.sleep(0.01)
+            return x
+
+    pipeline = Pipeline("p", [Pass(), Slow(), Double()])
+    pipeline.run_sync([1, 2, 3]) if sync else asyncio.run(run(pipeline, [1, 2, 3]))
+    metrics = pipeline.metrics
+    assert metrics["Slow"].time_ns > 25e6
+    assert metrics["Slow"].share > 0.5
+
+
 # ---- testing help
 
 
