@@ -681,7 +681,13 @@ void rmi_strand_kick(rmi_strand *strand)
 
 bool rmi_strand_has_work(const rmi_strand *strand)
 {
-    if (strand->ready_top || !rmi_mailbox_is_empty(&strand->mailbox)) {
+    if (!rmi_mailbox_is_empty(&strand->mailbox)) {
+        return true;
+    }
+    if (strand->cancelling) {
+        return false; /* no node is called any more */
+    }
+    if (strand->ready_top) {
         return true;
     }
     for (uint16_t i = 0; i < strand->link_in_count; i++) {

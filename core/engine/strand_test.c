@@ -412,6 +412,40 @@ TEST(cancel_tells_the_work_that_is_out_and_waits_for_it)
     rm_session_free(session);
 }
 
+/* A source that sends one packet and then has nothing for now. */
+static rm_status stay_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    return probe_of(node)->left ? source_process(node, inputs, err) : RM_EAGAIN;
+}
+
+static rm_status pending_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    (void)inputs;
+    (void)err;
+    probe_of(node)->seen++;
+    return RM_PENDING;
+}
+
+TEST(a_node_that_is_ready_while_cancelled_work_is_out_is_not_waited_for)
+{
+    probe a = {.left = 1}, b = {0}, c = {0};
+    rm_node_type source = source_type(&a), out = node_type(&b, pending_process),
+                 sink = sink_type(&c);
+    source.process = stay_process;
+    rm_session *session = session_of(1, RM_DRIVER_CALLER);
+    uint32_t x = add(session, &source, "source", 0), y = add(session, &out, "out", 0);
+    join(session, x, y, 4);
+    join(session, y, add(session, &sink, "sink", 0), 4);
+    start(session);
+    CHECK_INT(rm_session_step(session, 0, 100, NULL), RM_PENDING);
+    rm_session_cancel(session);
+    rm_node_ready(a.node);
+    CHECK_INT(rm_session_step(session, 1, 100, NULL), RM_PENDING); /* comes back */
+    rm_node_complete(b.node, RM_OK, NULL);
+    CHECK_INT(rm_session_step(session, 2, 100, NULL), RM_ECANCELED);
+    rm_session_free(session);
+}
+
 TEST(interrupt_drops_the_work_that_is_out_and_keeps_what_is_upstream)
 {
     probe a = {.left = 3}, b = {0}, c = {0};
@@ -728,12 +762,6 @@ TEST(a_source_without_memory_waits_for_what_comes_back)
     rm_session_free(session);
 }
 
-/* A source that sends one packet and then has nothing for now. */
-static rm_status stay_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
-{
-    return probe_of(node)->left ? source_process(node, inputs, err) : RM_EAGAIN;
-}
-
 /* Sends number 100 + n when called without input; otherwise asks for such a call. */
 static rm_status unprompted_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
 {
@@ -893,6 +921,7 @@ TEST_MAIN(T(three_packets_go_through_an_edge_of_two),
           T(work_that_ignores_a_cancel_is_left_behind_after_the_grace_time),
           T(work_on_a_thread_completes_in_order),
           T(cancel_tells_the_work_that_is_out_and_waits_for_it),
+          T(a_node_that_is_ready_while_cancelled_work_is_out_is_not_waited_for),
           T(interrupt_drops_the_work_that_is_out_and_keeps_what_is_upstream),
           T(interrupt_empties_what_is_queued_downstream),
           T(a_swap_mid_stream_loses_nothing_and_hands_state_over),
