@@ -605,6 +605,9 @@ static rm_status go_on(rmpy_runner *p)
         return status;
     }
     if (p->outcome) {
+        if (p->emit_room < RM_EMIT_MAX) {
+            return RM_MORE; /* an error would take along what earlier items gave */
+        }
         status = p->outcome;
         p->outcome = RM_OK;
         return status;

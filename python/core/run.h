@@ -103,6 +103,7 @@ struct rmpy_runner {
     PyObject *pending;   /* what the work waits for, to be handed to a Task that is about to run */
     char future_blocking;
     bool inside;           /* the thread acts as this Task, in its context */
+    bool retired;          /* the Task ends with what it does now */
     bool cancelled;        /* result() raises CancelledError once */
     bool cancel_requested; /* the node cancelled its own Task */
     unsigned cancels;      /* asked by the engine, to be taken back */
@@ -127,7 +128,7 @@ struct rmpy_runner {
 
     /* Session.call() */
     PyObject *call, *call_done, *call_result, *call_error;
-    bool in_call;
+    bool in_call, abandons;
 
     /* A worker. */
     rmpy_ring queue; /* items put aside */
@@ -295,7 +296,7 @@ PyObject *rmpy_await_iterator(PyObject *takes_awaitable);
 bool rmpy_is_awaitable(PyObject *object);
 /* Cancels what waits within the Task. */
 void rmpy_task_cancel(rmpy_runner *p);
-/* Calls a method of the node as its Task: Session.call(). */
+/* Calls a method of the node as its Task: Session.call(). NULL: ends a wait for input. */
 PyObject *rmpy_task_call(rmpy_runner *p, PyObject *callable, PyObject *done);
 void rmpy_call_resolve(rmpy_runner *p);
 /* A sync function on a worker has ended; what it gave may have to be awaited. */

@@ -26,7 +26,8 @@ PyDoc_STRVAR(
     call_doc,
     "call($self, node, callable, done, inline=False, /)\n--\n\n"
     "Calls something of a node's, in its context: async as its task, sync on a thread where "
-    "there is a loop and inline is false. (True, result), or (False, None): future done gets the "
+    "there is a loop and inline is false. None: ends a wait for input. (True, result), or (False, "
+    "None): future done gets the "
     "result.");
 
 static PyObject *session_call(PyObject *self, PyObject *args)
@@ -52,7 +53,9 @@ static PyObject *session_call(PyObject *self, PyObject *args)
         if (s->outer == Py_None) {
             Py_CLEAR(s->outer);
         }
-        PyObject *result = PyErr_Occurred() ? NULL : rmpy_task_call(p, callable, done);
+        PyObject *result = PyErr_Occurred()      ? NULL
+                           : callable == Py_None ? rmpy_task_call(p, NULL, done)
+                                                 : rmpy_task_call(p, callable, done);
         Py_XSETREF(s->outer, before);
         return result;
     }
@@ -95,11 +98,16 @@ static PyObject *session_take_errors(PyObject *self, PyObject *Py_UNUSED(none))
     return errors;
 }
 
-static PyObject *session_tasks(PyObject *self, PyObject *Py_UNUSED(none))
+static PyObject *session_tasks(PyObject *self, PyObject *args)
 {
     rmpy_session *s = (rmpy_session *)self;
+    int retire = 0;
+    if (!PyArg_ParseTuple(args, "|p:tasks", &retire)) {
+        return NULL;
+    }
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list && i < s->runner_count; i++) {
+        s->runners[i]->retired |= retire;
         if (s->runners[i]->task && PyList_Append(list, s->runners[i]->task) < 0) {
             Py_CLEAR(list);
         }
@@ -128,8 +136,10 @@ static PyObject *session_leftovers(PyObject *self, PyObject *Py_UNUSED(none))
         rmpy_runner *p = s->runners[i];
         bool ours = p->agen && PyAsyncGen_CheckExact(p->agen) && !p->on_task;
         if (ours) {
-            Py_CLEAR(p->coro);
-            if (rmpy_leave_over(list, p) < 0) {
+            PyObject *wait = p->coro ? Py_BuildValue("(sO)", p->id, Py_None) : NULL;
+            int failed = wait ? PyList_Append(list, wait) : PyErr_Occurred() ? -1 : 0;
+            Py_XDECREF(wait);
+            if (failed || rmpy_leave_over(list, p) < 0) {
                 Py_DECREF(list);
                 return NULL;
             }
@@ -227,16 +237,12 @@ static PyObject *session_fileno(PyObject *self, PyObject *Py_UNUSED(none))
     return fd < 0 ? NULL : PyLong_FromLong(fd);
 }
 
-#define SESSION_OBJECTS(X) \
-    X(plan_object)         \
-    X(loop)                \
-    X(step_method)         \
-    X(woken_method)        \
-    X(timer)               \
-    X(done)                \
-    X(outer)               \
-    X(raised)              \
-    X(errors) X(failure) X(last_metrics) X(on_room) X(on_output) X(leftovers) X(new_params)
+/* clang-format off: it has no stable form for this */
+#define SESSION_OBJECTS(X)                                                               \
+    X(plan_object)                                                                       \
+    X(loop) X(step_method) X(woken_method) X(timer) X(done) X(outer) X(raised) X(errors) \
+        X(failure) X(last_metrics) X(on_room) X(on_output) X(leftovers) X(new_params)
+/* clang-format on */
 
 static int session_traverse(PyObject *self, visitproc visit, void *arg)
 {
@@ -335,8 +341,8 @@ static PyMethodDef session_method_table[] = {
      PyDoc_STR("failure($self, /)\n--\n\nWhy it ended: (exception, node, item), or None.")},
     {"take_errors", session_take_errors, METH_NOARGS,
      PyDoc_STR("take_errors($self, /)\n--\n\nErrors that on_error dealt with.")},
-    {"tasks", session_tasks, METH_NOARGS,
-     PyDoc_STR("tasks($self, /)\n--\n\nThe nodes' long-lived tasks.")},
+    {"tasks", session_tasks, METH_VARARGS,
+     PyDoc_STR("tasks($self, retire=False, /)\n--\n\nThe nodes' long-lived tasks.")},
     {"leftovers", session_leftovers, METH_NOARGS,
      PyDoc_STR("leftovers($self, /)\n--\n\nGenerators that were not run to their end.")},
     {"close", session_close, METH_NOARGS,

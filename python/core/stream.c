@@ -149,6 +149,9 @@ static rm_status drain(rmpy_runner *p)
 
 static rm_status outcome(rmpy_runner *p)
 {
+    if (p->emit_room < RM_EMIT_MAX) {
+        return RM_MORE; /* an error would take along what was given before */
+    }
     rm_status status = p->outcome;
     p->outcome = RM_OK;
     return status;

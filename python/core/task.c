@@ -208,6 +208,12 @@ static rm_status returned(rmpy_runner *p, PyObject *takes_value)
 static rm_status raised(rmpy_runner *p)
 {
     if (p->in_call) {
+        bool ended = p->abandons && (PyErr_ExceptionMatches(p->session->run->cancelled_error) ||
+                                     PyErr_ExceptionMatches(PyExc_StopAsyncIteration));
+        if (ended) {
+            PyErr_Clear();
+            return RM_OK;
+        }
         Py_XSETREF(p->call_error, rmpy_exception_take());
         return RM_EFAIL;
     }
@@ -443,6 +449,10 @@ static PySendResult go_on(rmpy_runner *p, PyObject *thrown, PyObject **ret_value
             rmpy_session_finished(p, status);
         }
     }
+    if (p->retired && !p->pending && !p->coro) {
+        *ret_value = Py_NewRef(Py_None);
+        return PYGEN_RETURN;
+    }
     return wait_for_work(p, ret_value);
 }
 
@@ -602,6 +612,30 @@ static PyObject *method_cancel(PyObject *self, PyObject *args, PyObject *kwargs)
 
 /* ---- Session.call() */
 
+static rm_status begin_call(rmpy_runner *p, PyObject *callable)
+{
+    PyObject *result = PyObject_CallNoArgs(callable);
+    if (!result) {
+        return raised(p);
+    }
+    if (rmpy_is_awaitable(result) && p->session->loop) {
+        p->coro = rmpy_await_iterator(result);
+        return p->coro ? run(p, NULL) : raised(p);
+    }
+    Py_XSETREF(p->call_result, result);
+    return RM_OK;
+}
+
+/* A generator that waits for its next input gets a CancelledError there. */
+static rm_status abandon(rmpy_runner *p)
+{
+    p->abandons = true;
+    PyObject *error = p->coro ? PyObject_CallNoArgs(p->session->run->cancelled_error) : NULL;
+    rm_status status = error ? run(p, error) : PyErr_Occurred() ? raised(p) : RM_OK;
+    Py_XDECREF(error);
+    return status;
+}
+
 PyObject *rmpy_task_call(rmpy_runner *p, PyObject *callable, PyObject *done)
 {
     identity entered = enter(p);
@@ -609,22 +643,13 @@ PyObject *rmpy_task_call(rmpy_runner *p, PyObject *callable, PyObject *done)
         return NULL;
     }
     p->in_call = true;
-    rm_status status = RM_OK;
-    PyObject *result = PyObject_CallNoArgs(callable);
-    if (result && rmpy_is_awaitable(result) && p->session->loop) {
-        p->coro = rmpy_await_iterator(result);
-        status = p->coro ? run(p, NULL) : raised(p);
-    } else if (result) {
-        Py_XSETREF(p->call_result, result);
-    } else {
-        status = raised(p);
-    }
+    rm_status status = callable ? begin_call(p, callable) : abandon(p);
     leave(p, entered);
     if (status == RM_PENDING && hand_over(p) == 0) {
         Py_XSETREF(p->call_done, Py_NewRef(done));
         return Py_BuildValue("(OO)", Py_False, Py_None);
     }
-    p->in_call = false;
+    p->in_call = p->abandons = false;
     if (PyErr_Occurred()) {
         return NULL;
     }
@@ -658,7 +683,7 @@ void rmpy_call_resolve(rmpy_runner *p)
     PyObject *done = p->call_done, *error = p->call_error;
     PyObject *value = p->call_result ? p->call_result : Py_NewRef(Py_None);
     p->call_done = p->call_error = p->call_result = NULL;
-    p->in_call = false;
+    p->in_call = p->abandons = false;
     PyObject *over = done ? PyObject_CallMethodNoArgs(done, p->session->run->str_done) : NULL;
     if (over == Py_False) {
         PyObject *answer =
@@ -677,22 +702,13 @@ void rmpy_call_resolve(rmpy_runner *p)
 
 /* ---- the type */
 
-#define RUNNER_OBJECTS(X) \
-    X(object)             \
-    X(process)            \
-    X(flush)              \
-    X(task)               \
-    X(context)            \
-    X(sync_context)       \
-    X(wakeup)             \
-    X(waits_for)          \
-    X(pending)            \
-    X(coro)               \
-    X(agen)               \
-    X(gen)                \
-    X(yielded)            \
-    X(handed)             \
-    X(stream) X(item) X(stream_waiter) X(call) X(call_done) X(call_result) X(call_error) X(raised)
+/* clang-format off: it has no stable form for this */
+#define RUNNER_OBJECTS(X)                                                                      \
+    X(object)                                                                                  \
+    X(process) X(flush) X(task) X(context) X(sync_context) X(wakeup) X(waits_for) X(pending)   \
+        X(coro) X(agen) X(gen) X(yielded) X(handed) X(stream) X(item) X(stream_waiter) X(call) \
+            X(call_done) X(call_result) X(call_error) X(raised)
+/* clang-format on */
 
 static int runner_traverse(PyObject *self, visitproc visit, void *arg)
 {

@@ -202,7 +202,7 @@ class Session:
     def call(
         self,
         node: str,
-        callable: Callable[[], Any],
+        callable: Callable[[], Any] | None,
         done: object | None,
         inline: bool = False,
         /,
@@ -252,11 +252,12 @@ class Session:
     @property
     def busy(self) -> int:
         """Calls that are still running on worker threads."""
-    def tasks(self) -> list[Any]:
-        """The nodes' long-lived tasks, to be cancelled and awaited."""
+    def tasks(self, retire: bool = False, /) -> list[Any]:
+        """The nodes' long-lived tasks, to be cancelled and awaited. ``retire``: they end with what
+        they do now."""
     def leftovers(self) -> list[tuple[str, Any]]:
         """Node ids and async generators that were not run to their end, to be closed by
-        ``aclose()``."""
+        ``aclose()``; None before one that waits for input: ``call(id, None, done)`` ends that."""
     def close(self) -> None:
         """Frees the native session. Deferred while `busy`."""
 

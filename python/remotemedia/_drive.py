@@ -177,6 +177,8 @@ async def _close_call(work, loop, id, function, inline):
         if "still at work" not in str(error):
             work.failed(error, id)
             return
+        if function is None:
+            return
         result = function()  # its task or thread does not come back: do it here
         if hasattr(result, "__await__"):
             await result
@@ -197,12 +199,12 @@ async def _end(work, loop):
     elif session.busy:
         await _until_idle(work, monotonic() + GRACE_S)
     for id, generator in session.leftovers():
-        await _close_call(work, loop, id, generator.aclose, True)
+        await _close_call(work, loop, id, generator and generator.aclose, True)
     for id in reversed(work.begun):
         method, light = work.method(id, "cleanup")
         if method is not None:
             await _close_call(work, loop, id, method, light)
-    tasks = session.tasks()
+    tasks = session.tasks(True)
     for task in tasks:
         task.cancel()
     if tasks:

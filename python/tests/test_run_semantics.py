@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from running import Call, arun, in_loop, plan_of, run
+from running import Call, arun, in_loop, plan_of, run, untranslated  # noqa: F401
 
 from remotemedia import _core, _drive
 

@@ -1,0 +1,218 @@
+"""Two-way sessions: push, pull, end, interrupt, backpressure."""
+
+import asyncio
+import gc
+
+import pytest
+from running import Call, in_loop, plan_of, untranslated  # noqa: F401
+
+from remotemedia import _core, _drive
+
+
+def stream_of(*nodes, **options):
+    return _drive.Stream(plan_of(*nodes, **options), ["feed"], ["out"])
+
+
+async def rest_of(stream):
+    results = []
+    try:
+        while True:
+            results.append(await stream.pull("out"))
+    except StopAsyncIteration:
+        return results
+
+
+async def slowly(item):
+    await asyncio.sleep(0)
+    return item
+
+
+def test_what_is_pushed_comes_out_in_order():
+    async def main():
+        async with stream_of(Call(slowly), Call(lambda x: x + 1)) as stream:
+            for i in range(5):
+                await stream.push("feed", i)
+                assert await stream.pull("out") == i + 1
+            stream.end("feed")
+            assert await rest_of(stream) == []
+            with pytest.raises(RuntimeError):
+                await stream.push("feed", 1)
+
+    in_loop(main())
+
+
+def test_push_waits_for_room_and_pull_for_items():
+    async def main():
+        async with stream_of(Call(slowly)) as stream:
+            pushed = []
+
+            async def push():
+                for i in range(300):
+                    await stream.push("feed", i)
+                    pushed.append(i)
+                stream.end("feed")
+
+            task = asyncio.create_task(push())
+            for _ in range(200):
+                await asyncio.sleep(0)
+            assert 16 <= len(pushed) < 150  # bounded queues stand between
+            assert await rest_of(stream) == list(range(300))
+            await task
+
+    in_loop(main())
+
+
+def test_an_interrupt_drops_what_is_on_its_way_and_keeps_the_session():
+    async def main():
+        gate = asyncio.Event()
+        cancelled = []
+
+        async def speak(item):
+            if item == "hold":
+                try:
+                    await gate.wait()
+                except asyncio.CancelledError:
+                    cancelled.append(item)
+                    raise
+            yield item
+
+        async with stream_of(Call(speak), Call(lambda x: x)) as stream:
+            await stream.push("feed", "a")
+            assert await stream.pull("out") == "a"
+            await stream.push("feed", "hold")
+            await asyncio.sleep(0.01)
+            stream.interrupt("n0")
+            await asyncio.sleep(0.01)
+            assert cancelled == ["hold"]
+            await stream.push("feed", "b")
+            assert await stream.pull("out") == "b"
+            with pytest.raises(_core.Error, match="no node 'tts'"):
+                stream.interrupt("tts")
+
+    in_loop(main())
+
+
+def test_an_interrupt_from_the_input_on_drops_what_was_pushed():
+    async def main():
+        gate = asyncio.Event()
+
+        async def process(item):
+            if item < 0:
+                await gate.wait()
+            return item
+
+        async with stream_of(Call(process)) as stream:
+            for i in (-1, -2, -3):
+                await stream.push("feed", i)
+            await asyncio.sleep(0.01)
+            stream.interrupt()
+            await asyncio.sleep(0.01)
+            await stream.push("feed", 5)
+            assert await stream.pull("out") == 5
+
+    in_loop(main())
+
+
+def test_a_streaming_node_begins_anew_after_an_interrupt():
+    class Echo:
+        is_streaming = True
+        begun = 0
+
+        async def process(self, stream):
+            Echo.begun += 1
+            async for item in stream:
+                if item == "hold":
+                    await asyncio.sleep(60)
+                yield item
+
+    async def main():
+        async with stream_of(Echo()) as stream:
+            await stream.push("feed", 1)
+            assert await stream.pull("out") == 1
+            await stream.push("feed", "hold")
+            await asyncio.sleep(0.01)
+            stream.interrupt("n0")
+            await asyncio.sleep(0.01)
+            await stream.push("feed", 2)
+            assert await stream.pull("out") == 2
+            assert Echo.begun == 2
+
+    in_loop(main())
+
+
+def test_leaving_early_cancels_and_cleans_up():
+    log = []
+
+    class Node:
+        async def process(self, item):
+            await asyncio.sleep(60)
+
+        async def cleanup(self):
+            log.append("cleanup")
+
+    async def main():
+        async with stream_of(Node()) as stream:
+            await stream.push("feed", 1)
+            await asyncio.sleep(0)
+
+    in_loop(main())
+    assert log == ["cleanup"]
+
+
+def test_a_failure_is_raised_where_the_caller_waits():
+    def process(item):
+        if item == 3:
+            raise ValueError("three")
+        return item
+
+    async def main():
+        async with stream_of(Call(process)) as stream:
+            for i in (1, 2, 3):
+                await stream.push("feed", i)
+            assert await stream.pull("out") == 1
+            assert await stream.pull("out") == 2
+            with pytest.raises(ValueError, match="three"):
+                await stream.pull("out")
+            with pytest.raises(ValueError, match="three"):
+                await stream.push("feed", 4)
+
+    in_loop(main())
+
+
+def test_a_failure_that_nobody_saw_is_raised_at_the_end():
+    async def main():
+        with pytest.raises(ZeroDivisionError):
+            async with stream_of(Call(lambda x: 1 / x)) as stream:
+                await stream.push("feed", 0)
+                await asyncio.sleep(0.05)
+
+    in_loop(main())
+
+
+def test_an_error_of_the_caller_passes_through():
+    async def main():
+        with pytest.raises(LookupError):
+            async with stream_of(Call(slowly)) as stream:
+                await stream.push("feed", 0)
+                raise LookupError
+
+    in_loop(main())
+    gc.collect()
+
+
+def test_interrupt_and_cancel_come_from_any_thread():
+    async def main():
+        loop = asyncio.get_running_loop()
+
+        async def process(item):
+            await asyncio.sleep(60)
+
+        async with stream_of(Call(process)) as stream:
+            await stream.push("feed", 1)
+            await asyncio.sleep(0.01)
+            await loop.run_in_executor(None, stream.interrupt, "n0")
+            await loop.run_in_executor(None, stream.session.cancel)
+            with pytest.raises(_core.Error, match="cancelled"):
+                await stream.pull("out")
+
+    in_loop(main())
