@@ -87,6 +87,7 @@ struct rmpy_runner {
     const char *id;                      /* the plan's */
     PyObject *object;          /* the node object; a feed's source; where a collect puts things */
     PyObject *process, *flush; /* bound methods; NULL: none */
+    rm_packet *input;          /* of the call that runs, where process() may give it back */
     rmpy_kind kind;
     rmpy_mode mode;
     int blocking; /* -1: decided by measuring */
@@ -136,7 +137,7 @@ struct rmpy_runner {
     rmpy_session *job_session; /* held by the job */
     rmpy_crew *crew;           /* of its own */
     bool job, flush_wanted, stop, deferred;
-    uint64_t history; /* a bit a call: 1 fast */
+    uint64_t history; /* a bit a timed call: 1 fast */
     unsigned history_length, demotions;
 
     /* python.feed, python.collect */
@@ -185,6 +186,9 @@ struct rmpy_session {
     unsigned busy;
     uint32_t budget;
     uint64_t deadline_ticks, slice_begin_ticks;
+    uint64_t clock_ticks; /* when the clock was read last */
+    uint64_t round_ticks; /* when a source was called last */
+    unsigned suspicion;   /* not 0: each call is timed, else each eighth. A source takes it down */
     rmpy_usage slice_usage;     /* as the slice began */
     unsigned long thread;       /* the owner's */
     int wake_fd, wake_write_fd; /* -1: none */

@@ -270,12 +270,12 @@ static rm_status run_slice(rmpy_session *s)
 {
     uint64_t begin = rmpy_ticks(), before = begin;
     rm_status status = RM_MORE;
-    s->slice_begin_ticks = begin;
+    s->slice_begin_ticks = s->clock_ticks = begin;
     s->slice_usage = rmpy_thread_usage();
     s->deadline_ticks = begin + s->run->slice_ticks;
     while (status == RM_MORE && before < s->deadline_ticks) {
         status = rm_session_step(s->native, rmpy_now_ns(), s->budget, &s->next_ns);
-        uint64_t now = rmpy_ticks(), quarter = s->run->slice_ticks / 4;
+        uint64_t now = s->clock_ticks = rmpy_ticks(), quarter = s->run->slice_ticks / 4;
         if (now - before > quarter) {
             s->budget = s->budget / 2 > RMPY_BUDGET_MIN ? s->budget / 2 : RMPY_BUDGET_MIN;
         } else if (now - before < quarter / 2 && s->budget < RMPY_BUDGET_MAX) {

@@ -153,6 +153,7 @@ PyObject *rmpy_session_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     s->memory_bytes_max = memory_bytes_max;
     s->result = RM_MORE;
     s->budget = RMPY_BUDGET_MIN;
+    s->suspicion = 1; /* until a source has looked at the clock */
     s->thread = PyThread_get_thread_ident();
     s->errors = PyList_New(0);
     s->leftovers = PyList_New(0);

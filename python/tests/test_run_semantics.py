@@ -205,6 +205,32 @@ def test_a_live_object_is_carried_itself():
     assert run([thing], Call(lambda x: x), Call(lambda x: x))[0] is thing
 
 
+@BOTH
+def test_an_item_that_is_given_back_goes_on_and_the_others_too(how):
+    odd = Call(lambda item: item if item[0] % 2 else None)
+    new = Call(lambda item: item if item[0] % 3 else [*item, "new"])
+    items = [[n] for n in range(300)]
+    results = how(items, odd, new, Call(lambda item: item))
+    wanted = [item if item[0] % 3 else [*item, "new"] for item in items if item[0] % 2]
+    assert results == wanted
+    assert all((a is items[a[0]]) == (a[0] % 3 != 0) for a in results)
+    assert how([None, 1], Call(lambda item: item)) == [1]
+
+
+def test_a_node_that_becomes_slow_leaves_the_loop():
+    here = threading.get_ident()
+    threads = []
+
+    def becomes_slow(item):
+        threads.append(threading.get_ident())
+        if item >= 2000:
+            time.sleep(0.002)
+        return item
+
+    assert in_loop(arun(range(2040), Call(lambda item: item), Call(becomes_slow))) == [*range(2040)]
+    assert here not in threads[-10:]
+
+
 def test_objects_are_given_back():
     class Thing:
         pass
