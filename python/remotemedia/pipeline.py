@@ -36,7 +36,7 @@ from .node import Node, unique_id
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from logging import Logger
 
@@ -500,7 +500,7 @@ class Pipeline:
                 plan, feed, collect, memory_bytes_max=self.memory_bytes_max, on_session=watch.opened
             )
 
-    async def stream(self, stream: Any = None) -> AsyncIterator[Any]:
+    async def stream(self, stream: Any = None) -> AsyncGenerator[Any, None]:
         """Runs the pipeline and yields each result as it comes.
 
         Parameters
@@ -513,12 +513,15 @@ class Pipeline:
         object
             Results, never None. Leaving the loop early cancels the run.
         """
+        from contextlib import aclosing
+
         from .session import iterate
 
         if stream is None:
             self._check_sources()
-        async for result in iterate(self, stream):
-            yield result
+        async with aclosing(iterate(self, stream)) as results:  # it ends before this does
+            async for result in results:
+                yield result
 
     async def process(self, stream: Any = None) -> AsyncIterator[Any]:
         """As `stream`, for a pipeline that `initialize` or `managed_execution` made ready.
@@ -530,8 +533,11 @@ class Pipeline:
         """
         if not self.is_initialized:
             raise PipelineError(f"pipeline '{self.name}' is not initialized")
-        async for result in self.stream(stream):
-            yield result
+        from contextlib import aclosing
+
+        async with aclosing(self.stream(stream)) as results:
+            async for result in results:
+                yield result
 
     def open(self) -> Session:
         """A two-way session, to be used by ``async with``: see `remotemedia.session.Session`."""

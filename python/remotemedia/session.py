@@ -23,7 +23,7 @@ from .metrics import Metrics
 from .node import TypedNode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
     from types import TracebackType
 
     from .node import Node
@@ -150,7 +150,7 @@ class Session:
         return Metrics(json.loads(session.metrics()), self._pipeline.node_ids)
 
 
-async def iterate(pipeline: Pipeline, source: Any) -> AsyncIterator[Any]:
+async def iterate(pipeline: Pipeline, source: Any) -> AsyncGenerator[Any, None]:
     """The results of a run, each as it comes."""
     session = pipeline.open()
     fed = source is not None
