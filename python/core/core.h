@@ -174,7 +174,7 @@ void rmpy_lend_buffer(rmpy_lent *lent, rmpy_buffer *takes_buffer);
 typedef struct rmpy_writer {
     uint8_t *data;
     size_t length, capacity;
-    uint8_t small[1024]; /* where data points until more is needed */
+    uint8_t small[4096]; /* where data points until more is needed */
 } rmpy_writer;
 
 void rmpy_writer_init(rmpy_writer *writer);

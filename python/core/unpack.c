@@ -39,6 +39,21 @@ static inline uint64_t take_number(reader *r, unsigned bytes)
 
 /* ---- leaves */
 
+/* Eight words at a time, so that the loop's branches cost nothing beside the loads. */
+static bool is_ascii(const uint8_t *data, size_t bytes)
+{
+    uint64_t word[8], seen = 0;
+    size_t at = 0;
+    for (; bytes - at >= sizeof word; at += sizeof word) {
+        memcpy(word, data + at, sizeof word);
+        seen |= word[0] | word[1] | word[2] | word[3] | word[4] | word[5] | word[6] | word[7];
+    }
+    for (; at < bytes; at++) {
+        seen |= data[at];
+    }
+    return (seen & 0x8080808080808080u) == 0;
+}
+
 static PyObject *unpack_str(reader *r, uint64_t bytes)
 {
     if (!has(r, bytes)) {
@@ -46,6 +61,13 @@ static PyObject *unpack_str(reader *r, uint64_t bytes)
     }
     const char *text = (const char *)r->at;
     r->at += bytes;
+    if (bytes >= 128 && is_ascii((const uint8_t *)text, (size_t)bytes)) {
+        PyObject *copy = PyUnicode_New((Py_ssize_t)bytes, 127);
+        if (copy) {
+            memcpy(PyUnicode_1BYTE_DATA(copy), text, (size_t)bytes);
+        }
+        return copy;
+    }
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)bytes, NULL);
 }
 

@@ -40,6 +40,14 @@ def test_a_value_goes_round_with_its_type(value):
         assert math.copysign(1, back) == math.copysign(1, value)
 
 
+def test_text_is_right_wherever_its_first_character_beyond_ascii_stands():
+    for length in (1, 31, 127, 128, 129, 191, 192, 200):
+        for place in range(length):
+            for other in "\x80é€😀":
+                value = "a" * place + other + "a" * (length - place - 1)
+                assert _core.unpack(_core.pack(value)) == value
+
+
 def test_nan_goes_round():
     assert math.isnan(_core.unpack(_core.pack(math.nan)))
 
