@@ -35,17 +35,24 @@ static const char *const state_names[] = {
     [RMI_NODE_CLOSED] = "closed",
 };
 
-/* Fast nodes are timed at each 16th call: the sum is scaled up to all of them. Work that was out,
- * on a thread or awaited, counts in the sum. */
+/* Fast nodes are timed at each 16th call: the sum is scaled up to all of them. Of work that was out
+ * the sum has what the node told of it, else all the time that it was out. Where whole calls were
+ * made elsewhere the percentiles are those of these; the node's own calls only hand them over. */
 static json_t *time_json(const rmi_node *node, double ns_per_tick)
 {
     const rmi_histogram *h = node->time;
     double mean = h->count ? (double)h->sum / (double)h->count : 0;
     double pending_ns = (double)node->pending_ticks * ns_per_tick;
+    double sum_ns = mean * (double)node->calls * ns_per_tick +
+                    (node->work_ns ? (double)node->work_ns : pending_ns);
+    if (node->work) {
+        h = node->work;
+        ns_per_tick = 1;
+    }
     return json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "timed_calls", (json_int_t)h->count,
-                     "sum_ns", mean * (double)node->calls * ns_per_tick + pending_ns, "pending_ns",
-                     pending_ns, "p50_ns", (double)rmi_histogram_quantile(h, 0.50) * ns_per_tick,
-                     "p90_ns", (double)rmi_histogram_quantile(h, 0.90) * ns_per_tick, "p99_ns",
+                     "sum_ns", sum_ns, "pending_ns", pending_ns, "p50_ns",
+                     (double)rmi_histogram_quantile(h, 0.50) * ns_per_tick, "p90_ns",
+                     (double)rmi_histogram_quantile(h, 0.90) * ns_per_tick, "p99_ns",
                      (double)rmi_histogram_quantile(h, 0.99) * ns_per_tick, "max_ns",
                      (double)h->max * ns_per_tick);
 }

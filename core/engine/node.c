@@ -370,6 +370,21 @@ void rm_node_complete(rm_node *pub, rm_status status, const rm_error *err)
     rmi_strand_post(node->strand, &node->complete_message);
 }
 
+void rm_node_add_work(rm_node *pub, int64_t work_ns, uint32_t calls)
+{
+    rmi_node *node = rmi_node_of(pub);
+    if (work_ns < 0) {
+        return;
+    }
+    node->work_ns += (uint64_t)work_ns;
+    if (calls && !node->work) {
+        node->work = RMI_NEW(rmi_histogram); /* without memory the sum is right all the same */
+    }
+    if (calls && node->work) {
+        rmi_histogram_add(node->work, (uint64_t)work_ns);
+    }
+}
+
 void rm_node_wake_at(rm_node *pub, int64_t when_ns)
 {
     rmi_node *node = rmi_node_of(pub);

@@ -117,6 +117,8 @@ struct rmi_node {
     uint64_t calls, items, errors, skipped, retries, emitted;
     rmi_histogram *time;
     uint64_t pending_begin_ticks, pending_ticks; /* while its work was out */
+    rmi_histogram *work; /* whole calls made elsewhere, ns; NULL: none yet */
+    uint64_t work_ns;    /* all that rm_node_add_work() told */
 
     /* timers */
     int64_t wake_ns;     /* when it is in the strand's heap */

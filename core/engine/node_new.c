@@ -254,6 +254,7 @@ void rmi_node_free(rmi_node *node)
     rmi_free(node->in_port);
     rmi_free(node->outbox);
     rmi_free(node->time);
+    rmi_free(node->work);
     if (node->pub.type) {
         rmi_params_free(node->pub.type, node->owned[3]);
     }

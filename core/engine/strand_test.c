@@ -851,6 +851,32 @@ TEST(metrics_count_what_happened)
     rm_session_free(session);
 }
 
+TEST(work_done_elsewhere_counts_as_the_nodes_own)
+{
+    probe a = {.left = 1}, b = {0}, c = {0};
+    rm_node_type source = source_type(&a), pass = node_type(&b, pass_process), sink = sink_type(&c);
+    rm_session *session = session_of(1, RM_DRIVER_CALLER);
+    uint32_t x = add(session, &source, "source", 0), y = add(session, &pass, "pass", 0);
+    join(session, x, y, 4);
+    join(session, y, add(session, &sink, "sink", 0), 4);
+    start(session);
+    rm_node_add_work(b.node, 3000000000, 1);
+    rm_node_add_work(b.node, 1000000000, 1);
+    rm_node_add_work(b.node, 500000000, 0);
+    CHECK_INT(drive(session, 100), RM_DONE);
+    char *text = NULL;
+    CHECK_INT(rm_session_metrics(session, &text, NULL), RM_OK);
+    json_t *metrics = json_loads(text, 0, NULL);
+    const json_t *node = json_array_get(json_object_get(metrics, "nodes"), 1);
+    const json_t *time = json_object_get(node, "time");
+    CHECK_INT(json_integer_value(json_object_get(time, "timed_calls")), 2);
+    CHECK_INT(json_number_value(json_object_get(time, "max_ns")), 3000000000);
+    CHECK_INT(json_number_value(json_object_get(time, "sum_ns")) / 1e8, 45);
+    json_decref(metrics);
+    rm_free(text);
+    rm_session_free(session);
+}
+
 TEST(a_session_is_made_whole_or_not_at_all)
 {
     bool struck = true;
@@ -932,5 +958,6 @@ TEST_MAIN(T(three_packets_go_through_an_edge_of_two),
           T(a_packet_that_does_not_fit_the_port_is_named),
           T(a_source_without_memory_waits_for_what_comes_back),
           T(a_node_that_asks_is_called_without_input), T(a_node_learns_that_more_input_waits),
-          T(metrics_count_what_happened), T(a_session_is_made_whole_or_not_at_all),
+          T(metrics_count_what_happened), T(work_done_elsewhere_counts_as_the_nodes_own),
+          T(a_session_is_made_whole_or_not_at_all),
           T(progress_is_the_end_of_the_latest_packet_of_a_source))

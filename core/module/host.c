@@ -42,6 +42,7 @@ static const rm_host host = {
     .value_from_json = rm_value_from_json,
     .port_is_connected = rm_port_is_connected,
     .node_has_input = rm_node_has_input,
+    .node_add_work = rm_node_add_work,
 };
 
 const rm_host *rmi_host(void)

@@ -65,6 +65,7 @@ typedef struct rm_host {
     rm_status (*value_from_json)(const char *, size_t, void **, size_t *, rm_error *);
     int (*port_is_connected)(const rm_node *, uint32_t);
     int (*node_has_input)(const rm_node *);
+    void (*node_add_work)(rm_node *, int64_t, uint32_t);
 } rm_host;
 
 typedef struct rm_module {
@@ -116,6 +117,7 @@ extern __attribute__((visibility("hidden"))) const rm_host *rm_module_host;
 #define rm_value_from_json rm_module_host->value_from_json
 #define rm_port_is_connected rm_module_host->port_is_connected
 #define rm_node_has_input rm_module_host->node_has_input
+#define rm_node_add_work rm_module_host->node_add_work
 
 /* RM_MODULE(name, version, &type, …) defines the module's entry. */
 #define RM_MODULE(module_name, module_version, ...)                                   \

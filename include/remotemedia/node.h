@@ -198,6 +198,12 @@ RM_API void rm_node_ready(rm_node *node);
  * the working thread happen before it. Thread: any, one a PENDING. */
 RM_API void rm_node_complete(rm_node *node, rm_status status, const rm_error *err);
 
+/* Adds to the node's working time what the host cannot see: work that was done for it outside its
+ * calls, on a thread of its own or while it was PENDING. calls: 1 for one whole call of its
+ * author's code, 0 for a part of one that is counted already. Thread: strand; a tier with a lock
+ * that keeps its threads and the strand apart may call it from those. */
+RM_API void rm_node_add_work(rm_node *node, int64_t work_ns, uint32_t calls);
+
 /* Calls process() again, as rm_node_ready() does, once the session's clock reaches when_ns. One
  * timer a node; the earlier one stays. Thread: strand. */
 RM_API void rm_node_wake_at(rm_node *node, int64_t when_ns);

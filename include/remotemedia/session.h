@@ -124,9 +124,10 @@ RM_API RM_MUST_USE rm_status rm_session_swap(rm_session *session, const char *no
 RM_API void rm_session_progress(const rm_session *session, int64_t *ret_position_ns,
                                 uint64_t *ret_packets);
 
-/* Live numbers as JSON: nodes (calls, items, errors, skipped, retries, time histogram p50 p90 p99
- * max of its calls in ns, sum_ns of its calls and of pending_ns, while its work was out; state), edges
- * (packets, bytes, drops, queued, peak, capacity), memory. The caller frees it by rm_free(). Numbers are taken between two calls; where a strand is within one
+/* Live numbers as JSON: nodes (calls, items, errors, skipped, retries, state; time: p50 p90 p99 max
+ * of its calls in ns, pending_ns while work was out, sum_ns of its calls and of the work that was
+ * out, see rm_node_add_work()), edges (packets, bytes, drops, queued, peak, capacity), memory. The
+ * caller frees it by rm_free(). Numbers are taken between two calls; where a strand is within one
  * for longer than 250 ms, its nodes have id, type and the state "busy" only. Thread: any. */
 RM_API RM_MUST_USE rm_status rm_session_metrics(rm_session *session, char **ret_json,
                                                 rm_error *err);

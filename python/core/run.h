@@ -215,6 +215,12 @@ static inline int64_t rmpy_now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* Ticks since `begin`, as ns. */
+static inline int64_t rmpy_ns_since(const rmpy_run *run, uint64_t begin)
+{
+    return (int64_t)((double)(rmpy_ticks() - begin) * 1e6 / (double)run->slow_ticks);
+}
+
 static inline bool rmpy_session_is_over(const rmpy_session *s)
 {
     return s->result == RM_DONE || s->result < 0;

@@ -434,7 +434,11 @@ static PySendResult go_on(rmpy_runner *p, PyObject *thrown, PyObject **ret_value
         return PYGEN_RETURN;
     }
     if (p->coro) {
+        uint64_t begin = rmpy_ticks();
         rm_status status = run(p, thrown);
+        if (p->session && !p->in_call) {
+            rm_node_add_work(p->node, rmpy_ns_since(p->session->run, begin), 0);
+        }
         if (status == RM_PENDING) {
             p->on_task = true;
             *ret_value = p->yielded;
