@@ -44,18 +44,16 @@ def speech_pipeline(path, transcript):
 
 
 class Envelope(Node):
-    """Keeps the lowest and highest sample of each 10 ms, and tells how far the sound has come."""
+    """Keeps the lowest and highest sample of each 10 ms."""
 
-    def __init__(self, told):
+    def __init__(self):
         super().__init__()
-        self.told = told
         self.samples = []
         self.frames = 0
 
     def process(self, audio):
         self.samples.append(audio.samples[0].copy())
         self.frames += audio.frames
-        self.told(self.frames / RATE_HZ)
 
     def peaks(self):
         import numpy as np
@@ -90,12 +88,9 @@ class ProgressBar:
         self.at_s = 0.0
         self.text = ""
 
-    def at(self, seconds):
-        self.at_s = seconds
-        self.draw()
-
     def words(self, partial):
         self.text = partial["text"]
+        self.at_s = max(self.at_s, partial["end_s"])
         self.draw()
 
     def draw(self):
@@ -135,8 +130,8 @@ def transcribe(path, out, reference):
     rows_path = out / f"{path.stem}.jsonl"
     pipeline = speech_pipeline(path, rows_path)
     speech_pipeline(path, "-").save(out / "manifest.json")
-    bar = ProgressBar(path.stem[-24:], length_of(path))
-    envelope = Envelope(bar.at)
+    bar = ProgressBar(path.stem[-10:], length_of(path))
+    envelope = Envelope()
     regions = []
     pipeline.add_node(envelope, after="resample")
     pipeline.add_node(Tell(regions.append), id="regions", after="silero.regions")

@@ -119,7 +119,7 @@ def test_the_timeline_is_a_picture(example, tmp_path):
 def test_the_progress_bar_is_silent_but_on_a_terminal(example, capsys):
     speech = example("speech")
     bar = speech.ProgressBar("talk", 10.0)
-    bar.at(5.0)
+    bar.words({"text": "he was not", "end_s": 5.0})
     assert capsys.readouterr().err == ""
 
     class Terminal:
@@ -131,8 +131,6 @@ def test_the_progress_bar_is_silent_but_on_a_terminal(example, capsys):
             self.text += text
 
     bar = speech.ProgressBar("talk", 10.0, Terminal())
-    bar.words({"text": "he was not"})
-    bar.drawn = 0.0
-    bar.at(5.0)
+    bar.words({"text": "he was not", "end_s": 5.0})
     assert "50%" in bar.file.text
     assert "he was not" in bar.file.text

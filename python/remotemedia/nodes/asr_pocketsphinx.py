@@ -36,7 +36,7 @@ class PocketsphinxAsr(Node):
     An utterance is a region of ``vad.silero``, or else the whole stream. Results are dicts, the
     first on the output ``partial``, the second on ``text``::
 
-        {"type": "partial", "utterance": 1, "start_s": 0.15, "text": "he was"}
+        {"type": "partial", "utterance": 1, "start_s": 0.15, "end_s": 0.8, "text": "he was"}
         {"type": "final", "utterance": 1, "start_s": 0.15, "end_s": 2.99, "text": "he was not …",
          "words": [{"word": "he", "start_s": 0.31, "end_s": 0.42, "confidence": 0.81}, …]}
 
@@ -156,7 +156,14 @@ class PocketsphinxAsr(Node):
         if text != self._text:
             self._text = text
             start_s = round(self._start_s or 0.0, 2)
-            told = {"type": "partial", "utterance": self._count, "start_s": start_s, "text": text}
+            end_s = round((self._start_s or 0.0) + self._samples / RATE_HZ, 2)
+            told = {
+                "type": "partial",
+                "utterance": self._count,
+                "start_s": start_s,
+                "end_s": end_s,
+                "text": text,
+            }
             yield Out("partial", told)
 
     def flush(self) -> Iterator[Out]:
