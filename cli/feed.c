@@ -333,7 +333,11 @@ static bool feed_one(rm_cli_run *run, cli_feed *feed)
             return false;
         }
         if (status != RM_OK) {
-            if (err.status == RM_OK) {
+            if (status == RM_EDEADLOCK) {
+                (void)rm_fail_as(&err, RM_CODE_MEMORY_DEADLOCK,
+                                 "no memory for %zu bytes: what waits in the graph holds it all",
+                                 bytes);
+            } else if (err.status == RM_OK) {
                 (void)rm_fail(&err, status, "%zu bytes make no packet", bytes);
             }
             feed_failed(run, feed, &err);

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/near.h"
+#include "engine/quiet.h"
 
 enum { QUEUE_SLOTS = 16 };
 
@@ -179,6 +180,17 @@ void rmi_io_ignore_wake(void *context)
     (void)context;
 }
 
+void rmi_io_visit(const rmi_node *node, void (*visit)(void *context, rm_packet *packet),
+                  void *context)
+{
+    io_queue *queue = node->pub.state;
+    pthread_mutex_lock(&queue->lock);
+    for (uint32_t i = queue->head; i != queue->tail; i++) {
+        visit(context, queue->slot[i % QUEUE_SLOTS]);
+    }
+    pthread_mutex_unlock(&queue->lock);
+}
+
 static rm_status find_port(rmi_node *const *list, uint32_t count, const char *name,
                            uint32_t *ret_index, rm_error *err)
 {
@@ -211,12 +223,29 @@ rm_status rm_session_output(rm_session *session, const char *name, uint32_t *ret
     return find_port(session->outputs, session->output_count, name, ret_index, err);
 }
 
+/* What was found about memory is out of date. */
+static void owner_goes_on(rm_session *session)
+{
+    if (RMI_UNLIKELY(atomic_load_explicit(&session->owner_wants_memory, memory_order_relaxed))) {
+        atomic_store(&session->owner_wants_memory, false);
+    }
+    if (RMI_UNLIKELY(atomic_load_explicit(&session->owner_refused, memory_order_relaxed))) {
+        atomic_store(&session->owner_refused, false);
+    }
+}
+
 rm_status rm_session_packet_new(rm_session *session, uint64_t payload_bytes, rm_packet **ret_packet)
 {
     rmi_strand *home = session->strands[0];
     bool own = atomic_load_explicit(&home->thread, memory_order_relaxed) == rmi_thread_self();
-    return own ? rmi_pool_take(home->pool, payload_bytes, ret_packet)
-               : rmi_pool_take_shared(home->pool, payload_bytes, ret_packet);
+    rm_status status = own ? rmi_pool_take(home->pool, payload_bytes, ret_packet)
+                           : rmi_pool_take_shared(home->pool, payload_bytes, ret_packet);
+    if (RMI_UNLIKELY(status == RM_EAGAIN)) {
+        status = rmi_owner_asks_for_memory(session);
+    } else {
+        owner_goes_on(session);
+    }
+    return status;
 }
 
 rm_status rm_session_packet_new_foreign(rm_session *session, void *payload, uint64_t payload_bytes,
@@ -254,6 +283,7 @@ rm_status rm_session_push(rm_session *session, uint32_t input, rm_packet *packet
     }
     pthread_mutex_unlock(&queue->lock);
     if (status == RM_OK) {
+        owner_goes_on(session);
         rm_node_ready(node);
     }
     return status;
@@ -269,6 +299,7 @@ void rm_session_end(rm_session *session, uint32_t input)
     pthread_mutex_lock(&queue->lock);
     queue->ended = true;
     pthread_mutex_unlock(&queue->lock);
+    owner_goes_on(session);
     rm_node_ready(node);
 }
 
@@ -289,6 +320,9 @@ rm_status rm_session_pull(rm_session *session, uint32_t output, rm_packet **ret_
         status = queue->ended ? RM_DONE : RM_EAGAIN;
     }
     pthread_mutex_unlock(&queue->lock);
+    if (status == RM_OK) {
+        owner_goes_on(session);
+    }
     if (was_full) {
         rm_node_ready(node);
     }

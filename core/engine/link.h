@@ -46,15 +46,23 @@ struct rmi_link {
     _Alignas(64) _Atomic uint32_t tail;
     _Atomic bool ended;
     uint32_t head_seen;
+    uint32_t tail_told; /* what the consumer was last woken for: who looks at nothing new wakes … */
+    bool end_told;
 
     /* Written by the consumer. */
     _Alignas(64) _Atomic uint32_t head;
+    uint32_t head_told; /* … nobody, or two strands could keep each other awake */
+    bool close_told;
 };
 
 /* Makes the link and both of its edges, which the caller owns and connects to their nodes. */
 RM_MUST_USE rm_status rmi_link_new(uint32_t capacity, rmi_link **ret_link, rm_error *err);
 /* Both strands have stopped. Lets go of what is in the ring. */
 void rmi_link_free(rmi_link *link);
+
+/* Twice the room, at most the sending edge's capacity_max. RM_ELIMIT: it is there already. Both
+ * strands rest, and the caller holds the session's lock. */
+RM_MUST_USE rm_status rmi_link_grow(rmi_link *link);
 
 /* Runs on the consumer's strand. */
 void rmi_link_receive_epoch(rmi_strand *strand, rmi_message *message);

@@ -6,24 +6,30 @@
 #include "base/alloc.h"
 #include "engine/clock.h"
 #include "engine/io_nodes.h"
+#include "engine/quiet.h"
 
 enum { MEMORY_BYTES_DEFAULT = 256 << 20, THREAD_BUDGET = 1024, STOP_POLL_NS = 500000 };
 enum { LOOKS_BEFORE_SLEEP = 64 };
 
 /* ---- building */
 
-static void on_memory_returned(void *context)
+void rmi_strand_memory_returned(rmi_strand *strand)
 {
-    rmi_strand *strand = context;
     if (!atomic_exchange(&strand->memory_posted, true)) {
         rmi_strand_post(strand, &strand->memory_message);
     }
+}
+
+static void on_memory_returned(void *context)
+{
+    rmi_strand_memory_returned(context);
 }
 
 static void run_memory_message(rmi_strand *strand, rmi_message *message)
 {
     (void)message;
     atomic_store(&strand->memory_posted, false);
+    atomic_store(&strand->waits_for_memory, false);
     for (uint16_t i = 0; i < strand->node_count; i++) {
         rmi_node *node = strand->nodes[i];
         if (node->wants_memory) {
@@ -197,6 +203,8 @@ static rm_status connect_strands(rm_session *session, const rmi_edge_spec *spec,
     }
     link->producer = from->strand;
     link->consumer = to->strand;
+    link->sending->capacity_max =
+        spec->capacity_max > spec->capacity ? spec->capacity_max : spec->capacity;
     status = add_link(to->strand, link, true, err);
     if (status != RM_OK) {
         rmi_edge_free(link->sending, NULL);
@@ -382,15 +390,19 @@ void rm_session_cancel(rm_session *session)
     }
 }
 
-void rmi_session_node_failed(rm_session *session, rmi_node *node, const rm_error *error)
+void rmi_session_fail(rm_session *session, const rm_error *error)
 {
-    (void)node;
     pthread_mutex_lock(&session->lock);
     if (session->error.status == RM_OK) {
         session->error = *error;
     }
     pthread_mutex_unlock(&session->lock);
     rm_session_cancel(session);
+}
+
+void rmi_session_node_failed(rm_session *session, rmi_node *node, const rm_error *error)
+{
+    rmi_session_fail(session, error);
     rmi_strand_cancel(node->strand);
 }
 
@@ -432,7 +444,7 @@ static void drive_strand(rmi_strand *strand)
             continue;
         }
         rmi_parking_prepare(&strand->parking);
-        if (rmi_strand_has_work(strand)) {
+        if (rmi_strand_has_work(strand) || rmi_strand_rest(strand)) {
             rmi_parking_leave(&strand->parking);
             continue;
         }
@@ -451,6 +463,7 @@ static void strand_stopped(rmi_session_thread *thread)
     pthread_cond_broadcast(&session->changed);
     pthread_mutex_unlock(&session->lock);
     (void)rmi_strand_step(strand, 0, 0, &ignored); /* what was posted before that */
+    (void)rmi_strand_rest(strand);
     atomic_fetch_add(&session->strands_finished, 1);
     rmi_parking_wake(&session->strands[0]->parking);
 }
@@ -478,7 +491,8 @@ static void *run_home(void *argument)
     while (!others_finished(session)) {
         (void)rmi_strand_step(thread->strand, 0, 0, &ignored); /* calls that were posted */
         rmi_parking_prepare(&thread->strand->parking);
-        if (others_finished(session) || !rmi_mailbox_is_empty(&thread->strand->mailbox)) {
+        if (others_finished(session) || !rmi_mailbox_is_empty(&thread->strand->mailbox) ||
+            rmi_strand_rest(thread->strand)) {
             rmi_parking_leave(&thread->strand->parking);
             continue;
         }
@@ -597,11 +611,16 @@ rm_status rm_session_step(rm_session *session, int64_t now_ns, uint32_t budget,
             return session->result;
         }
         rmi_parking_prepare(&home->parking);
-        bool work = home->finished ? others_finished(session) : rmi_strand_has_work(home);
-        if (!work) {
+        bool work = home->finished
+                        ? others_finished(session) || !rmi_mailbox_is_empty(&home->mailbox)
+                        : rmi_strand_has_work(home);
+        if (!work && !rmi_strand_rest(home)) {
             return RM_PENDING;
         }
         rmi_parking_leave(&home->parking);
+        if (!work) {
+            return RM_MORE; /* the owner looks at what it waits for, too */
+        }
     }
 }
 

@@ -58,6 +58,12 @@ struct rm_session {
     _Atomic uint32_t strands_finished;
     rmi_message cancel_message[RMI_SESSION_STRANDS_MAX];
     _Atomic bool cancel_posted[RMI_SESSION_STRANDS_MAX];
+    _Atomic bool owner_wants_memory; /* rm_session_packet_new() had none … */
+    _Atomic bool owner_refused;      /* … and never will, as things are */
+
+    /* quiet.h, by the home strand. */
+    uint32_t memory_round;    /* strands below this were given all that is free … */
+    uint64_t memory_progress; /* … since so many items were done */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -77,6 +83,9 @@ RM_MUST_USE rm_status rmi_session_connect(rm_session *session, const rmi_edge_sp
                                           rm_error *err);
 /* Opens the nodes and starts the threads. */
 RM_MUST_USE rm_status rmi_session_start(rm_session *session, rm_error *err);
+
+/* Ends the session by this error, unless another one came first. Thread: any. */
+void rmi_session_fail(rm_session *session, const rm_error *error);
 
 /* Nobody steps the strand now but, if anybody, the calling thread. Under the session's lock. */
 bool rmi_session_is_direct(rm_session *session, rmi_strand *strand);

@@ -1,11 +1,11 @@
-/* The scheduler: which node runs next, what its answer means, and when nothing can move any more.
- */
+/* The scheduler: which node runs next, and what its answer means. */
 #include "engine/strand.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "engine/clock.h"
+#include "engine/quiet.h"
 
 enum {
     POLL_EACH_CALLS = 32,       /* links are looked at this often while nodes are ready */
@@ -337,9 +337,14 @@ static void stall(rmi_strand *strand, rmi_node *node)
     node->state = RMI_NODE_IDLE;
     node->stalled = true;
     node->held = !node->flushing && node->n_in > 0;
-    if (node->wants_memory && rmi_pool_want(strand->pool)) {
+    if (!node->wants_memory) {
+        return;
+    }
+    if (rmi_pool_want(strand->pool)) {
         node->wants_memory = node->stalled = false;
         rmi_strand_make_ready(strand, node);
+    } else {
+        rmi_strand_ask_for_memory(strand);
     }
 }
 
@@ -573,7 +578,7 @@ void rmi_strand_call_again(rmi_strand *strand, rmi_node *node)
 {
     bool by_itself = node->pub.type->flags & RM_NODE_UNPROMPTED && !node->is_source;
     node->unprompted |= by_itself && !node->stalled && !node->held;
-    node->stalled = false;
+    node->stalled = node->wants_memory = false;
     rmi_strand_consider(strand, node);
 }
 
@@ -581,8 +586,9 @@ static void poll_links(rmi_strand *strand)
 {
     for (uint16_t i = 0; i < strand->link_in_count; i++) {
         rmi_link *link = strand->links_in[i];
-        if (rmi_link_poll(link)) {
-            rmi_strand_consider(strand, link->receiving->to);
+        const rmi_node *to = link->receiving->to;
+        if (rmi_link_poll(link) && to->state == RMI_NODE_IDLE) { /* HOLDING waits for room alone */
+            rmi_strand_consider(strand, to);
         }
     }
     for (uint16_t i = 0; i < strand->link_out_count; i++) {
@@ -662,20 +668,41 @@ void rmi_strand_post(rmi_strand *strand, rmi_message *message)
     rmi_parking_wake(&strand->parking);
 }
 
+static void tell_consumer(rmi_link *link)
+{
+    uint32_t tail = atomic_load_explicit(&link->tail, memory_order_relaxed);
+    bool ended = atomic_load_explicit(&link->ended, memory_order_relaxed);
+    if (tail != link->tail_told || ended != link->end_told) {
+        link->tail_told = tail;
+        link->end_told = ended;
+        rmi_parking_wake(&link->consumer->parking);
+    }
+}
+
+static void tell_producer(rmi_link *link)
+{
+    uint32_t head = atomic_load_explicit(&link->head, memory_order_relaxed);
+    bool closes = atomic_load_explicit(&link->closed, memory_order_relaxed) && !link->close_told;
+    if (head == link->head_told && !closes) {
+        return;
+    }
+    link->head_told = head;
+    link->close_told |= closes;
+    rmi_parking_fence(&link->producer->parking);
+    if (closes || atomic_load_explicit(&link->producer_waits, memory_order_relaxed)) {
+        atomic_store(&link->producer_waits, false);
+        rmi_parking_wake(&link->producer->parking);
+    }
+}
+
 void rmi_strand_kick(rmi_strand *strand)
 {
     strand->kick_needed = false;
     for (uint16_t i = 0; i < strand->link_out_count; i++) {
-        rmi_parking_wake(&strand->links_out[i]->consumer->parking);
+        tell_consumer(strand->links_out[i]);
     }
     for (uint16_t i = 0; i < strand->link_in_count; i++) {
-        rmi_link *link = strand->links_in[i];
-        rmi_parking_fence(&link->producer->parking);
-        if (atomic_load_explicit(&link->producer_waits, memory_order_relaxed) ||
-            atomic_load_explicit(&link->closed, memory_order_relaxed)) {
-            atomic_store(&link->producer_waits, false);
-            rmi_parking_wake(&link->producer->parking);
-        }
+        tell_producer(strand->links_in[i]);
     }
 }
 
@@ -824,89 +851,6 @@ void rmi_strand_cancel(rmi_strand *strand)
     }
 }
 
-/* ---- nothing can move */
-
-/* Something outside may still come: then it is no deadlock. */
-static bool waits_for_outside(const rmi_strand *strand)
-{
-    if (strand->outstanding || strand->timer_count || strand->link_out_count) {
-        return true;
-    }
-    for (uint16_t i = 0; i < strand->link_in_count; i++) {
-        if (!strand->links_in[i]->receiving->ended) {
-            return true;
-        }
-    }
-    for (uint16_t i = 0; i < strand->node_count; i++) {
-        if (strand->nodes[i]->stalled && strand->nodes[i]->state == RMI_NODE_IDLE) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* An edge that is full, whose producer is blocked by it, and whose consumer waits for another
- * input. */
-static rmi_edge *find_locked_edge(const rmi_strand *strand, bool growable)
-{
-    for (uint16_t i = 0; i < strand->node_count; i++) {
-        const rmi_node *to = strand->nodes[i];
-        for (uint16_t k = 0; k < to->n_in && to->state == RMI_NODE_IDLE; k++) {
-            rmi_edge *edge = to->in[k];
-            bool blocked =
-                edge->from && (edge->from->state == RMI_NODE_HOLDING ||
-                               (edge->from->state == RMI_NODE_IDLE && edge->from->is_source));
-            if (blocked && rmi_edge_is_full(edge) && edge->policy == RMI_POLICY_BLOCK &&
-                (!growable || edge->capacity < edge->capacity_max)) {
-                return edge;
-            }
-        }
-    }
-    return NULL;
-}
-
-static const char *waiting_input(const rmi_node *node, const char **ret_from)
-{
-    for (uint16_t i = 0; i < node->n_in; i++) {
-        if (rmi_edge_length(node->in[i]) == 0) {
-            *ret_from = node->in[i]->from ? node->in[i]->from->pub.id : "another strand";
-            return node->pub.type->inputs[node->in[i]->to_port].name;
-        }
-    }
-    *ret_from = "nobody";
-    return "?";
-}
-
-/* True: an edge has grown, or the deadlock was reported; the strand goes on. */
-static bool resolve_deadlock(rmi_strand *strand)
-{
-    if (waits_for_outside(strand)) {
-        return false;
-    }
-    rmi_edge *edge = find_locked_edge(strand, true);
-    if (edge && rmi_edge_grow(edge) == RM_OK) {
-        edge->bytes_max = edge->bytes_max ? edge->bytes_max * 2 : 0;
-        rmi_strand_consider(strand, edge->from);
-        return true;
-    }
-    edge = find_locked_edge(strand, false);
-    if (!edge) {
-        return false;
-    }
-    const char *from, *input = waiting_input(edge->to, &from);
-    rm_error error = RM_ERROR_INIT;
-    (void)rm_fail_as(&error, RM_CODE_EDGE_DEADLOCK,
-                     "the edge %s -> %s is full (%u packets) while '%s' waits for its input '%s' "
-                     "from '%s'",
-                     edge->from->pub.id, edge->to->pub.id, edge->capacity, edge->to->pub.id, input,
-                     from);
-    rm_error_help(&error, "give that connection a larger capacity (\"capacity\": {\"packets\": …, "
-                          "\"grow_max\": …})");
-    snprintf(error.node, sizeof error.node, "%s", edge->to->pub.id);
-    rmi_session_node_failed(strand->session, edge->to, &error);
-    return true;
-}
-
 /* ---- the step */
 
 static rmi_node *next_ready(rmi_strand *strand)
@@ -954,6 +898,7 @@ static rm_status finish(rmi_strand *strand, rm_status result)
 {
     strand->finished = true;
     strand->result = result;
+    (void)rmi_pool_shrink(strand->pool); /* others may need it */
     if (strand->kick_needed) {
         rmi_strand_kick(strand);
     }
@@ -963,6 +908,9 @@ static rm_status finish(rmi_strand *strand, rm_status result)
 rm_status rmi_strand_step(rmi_strand *strand, int64_t now_ns, uint32_t budget, int64_t *ret_next_ns)
 {
     *ret_next_ns = INT64_MAX;
+    if (strand->resting) {
+        rmi_strand_rise(strand);
+    }
     if (strand->finished) {
         drain_mailbox(strand);
         return strand->result;
@@ -984,9 +932,6 @@ rm_status rmi_strand_step(rmi_strand *strand, int64_t now_ns, uint32_t budget, i
     }
     if (!strand->cancelling && strand->open_nodes == 0) {
         return finish(strand, RM_DONE);
-    }
-    if (!strand->cancelling && resolve_deadlock(strand)) {
-        return RM_MORE;
     }
     if (strand->timer_count) {
         *ret_next_ns = strand->timers[1]->wake_ns;

@@ -29,6 +29,13 @@ typedef struct rmi_pending_control {
     rm_control control;
 } rmi_pending_control;
 
+/* What the nodes of a strand that rests wait for. */
+typedef struct rmi_rest {
+    bool stuck;   /* a node waits for room or memory */
+    bool outside; /* something is out, or comes by itself */
+    bool input;   /* an rm.input waits for its owner */
+} rmi_rest;
+
 struct rmi_strand {
     rm_session *session;
     uint32_t index;
@@ -61,6 +68,11 @@ struct rmi_strand {
     _Atomic(void *) thread; /* identity of the thread that steps */
     rmi_message memory_message;
     _Atomic bool memory_posted;
+    _Atomic bool waits_for_memory; /* a node here does */
+
+    /* quiet.h. Written by the strand's thread, under the session's lock. */
+    bool resting;
+    rmi_rest rest;
 };
 
 /* RM_MORE: the budget (calls) is used up. RM_PENDING: nothing to do before *ret_next_ns, or a post.
@@ -106,6 +118,9 @@ static inline void rmi_strand_consider(rmi_strand *strand, const rmi_node *node)
         rmi_strand_make_ready(strand, node);
     }
 }
+
+/* Something in the strand's pool, or in another's, may have become free: wakes who waits for it. */
+void rmi_strand_memory_returned(rmi_strand *strand);
 
 /* Called when a node has failed for good. */
 void rmi_session_node_failed(rm_session *session, rmi_node *node, const rm_error *error);

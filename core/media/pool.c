@@ -199,6 +199,25 @@ static void free_lists_release(rmi_pool *pool)
     }
 }
 
+uint64_t rmi_pool_shrink(rmi_pool *pool)
+{
+    uint64_t bytes = 0;
+    drain_returned(pool);
+    for (uint32_t c = 0; c < RMI_POOL_CLASSES; c++) {
+        for (const rm_packet *packet = pool->free[c]; packet; packet = packet->host.next) {
+            bytes += block_bytes(c);
+        }
+    }
+    free_lists_release(pool);
+    return bytes;
+}
+
+uint64_t rmi_packet_charge(const rm_packet *packet, const rmi_budget *budget)
+{
+    const rmi_pool *pool = packet->host.pool;
+    return pool->budget == budget ? block_bytes(packet->host.size_class) : 0;
+}
+
 static void pool_release(rmi_pool *pool)
 {
     rmi_budget_free(pool->budget);

@@ -68,6 +68,11 @@ bool rmi_pool_want(rmi_pool *pool);
 
 /* Packets out: taken and not yet given back, as the owner knows. Owner strand. */
 uint64_t rmi_pool_out(const rmi_pool *pool);
+/* Gives what is free back to the system; returns how many bytes. Owner strand. */
+uint64_t rmi_pool_shrink(rmi_pool *pool);
+
+/* What the packet takes of this budget; 0: it is of another one. */
+uint64_t rmi_packet_charge(const rm_packet *packet, const rmi_budget *budget);
 
 /* A packet with a cleared header (version, units, pts_ns RM_TIME_NONE, payload_bytes set) and one
  * reference. RM_EAGAIN: the budget is used up; RM_ENOMEM: it never fits, or the system has none.

@@ -80,7 +80,9 @@ RM_API RM_MUST_USE rm_status rm_session_input(rm_session *session, const char *n
 RM_API RM_MUST_USE rm_status rm_session_output(rm_session *session, const char *name,
                                                uint32_t *ret_index, rm_error *err);
 
-/* A packet for rm_session_push(), as rm_packet_new() and rm_packet_new_foreign(). */
+/* A packet for rm_session_push(), as rm_packet_new() and rm_packet_new_foreign(). RM_EAGAIN: no
+ * memory now. RM_EDEADLOCK, once after that: none will come as things are, for packets that wait
+ * inside of the session hold it; to end an input, to interrupt or to cancel would free it. */
 RM_API RM_MUST_USE rm_status rm_session_packet_new(rm_session *session, uint64_t payload_bytes,
                                                    rm_packet **ret_packet);
 RM_API RM_MUST_USE rm_status rm_session_packet_new_foreign(rm_session *session, void *payload,

@@ -1,0 +1,318 @@
+/* quiet_test.c — a session that waits for itself is found, named and, where that is possible, goes
+ * on: edges that lock one another, memory that queues hold, over one strand and several, with both
+ * drivers. What waits for the session's owner is not taken for that. Runs clean under the thread
+ * sanitizer. */
+#include "engine/testnodes.h"
+
+enum { MEMORY_BYTES = 64 << 10 };
+
+static const rm_driver drivers[] = {RM_DRIVER_CALLER, RM_DRIVER_THREAD};
+
+static rm_session *small_session(uint32_t strands, rm_driver driver)
+{
+    rm_session_options options = {
+        .struct_size = sizeof options, .driver = driver, .memory_bytes_max = MEMORY_BYTES};
+    rm_session *session = NULL;
+    CHECK_INT(rmi_session_new(&options, strands, &session, NULL), RM_OK);
+    return session;
+}
+
+static rm_status finish(rm_session *session, rm_driver driver)
+{
+    return driver == RM_DRIVER_CALLER ? drive(session, 100) : rm_session_wait(session, 20000);
+}
+
+/* source ─▶ fork ─┬─▶ ahead ─▶ zip      strand[] says where each of the four runs
+ *                 └────────────▶                                                      */
+typedef struct diamond {
+    uint32_t strand[4];
+    rm_driver driver;
+    uint32_t packets, swallow;       /* that the source sends, that `ahead` keeps back */
+    uint32_t capacity, capacity_max; /* of the edge fork -> zip */
+    uint32_t seen;                   /* by zip */
+    uint64_t grown;
+    rm_error error;
+} diamond;
+
+static rm_status run_diamond(diamond *d)
+{
+    probe a = {.left = d->packets}, p = {0}, b = {.swallow = d->swallow}, c = {0};
+    rm_node_type source = source_type(&a), pass = node_type(&p, pass_process);
+    rm_node_type ahead = node_type(&b, swallow_process), zip = sink_type(&c);
+    zip.inputs = two_in;
+    rm_session *session = small_session(4, d->driver);
+    rmi_node_spec last = {
+        .type = &zip, .id = "zip", .node_json = "{\"merge\":\"zip\"}", .strand = d->strand[3]};
+    uint32_t x = add(session, &source, "source", d->strand[0]);
+    uint32_t f = add(session, &pass, "fork", d->strand[1]);
+    uint32_t y = add(session, &ahead, "ahead", d->strand[2]), z = 0;
+    CHECK_INT(rmi_session_add(session, &last, &z, NULL), RM_OK);
+    join(session, x, f, 2);
+    join(session, f, y, 4);
+    rmi_edge_spec arm = {
+        .from = f, .to = z, .capacity = d->capacity, .capacity_max = d->capacity_max};
+    CHECK_INT(rmi_session_connect(session, &arm, NULL), RM_OK);
+    join_ports(session, y, 0, z, 1, 4);
+    start(session);
+    rm_status status = finish(session, d->driver);
+    rm_session_error(session, &d->error);
+    d->seen = c.seen;
+    d->grown = session->edges[2]->grown;
+    rm_session_free(session);
+    CHECK_INT(a.closed + p.closed + b.closed + c.closed, 4);
+    return status;
+}
+
+/* All on one strand; each on its own; the fork or the end away from home; a strand in between. */
+static const uint32_t layouts[][4] = {{0, 0, 0, 0}, {1, 2, 3, 0}, {0, 1, 2, 3}, {1, 1, 1, 0},
+                                      {0, 0, 0, 1}, {1, 1, 0, 1}, {0, 0, 1, 0}};
+
+TEST(an_edge_that_locks_a_graph_grows_over_threads_too)
+{
+    for (size_t i = 0; i < 2 * RMI_COUNT(layouts); i++) {
+        diamond d = {.driver = drivers[i % 2],
+                     .packets = 100,
+                     .swallow = 20,
+                     .capacity = 4,
+                     .capacity_max = 64};
+        memcpy(d.strand, layouts[i / 2], sizeof d.strand);
+        CHECK_INT(run_diamond(&d), RM_DONE);
+        CHECK_TEXT(d.error.message, "");
+        CHECK_INT(d.seen, 2 * 80);
+        CHECK(d.grown > 0);
+    }
+}
+
+TEST(an_edge_that_locks_a_graph_and_may_not_grow_is_named)
+{
+    for (size_t i = 0; i < 2 * RMI_COUNT(layouts); i++) {
+        diamond d = {.driver = drivers[i % 2],
+                     .packets = 100,
+                     .swallow = 20,
+                     .capacity = 4,
+                     .capacity_max = 4};
+        memcpy(d.strand, layouts[i / 2], sizeof d.strand);
+        CHECK_INT(run_diamond(&d), RM_EDEADLOCK);
+        CHECK_INT(d.error.code, RM_CODE_EDGE_DEADLOCK);
+        CHECK_TEXT(d.error.message,
+                   "the edge fork -> zip is full (4 packets) while 'zip' waits for "
+                   "its input 'b' from 'ahead'");
+        CHECK_CONTAINS(d.error.help, "larger capacity");
+        CHECK_TEXT(d.error.node, "zip");
+    }
+}
+
+TEST(memory_that_a_queue_holds_is_named_with_who_waits)
+{
+    for (size_t i = 0; i < 2 * RMI_COUNT(layouts); i++) {
+        diamond d = {.driver = drivers[i % 2],
+                     .packets = 2000,
+                     .swallow = 1500,
+                     .capacity = 1024,
+                     .capacity_max = 1024};
+        memcpy(d.strand, layouts[i / 2], sizeof d.strand);
+        CHECK_INT(run_diamond(&d), RM_EDEADLOCK);
+        CHECK_INT(d.error.code, RM_CODE_MEMORY_DEADLOCK);
+        CHECK_CONTAINS(d.error.message,
+                       "node 'source' waits for memory that nobody will give back: "
+                       "the session has 65536 bytes");
+        CHECK_CONTAINS(d.error.message, "bytes are queued on fork -> zip");
+        CHECK_CONTAINS(d.error.help, "memory_bytes_max");
+        CHECK_TEXT(d.error.node, "source");
+    }
+}
+
+/* ---- memory that comes from outside, or from another strand's reserve */
+
+/* Packets of `swallow` bytes, `left` of them; then it waits until it is released. */
+static rm_status bulk_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    probe *p = probe_of(node);
+    rm_packet *packet = NULL;
+    (void)inputs;
+    (void)err;
+    if (p->left == 0) {
+        return atomic_load(&p->released) ? RM_DONE : RM_EAGAIN;
+    }
+    rm_status status = rm_packet_new(node, p->swallow, &packet);
+    if (status != RM_OK) {
+        return status;
+    }
+    p->left--;
+    packet->header.kind = RM_KIND_BYTES;
+    packet->header.stream_id = ++p->seen;
+    return rm_emit(node, 0, packet);
+}
+
+static void add_io(rm_session *session, const rm_node_type *type, const char *name, uint32_t *ret)
+{
+    char params[64];
+    snprintf(params, sizeof params, "{\"name\":\"%s\"}", name);
+    rmi_node_spec spec = {.type = type, .id = name, .params_json = params};
+    CHECK_INT(rmi_session_add(session, &spec, ret, NULL), RM_OK);
+}
+
+/* Until the source waits for memory and nothing else goes on. */
+static void until_quiet(rm_session *session, rm_driver driver, const rmi_strand *strand)
+{
+    int64_t next_ns, deadline_ns = rmi_clock_ns() + (int64_t)20000000000;
+    for (bool quiet = false; !quiet && rmi_clock_ns() < deadline_ns;) {
+        rm_status status = driver == RM_DRIVER_CALLER ? rm_session_step(session, 0, 100, &next_ns)
+                                                      : rm_session_wait(session, 1);
+        CHECK(status == RM_PENDING || status == RM_MORE || status == RM_EAGAIN);
+        pthread_mutex_lock(&session->lock);
+        quiet = atomic_load(&strand->waits_for_memory) && strand->resting &&
+                session->strands[0]->resting;
+        pthread_mutex_unlock(&session->lock);
+    }
+    CHECK(atomic_load(&strand->waits_for_memory));
+}
+
+static uint32_t pull_all(rm_session *session, rm_driver driver, rm_packet **held, uint32_t *count)
+{
+    int64_t next_ns, deadline_ns = rmi_clock_ns() + (int64_t)20000000000;
+    for (uint32_t pulled = 0;;) {
+        rm_packet *packet = NULL;
+        rm_status status = rm_session_pull(session, 0, &packet);
+        if (status == RM_OK) {
+            pulled++;
+            if (held && *count < 64) {
+                held[(*count)++] = packet;
+            } else {
+                rm_packet_unref(packet);
+            }
+        } else if (status == RM_DONE || held || rmi_clock_ns() > deadline_ns) {
+            return pulled;
+        } else if (driver == RM_DRIVER_CALLER) {
+            (void)rm_session_step(session, 0, 100, &next_ns);
+        } else {
+            (void)rm_session_wait(session, 0);
+            sched_yield();
+        }
+    }
+}
+
+TEST(what_the_owner_has_not_pulled_or_not_given_back_may_free_memory)
+{
+    for (size_t i = 0; i < 4; i++) {
+        rm_driver driver = drivers[i % 2];
+        probe a = {.left = 100, .swallow = 6000, .released = true};
+        rm_node_type source = source_type(&a);
+        source.process = bulk_process;
+        rm_session *session = small_session(2, driver);
+        uint32_t x = add(session, &source, "source", i / 2), y, count = 0;
+        add_io(session, &rmi_output_type, "out", &y);
+        join(session, x, y, 2);
+        start(session);
+        const rmi_strand *strand = session->strands[i / 2];
+        until_quiet(session, driver, strand); /* in the output's queue */
+        rm_packet *held[64];
+        CHECK(pull_all(session, driver, held, &count) > 0);
+        until_quiet(session, driver, strand); /* in our hands */
+        CHECK_INT(rm_session_error(session, NULL), RM_OK);
+        uint32_t pulled = count;
+        for (uint32_t k = 0; k < count; k++) {
+            rm_packet_unref(held[k]);
+        }
+        pulled += pull_all(session, driver, NULL, NULL);
+        CHECK_INT(pulled, 100);
+        CHECK_INT(finish(session, driver), RM_DONE);
+        rm_session_free(session);
+    }
+}
+
+TEST(what_one_strand_keeps_in_reserve_another_one_gets)
+{
+    for (size_t i = 0; i < 2; i++) {
+        rm_driver driver = drivers[i];
+        probe a = {.left = 40, .swallow = 1000}, b = {.swallow = 50000, .released = true}, c = {0};
+        probe d = {0};
+        rm_node_type first = source_type(&a), second = source_type(&b), sink = sink_type(&c);
+        rm_node_type other = sink_type(&d);
+        first.process = second.process = bulk_process;
+        first.flags = second.flags = 0;
+        rm_session *session = small_session(3, driver);
+        b.left = 0;
+        b.released = false;
+        uint32_t x = add(session, &first, "first", 1), y = add(session, &second, "second", 2);
+        uint32_t z = add(session, &sink, "sink", 0), w = add(session, &other, "other", 0);
+        join(session, x, z, 4);
+        join(session, y, w, 4);
+        start(session);
+        int64_t next_ns, deadline_ns = rmi_clock_ns() + (int64_t)20000000000;
+        bool all = false;
+        while (!all && rmi_clock_ns() < deadline_ns) {
+            if (driver == RM_DRIVER_CALLER) {
+                (void)rm_session_step(session, 0, 100, &next_ns);
+            }
+            rmi_link *link = session->edges[0]->link;
+            all = atomic_load(&link->head) == 40;
+            sched_yield();
+        }
+        CHECK(all);
+        b.left = 3; /* each needs what `first` has in its cache; nobody else touches it now */
+        atomic_store(&b.released, true);
+        rm_node_ready(b.node);
+        rmi_link *link = session->edges[1]->link;
+        for (all = false; !all && rmi_clock_ns() < deadline_ns; sched_yield()) {
+            if (driver == RM_DRIVER_CALLER) {
+                (void)rm_session_step(session, 0, 100, &next_ns);
+            }
+            all = atomic_load(&link->head) == 3;
+        }
+        CHECK(all);
+        atomic_store(&a.released, true);
+        rm_node_ready(a.node);
+        CHECK_INT(finish(session, driver), RM_DONE);
+        CHECK_INT(d.seen, 3);
+        rm_session_free(session);
+    }
+}
+
+TEST(an_owner_that_waits_for_memory_of_its_own_queues_is_told)
+{
+    for (size_t i = 0; i < 2; i++) {
+        rm_driver driver = drivers[i];
+        probe c = {0};
+        rm_node_type zip = sink_type(&c);
+        zip.inputs = two_in;
+        rm_session *session = small_session(1, driver);
+        uint32_t a, b;
+        add_io(session, &rmi_input_type, "a", &a);
+        add_io(session, &rmi_input_type, "b", &b);
+        uint32_t z = add_with(session, &zip, "zip", "{\"merge\":\"zip\"}");
+        join_ports(session, a, 0, z, 0, 64);
+        join_ports(session, b, 0, z, 1, 64);
+        start(session);
+        rm_packet *packet = NULL;
+        int64_t next_ns, deadline_ns = rmi_clock_ns() + (int64_t)20000000000;
+        rm_status status = RM_OK;
+        uint32_t pushed = 0;
+        while (status != RM_EDEADLOCK && rmi_clock_ns() < deadline_ns) {
+            status = rm_session_packet_new(session, 6000, &packet);
+            if (status == RM_OK) {
+                packet->header.kind = RM_KIND_BYTES;
+                CHECK_INT(rm_session_push(session, 0, packet), RM_OK);
+                pushed++;
+            } else if (driver == RM_DRIVER_CALLER) {
+                CHECK(rm_session_step(session, 0, 100, &next_ns) >= 0);
+            } else {
+                sched_yield();
+            }
+        }
+        CHECK_INT(status, RM_EDEADLOCK);
+        CHECK(pushed > 5 && pushed < 12);
+        CHECK_INT(rm_session_error(session, NULL), RM_OK); /* the session itself goes on */
+        rm_session_end(session, 0);
+        rm_session_end(session, 1);
+        CHECK_INT(finish(session, driver), RM_DONE);
+        rm_session_free(session);
+    }
+}
+
+TEST_MAIN(T(an_edge_that_locks_a_graph_grows_over_threads_too),
+          T(an_edge_that_locks_a_graph_and_may_not_grow_is_named),
+          T(memory_that_a_queue_holds_is_named_with_who_waits),
+          T(what_the_owner_has_not_pulled_or_not_given_back_may_free_memory),
+          T(what_one_strand_keeps_in_reserve_another_one_gets),
+          T(an_owner_that_waits_for_memory_of_its_own_queues_is_told))
