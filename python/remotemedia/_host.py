@@ -29,16 +29,13 @@ class Host:
         return getattr(self.node, name)
 
     def is_light(self, name: str) -> bool:
-        """True where ``initialize`` or ``cleanup`` does nothing that takes time on this call."""
+        """True where ``initialize`` or ``cleanup`` may be called on the loop's thread: it does nothing
+        on this call, or gives a coroutine."""
+        if _core.is_async(getattr(self.node, name)):
+            return True
         if getattr(type(self.node), name) is getattr(Node, name):
             return True
         return self._users > (0 if name == "initialize" else 1)
-
-    def is_light(self, name: str) -> bool:
-        """True where ``initialize`` or ``cleanup`` may be called on the loop's thread: it does nothing,
-        or gives a coroutine."""
-        method = getattr(self.node, name)
-        return _core.is_async(method) or getattr(type(self.node), name, None) is getattr(Node, name)
 
     def initialize(self) -> Any:
         """Initializes the node, or waits until the run that does so is done."""

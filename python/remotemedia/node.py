@@ -20,15 +20,24 @@ import re
 import sys
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from .errors import VALUE_NOT_ACCEPTABLE, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from logging import Logger
 
 __all__ = ["Dependency", "Node", "NodeSpec", "Out", "Param", "Port"]
+
+# A subclass must have it; but Node("audio.level") itself is fine for a type checker, too.
+if TYPE_CHECKING:
+    Method = TypeVar("Method", bound=Callable[..., Any])
+
+    def required(method: Method) -> Method: ...
+
+else:
+    required = abstractmethod
 
 ID_PATTERN = re.compile(r"[a-zA-Z0-9_-]{1,95}")
 TYPE_PATTERN = re.compile(r"[A-Za-z_][\w-]*([.:/#][\w.:/#-]+)?")
@@ -191,7 +200,7 @@ class Node(ABC):
         self.max_sessions = max_sessions
         self.config = config
 
-    @abstractmethod
+    @required
     def process(self, *args: Any, **kwargs: Any) -> Any:
         """Handles one item.
 

@@ -161,7 +161,7 @@ class Pipeline:
             return node
         if isinstance(node, str) and any(mark in node for mark in ".:/#"):
             try:
-                return Node(node, **params)  # type: ignore[abstract]
+                return Node(node, **params)
             except ConfigurationError as error:
                 raise PipelineError(error.message, code=error.code) from None
         what = f"the class {node.__name__}" if isinstance(node, type) else repr(node)

@@ -1,0 +1,51 @@
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from ._core import Plan, Session
+
+__all__ = ["Stream", "run", "run_sync"]
+
+GRACE_S: float
+OVER: tuple[int, int]
+
+translate: Callable[[BaseException, str | None, int | None], BaseException]
+
+async def run(
+    plan: Plan,
+    feed: Mapping[str, object],
+    collect: Mapping[str, list[Any] | Callable[[Any], object]],
+    *,
+    memory_bytes_max: int = 0,
+    on_session: Callable[[Session], object] | None = None,
+) -> None: ...
+def run_sync(
+    plan: Plan,
+    feed: Mapping[str, object],
+    collect: Mapping[str, list[Any] | Callable[[Any], object]],
+    *,
+    memory_bytes_max: int = 0,
+    on_session: Callable[[Session], object] | None = None,
+) -> None: ...
+
+class Stream:
+    session: Session
+    def __init__(
+        self,
+        plan: Plan,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        *,
+        memory_bytes_max: int = 0,
+    ) -> None: ...
+    async def __aenter__(self) -> Stream: ...
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+    async def push(self, node: str, item: object) -> None: ...
+    async def pull(self, node: str) -> Any: ...
+    def end(self, node: str) -> None: ...
+    def interrupt(self, node: str | None = None) -> None: ...
