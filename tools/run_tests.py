@@ -131,6 +131,15 @@ def demo(log, options):
     return check(log, "check_demo")
 
 
+@part("every code block of the documentation")
+def docs(log, options):
+    count = install(log)
+    ready = "make_venv build/venv build test python speech silero && install_wheel build/venv"
+    count += runners.one(log, "environment", ["bash", "-ec", f". tools/install.sh && {ready}"])
+    count += check(log, "check_docs", "--bin", BUILD / "venv" / "bin", "--prefix", PREFIX)
+    return count
+
+
 @part("line coverage of the C code by all of its tests")
 def coverage(log, options):
     variant = ["-Db_coverage=true", "-Dwerror=false", "-Dbuildtype=debug", "-Doptimization=0"]

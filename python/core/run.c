@@ -112,12 +112,19 @@ static int register_hooks(PyObject *module)
 /* ---- making it */
 
 /* clang-format off: it has no stable form for this */
-#define RUN_OBJECTS(X)                                                                         \
-    X(need_input)                                                                              \
-    X(swap_task) X(enter_task) X(leave_task) X(set_running_loop) X(current_task) X(task_class) \
-        X(cancelled_error) X(str_throw) X(str_future_blocking) X(str_add_done_callback)        \
-            X(str_get_loop) X(str_cancel) X(str_call_soon) X(kw_context) X(str_set_result)     \
-                X(str_done)
+#define RUN_OBJECTS(X)       \
+    X(need_input)            \
+    X(swap_task)             \
+    X(enter_task)            \
+    X(leave_task)            \
+    X(set_running_loop)      \
+    X(current_task)          \
+    X(task_class)            \
+    X(cancelled_error)       \
+    X(str_throw)             \
+    X(str_future_blocking)   \
+    X(str_add_done_callback) \
+    X(str_get_loop) X(str_cancel) X(str_call_soon) X(kw_context) X(str_set_result) X(str_done)
 /* clang-format on */
 
 static int add_names(rmpy_run *run)

@@ -238,10 +238,16 @@ static PyObject *session_fileno(PyObject *self, PyObject *Py_UNUSED(none))
 }
 
 /* clang-format off: it has no stable form for this */
-#define SESSION_OBJECTS(X)                                                               \
-    X(plan_object)                                                                       \
-    X(loop) X(step_method) X(woken_method) X(timer) X(done) X(outer) X(raised) X(errors) \
-        X(failure) X(last_metrics) X(on_room) X(on_output) X(leftovers) X(new_params)
+#define SESSION_OBJECTS(X) \
+    X(plan_object)         \
+    X(loop)                \
+    X(step_method)         \
+    X(woken_method)        \
+    X(timer)               \
+    X(done)                \
+    X(outer)               \
+    X(raised)              \
+    X(errors) X(failure) X(last_metrics) X(on_room) X(on_output) X(leftovers) X(new_params)
 /* clang-format on */
 
 static int session_traverse(PyObject *self, visitproc visit, void *arg)
