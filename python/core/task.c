@@ -707,20 +707,22 @@ void rmpy_call_resolve(rmpy_runner *p)
 /* ---- the type */
 
 /* clang-format off: it has no stable form for this */
-#define RUNNER_OBJECTS(X)                                                               \
-    X(object)                                                                           \
-    X(process)                                                                          \
-    X(flush)                                                                            \
-    X(task)                                                                             \
-    X(context)                                                                          \
-    X(sync_context)                                                                     \
-    X(wakeup)                                                                           \
-    X(waits_for)                                                                        \
-    X(pending)                                                                          \
-    X(coro)                                                                             \
-    X(agen)                                                                             \
-    X(gen) X(yielded) X(handed) X(stream) X(item) X(stream_waiter) X(call) X(call_done) \
-        X(call_result) X(call_error) X(raised)
+#define RUNNER_OBJECTS(X) \
+    X(object)             \
+    X(process)            \
+    X(flush)              \
+    X(task)               \
+    X(context)            \
+    X(sync_context)       \
+    X(wakeup)             \
+    X(waits_for)          \
+    X(pending)            \
+    X(coro)               \
+    X(agen)               \
+    X(gen)                \
+    X(yielded)            \
+    X(handed)             \
+    X(stream) X(item) X(stream_waiter) X(call) X(call_done) X(call_result) X(call_error) X(raised)
 /* clang-format on */
 
 static int runner_traverse(PyObject *self, visitproc visit, void *arg)
