@@ -502,7 +502,9 @@ void rmpy_node_work(rmpy_runner *p)
         PyObject *result = work_next(p);
         uint64_t now = rmpy_ticks();
         judge(p, now - before);
-        rm_node_add_work(p->node, rmpy_ns_since(p->session->run, before), 1);
+        if (p->node) {
+            rm_node_add_work(p->node, rmpy_ns_since(p->session->run, before), 1);
+        }
         before = now;
         if (result) {
             work_keep(p, result, was_call);

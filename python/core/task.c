@@ -436,7 +436,7 @@ static PySendResult go_on(rmpy_runner *p, PyObject *thrown, PyObject **ret_value
     if (p->coro) {
         uint64_t begin = rmpy_ticks();
         rm_status status = run(p, thrown);
-        if (p->session && !p->in_call) {
+        if (p->session && p->node && !p->in_call) { /* closed: a Task may outlive the session */
             rm_node_add_work(p->node, rmpy_ns_since(p->session->run, begin), 0);
         }
         if (status == RM_PENDING) {
