@@ -69,7 +69,10 @@ class PocketsphinxAsr(Node):
         ),
         example="media.read path=talk.flac ! audio.resample rate_hz=16000 ! vad.silero "
         "! asr.pocketsphinx ! json.write path=-",
-        requires=(Dependency("pocketsphinx", INSTALL),),
+        requires=(
+            Dependency("pocketsphinx", INSTALL),
+            Dependency("numpy", "pip install numpy"),
+        ),
     )
     blocking = True
 

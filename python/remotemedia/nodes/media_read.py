@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MediaRead"]
 
+INSTALL = "pip install 'remotemedia[media]'"
 MEDIA_OPEN = 501
 MEDIA_DATA = 502
 PREROLL_S = 0.2  # a decoder that starts in the middle needs a run-up
@@ -69,7 +70,7 @@ class MediaRead(Node):
             ),
         ),
         example="media.read path=talk.flac ! audio.level ! json.write path=-",
-        requires=(Dependency("av", "pip install 'remotemedia[media]'"),),
+        requires=(Dependency("av", INSTALL), Dependency("numpy", INSTALL)),
     )
     blocking = True
 
