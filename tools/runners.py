@@ -85,6 +85,8 @@ def count_junit(path, count):
         said = suite.findtext("system-out") or ""
         count.notes += re.findall(r"^# note: (.*)$", said, re.MULTILINE)
         for case in suite.iter("testcase"):
+            for one in case.iter("property"):
+                count.notes.append(f"{case.get('name')}: {one.get('name')} {one.get('value')}")
             if case.find("failure") is not None or case.find("error") is not None:
                 count.fail(f"{suite.get('name')} {case.get('name')}")
             elif case.find("skipped") is not None:
