@@ -3,7 +3,7 @@
 
     python_generator.py [ROUNDS]
 
-The nodes yield what they get, once. ns an item.
+The nodes yield what they get, once. ns of processor time an item.
 """
 
 import asyncio
@@ -51,9 +51,9 @@ def by_01(items):
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
-    peers = {"python-generator-loop": Side(by_hand, 2_000, 22_000),
-             "python-generator-01": Side(by_01, 500, 5_500)}
-    compare(rounds, Side(ours, 2_000, 22_000), peers, 1e9)
+    side = Side(ours, 2_000, 22_000)
+    compare("python-generator-loop", rounds, side, Side(by_hand, 2_000, 22_000), 1e9)
+    compare("python-generator-01", rounds, side, Side(by_01, 500, 5_500), 1e9)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 
     python_sync.py [ROUNDS]
 
-The nodes give back what they get. Ours is `await pipeline.run(items)` on the caller's loop. ns an item.
+The nodes give back what they get. Ours is `await pipeline.run(items)` on the caller's loop. ns of processor time an item.
 """
 
 import asyncio
@@ -43,8 +43,9 @@ def by_01(items):
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
-    peers = {"python-sync-loop": Side(by_hand, 5_000, 55_000), "python-sync-01": Side(by_01, 100, 700)}
-    compare(rounds, Side(ours, 5_000, 55_000), peers, 1e9)
+    side = Side(ours, 5_000, 55_000)
+    compare("python-sync-loop", 2 * rounds, side, Side(by_hand, 5_000, 55_000), 1e9)
+    compare("python-sync-01", rounds, side, Side(by_01, 100, 700), 1e9)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ ms an item.
 
 import asyncio
 import sys
+import time
 
 from remotemedia import Node, Pipeline
 from rounds import Side, compare
@@ -45,7 +46,8 @@ def ours(items):
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
-    compare(rounds, Side(ours, 10, 110), {"python-wait": Side(by_hand, 5, 45)}, 1e3)
+    compare("python-wait", rounds, Side(ours, 10, 110, time.perf_counter), Side(by_hand, 5, 45, time.perf_counter),
+            1e3)
 
 
 if __name__ == "__main__":

@@ -20,11 +20,15 @@ def fail(text):
     sys.exit(text)
 
 
-def timed(call, *arguments):
-    """Return the seconds that a call took, and what it returned."""
-    begin = time.perf_counter()
+def timed(call, *arguments, clock=time.perf_counter):
+    """Return the seconds that a call took, and what it returned.
+
+    ``clock`` is `time.process_time` where waiting is not the subject: other work on the machine does not
+    stretch the processor time of this process.
+    """
+    begin = clock()
     result = call(*arguments)
-    return time.perf_counter() - begin, result
+    return clock() - begin, result
 
 
 def alternate(rounds, sides):
@@ -46,17 +50,17 @@ def alternate(rounds, sides):
 class Side:
     """One side of a case that works on a list of items: what an item costs it, start-up subtracted.
 
-    ``run(items)`` returns a list, which must equal ``want(items)``. The cost is the slope between a few
-    and many items.
+    ``run(items)`` returns a list, which must equal ``items``. The cost is the slope between a few and
+    many items.
     """
 
-    def __init__(self, run, few, many, want=lambda items: items):
-        self.run, self.want = run, want
+    def __init__(self, run, few, many, clock=time.process_time):
+        self.run, self.clock = run, clock
         self.few, self.many = list(range(few)), list(range(many))
 
     def _seconds(self, items):
-        seconds, results = timed(self.run, items)
-        if results != self.want(items):
+        seconds, results = timed(self.run, items, clock=self.clock)
+        if results != items:
             fail(f"{self.run.__qualname__}: {len(results)} results of {len(items)} items, or wrong ones")
         return seconds
 
@@ -66,15 +70,11 @@ class Side:
         return (self._seconds(self.many) - few) / (len(self.many) - len(self.few))
 
 
-def compare(rounds, ours, peers, scale):
-    """Print one row a round for each peer: ``peers`` maps a row's name to a `Side`."""
+def compare(name, rounds, ours, peer, scale):
+    """Print one row a round: ours between two runs of the peer, so that a drift of the machine cancels."""
     ours.cost()
-    for number in range(rounds):
-        order = list(peers)
-        if number % 2:
-            order.reverse()
-        before = ours.cost()
-        costs = {name: peers[name].cost() for name in order}
-        own = (before + ours.cost()) / 2
-        for name, cost in costs.items():
-            row(name, own * scale, cost * scale)
+    before = peer.cost()
+    for _ in range(rounds):
+        own, after = ours.cost(), peer.cost()
+        row(name, own * scale, (before + after) / 2 * scale)
+        before = after
