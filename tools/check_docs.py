@@ -158,6 +158,13 @@ class Page:
         self.shell.close()
 
 
+def broken_links(page, text):
+    """Links to files of the tree that are not there."""
+    folder = (tap.ROOT / page).parent
+    links = re.findall(r"\]\(([^)#\s]+)", text)
+    return [link for link in links if "://" not in link and not (folder / link).exists()]
+
+
 def environment_of(options):
     path = f"{pathlib.Path(options.bin).absolute()}:{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "NO_COLOR": "1", "PYTHONPATH": ""}
@@ -183,6 +190,7 @@ def main():
                 subprocess.run(["ffmpeg", "-v", "error", "-i", SPEECH, "-ar", "44100", "-ac", "2",
                                 f"{name}/talk.flac"], check=True)
             Page(page, pathlib.Path(name), environment_of(options), report).run(text)
+        report.ok(f"{page} links to what is there", broken_links(page, text))
     return report.end()
 
 
