@@ -125,13 +125,9 @@ static rm_status image_open(rm_node *node, rm_error *err)
 /* A file that was not written to its end is no image. */
 static void discard_file(writer *w)
 {
-    bool is_partial = w->is_open && w->file.owned && w->file.regular;
     if (w->is_open) {
-        (void)file_out_close(&w->file, NULL);
+        file_out_discard(&w->file);
         w->is_open = false;
-    }
-    if (is_partial) {
-        (void)unlink(w->path);
     }
     png_bytes_free(&w->png);
 }
@@ -162,7 +158,7 @@ static rm_status write_on(rm_node *node, writer *w, rm_error *err)
         return status;
     }
     if (status == RM_OK) {
-        status = file_out_close(&w->file, err);
+        status = file_out_finish(&w->file, err);
         w->is_open = status != RM_OK;
     }
     if (status != RM_OK) {

@@ -244,6 +244,9 @@ static rm_status write_line(rm_node *node, rm_error *err)
         rm_node_wake_at(node, rm_node_now(node) + COME_BACK_NS);
         return status;
     }
+    if (status != RM_OK) { /* whole lines alone stay, where that can be */
+        (void)file_out_take_back(&w->file, w->done);
+    }
     w->line.bytes = w->done = 0;
     w->current = false;
     return status;
@@ -270,7 +273,7 @@ static rm_status json_flush(rm_node *node, rm_error *err)
 {
     json_writer *w = node->state;
     rm_status status = write_line(node, err);
-    return status == RM_OK ? file_out_close(&w->file, err) : status;
+    return status == RM_OK ? file_out_finish(&w->file, err) : status;
 }
 
 static rm_status json_control(rm_node *node, const rm_control *control, rm_error *err)
@@ -287,7 +290,7 @@ static rm_status json_control(rm_node *node, const rm_control *control, rm_error
 static void json_close(rm_node *node)
 {
     json_writer *w = node->state;
-    (void)file_out_close(&w->file, NULL);
+    file_out_abandon(&w->file);
     rm_free(w->line.text);
 }
 
@@ -296,7 +299,7 @@ static const rm_param json_table[] = {
      .kind = RM_PARAM_STRING,
      .offset = offsetof(json_params, path),
      .default_json = "\"-\"",
-     .summary = "of the file, which is overwritten; - is standard output"},
+     .summary = "of the file, which takes the place of an old one; - is standard output"},
     {.name = "envelope",
      .kind = RM_PARAM_BOOL,
      .offset = offsetof(json_params, envelope),

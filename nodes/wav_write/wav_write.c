@@ -175,10 +175,12 @@ static rm_status write_packet(writer *w, const rm_packet *packet, rm_error *err)
     uint32_t frames = packet->header.instance.audio.frames;
     rm_status status = write_begun(w, err);
     if (status == RM_OK && goes_straight(w, packet)) {
-        size_t done = 0;
-        return write_counted(w, packet->payload,
-                             (size_t)frames * w->head.sample_bytes * w->head.line.audio.channels,
-                             &done, err);
+        size_t done = 0, frame = (size_t)w->head.sample_bytes * w->head.line.audio.channels;
+        status = write_counted(w, packet->payload, frames * frame, &done, err);
+        if (status != RM_OK && file_out_take_back(&w->file, done % frame)) {
+            w->data_bytes -= done % frame; /* what follows begins with a whole frame */
+        }
+        return status;
     }
     while (status == RM_OK && w->frame < frames) {
         fill_block(w, packet);
@@ -258,7 +260,7 @@ static rm_status write_flush(rm_node *node, rm_error *err)
     }
     if (status == RM_OK) {
         w->finished = true;
-        status = file_out_close(&w->file, err);
+        status = file_out_finish(&w->file, err);
     }
     return status;
 }
@@ -276,7 +278,7 @@ static void write_close(rm_node *node)
             (void)write_sizes(w, NULL);
         }
     }
-    (void)file_out_close(&w->file, NULL);
+    file_out_abandon(&w->file);
 }
 
 static const rm_param write_table[] = {
@@ -284,7 +286,7 @@ static const rm_param write_table[] = {
      .kind = RM_PARAM_STRING,
      .flags = RM_PARAM_REQUIRED,
      .offset = offsetof(write_params, path),
-     .summary = "of the file, which is overwritten; - is standard output"},
+     .summary = "of the file, which takes the place of an old one; - is standard output"},
     {.name = "sample_format",
      .kind = RM_PARAM_ENUM,
      .offset = offsetof(write_params, sample_format),
