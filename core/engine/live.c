@@ -182,7 +182,7 @@ struct rm_blob {
     size_t bytes, capacity;
 };
 
-enum { BLOB_BYTES_MAX = 16 << 20 };
+enum { BLOB_BYTES_MAX = 16 << 20, DRAIN_PACKETS_MAX = 4096 };
 
 rm_status rm_blob_append(rm_blob *blob, const void *data, size_t bytes)
 {
@@ -225,11 +225,62 @@ static bool same_ports(const rm_port *a, const rm_port *b)
     return !(a && a[i].name) && !(b && b[i].name);
 }
 
-static rm_status hand_state_over(rmi_node *from, rmi_node *to, rm_error *err)
+static rm_status reserve_outbox(rmi_node *node, uint32_t slots, rm_error *err)
+{
+    if (slots <= node->outbox_max + 1) {
+        return RM_OK;
+    }
+    rmi_outgoing *grown = rmi_realloc(node->outbox, 2 * (size_t)slots * sizeof *grown);
+    if (!grown) {
+        return rm_fail(err, RM_ENOMEM, "no memory for an outbox of %u packets", slots);
+    }
+    node->outbox = grown;
+    node->outbox_max = 2 * slots - 1;
+    return RM_OK;
+}
+
+static void open_ports(rmi_node *node)
+{
+    for (uint16_t p = 0; p < node->n_out; p++) {
+        node->out[p].emitted = 0;
+    }
+}
+
+/* What the old code holds back goes out before the new one's first packet. It stays in the outbox
+ * as far as edges have no room, so that nothing waits here. */
+static rm_status drain(rmi_node *node, rm_error *err)
+{
+    uint32_t a_call = 0;
+    for (uint16_t p = 0; p < node->n_out; p++) {
+        a_call += node->out[p].emit_max;
+    }
+    rm_status status = RM_MORE;
+    while (status == RM_MORE) {
+        if (node->outbox_count > DRAIN_PACKETS_MAX) {
+            return rm_fail(err, RM_ELIMIT, "node '%s' holds more than %d packets back",
+                           node->pub.id, DRAIN_PACKETS_MAX);
+        }
+        status = reserve_outbox(node, node->outbox_count + a_call + 1, err);
+        if (status == RM_OK) {
+            open_ports(node);
+            status = node->pub.type->flush(&node->pub, err);
+        }
+    }
+    node->wants_memory = false;
+    if (status == RM_PENDING) {
+        node->state = RMI_NODE_PENDING;
+        node->strand->outstanding++;
+        return RM_EAGAIN;
+    }
+    return status == RM_DONE ? RM_OK : status;
+}
+
+/* By state where both can, else the old code gives what it holds and the new one begins afresh. */
+static rm_status hand_over(rmi_node *from, rmi_node *to, rm_error *err)
 {
     rm_blob blob = {0};
     if (!from->pub.type->save || !to->pub.type->load) {
-        return RM_OK;
+        return from->pub.type->flush ? drain(from, err) : RM_OK;
     }
     rm_status status = from->pub.type->save(&from->pub, &blob, err);
     if (status == RM_OK) {
@@ -245,6 +296,9 @@ static void exchange_code(rmi_node *node, rmi_node *fresh)
 {
     rm_node pub = node->pub;
     rmi_in_port *in_port = node->in_port;
+    for (uint16_t p = 0; p < node->n_out; p++) {
+        node->out[p].emit_max = fresh->out[p].emit_max;
+    }
     void *owned[4];
     memcpy(owned, node->owned, sizeof owned);
     node->pub = fresh->pub;
@@ -263,11 +317,12 @@ static void run_swap(void *context)
 {
     swap_call *asked = context;
     rmi_node *node = asked->node, *fresh = asked->fresh;
+    if (node->state >= RMI_NODE_ENDED || node->flushing || node->done) {
+        asked->status = rm_fail(asked->err, RM_EINVAL, "node '%s' has ended", node->pub.id);
+        return;
+    }
     if (node->state != RMI_NODE_IDLE || node->held) {
-        asked->status =
-            node->state == RMI_NODE_PENDING || node->state == RMI_NODE_HOLDING || node->held
-                ? RM_EAGAIN
-                : rm_fail(asked->err, RM_EINVAL, "node '%s' has ended", node->pub.id);
+        asked->status = RM_EAGAIN;
         return;
     }
     fresh->strand = node->strand;
@@ -275,7 +330,11 @@ static void run_swap(void *context)
     if (asked->status < 0) {
         return;
     }
-    asked->status = hand_state_over(node, fresh, asked->err);
+    asked->status = hand_over(node, fresh, asked->err);
+    if (asked->status == RM_OK) {
+        asked->status =
+            reserve_outbox(node, node->outbox_count + fresh->outbox_max + 1, asked->err);
+    }
     if (asked->status == RM_OK) {
         /* The host finds a node by its address: the state moves in, the shell stays. */
         rm_session *session = node->strand->session;
@@ -286,8 +345,12 @@ static void run_swap(void *context)
     if (fresh->pub.type->close) {
         fresh->pub.type->close(&fresh->pub);
     }
-    if (asked->status == RM_OK) {
+    if (node->state == RMI_NODE_IDLE) {
+        node->state = rmi_node_commit(node) ? RMI_NODE_IDLE : RMI_NODE_HOLDING;
         rmi_strand_consider(node->strand, node);
+    }
+    if (node->strand->kick_needed) {
+        rmi_strand_kick(node->strand);
     }
 }
 

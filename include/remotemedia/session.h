@@ -114,8 +114,9 @@ RM_API RM_MUST_USE rm_status rm_session_set_params(rm_session *session, const ch
                                                    const char *params_json, rm_error *err);
 
 /* Replaces a node between two calls: opens the new one (of the spec's type and parameters), hands
- * over state where both can save and load, closes the old one. Ports and formats must fit. On
- * failure the old one goes on. */
+ * over state where both can save and load, else has the old one flush what it holds back; closes
+ * the old one. Ports and formats must fit. On failure the old one goes on. RM_EAGAIN: it is within
+ * an item, try again. */
 RM_API RM_MUST_USE rm_status rm_session_swap(rm_session *session, const char *node,
                                              const rm_node_type *type, const char *params_json,
                                              rm_error *err);

@@ -25,6 +25,7 @@ typedef struct resampler {
     audio_run run;    /* of the input */
     uint64_t given;   /* output frames of the run */
     bool taken;       /* soxr has the samples of the packet at hand, and more to give */
+    bool ending;      /* soxr was told that the run has ended */
     bool gap;         /* the next output does not join on the last */
     rm_packet *spare; /* made, and soxr had nothing for it: `spare_room` frames of `out` */
     uint32_t spare_room;
@@ -156,7 +157,7 @@ static rm_status resample_control(rm_node *node, const rm_control *control, rm_e
     }
     if (control->op == RM_CONTROL_INTERRUPT) {
         r->gap |= r->run.running;
-        r->run.running = r->taken = false;
+        r->run.running = r->taken = r->ending = false;
         soxr_error_t why = r->soxr ? soxr_clear(r->soxr) : NULL;
         return why ? soxr_fail(why, err) : RM_OK;
     }
@@ -282,6 +283,7 @@ static rm_status give_tail(rm_node *node, rm_error *err)
     resampler *r = node->state;
     uint64_t owed = r->run.running && r->soxr ? frames_owed(r) : 0;
     size_t frames = 0;
+    r->ending = true;
     if (owed) {
         uint32_t room = owed < TAIL_PACKET_FRAMES ? (uint32_t)owed : TAIL_PACKET_FRAMES;
         rm_status status = give(node, NULL, 0, room, &frames, err);
@@ -292,7 +294,11 @@ static rm_status give_tail(rm_node *node, rm_error *err)
     if (frames) {
         return RM_MORE;
     }
-    r->run.running = r->taken = false;
+    r->run.running = r->taken = r->ending = false;
+    if (r->soxr) {
+        soxr_error_t why = soxr_clear(r->soxr);
+        return why ? soxr_fail(why, err) : RM_OK;
+    }
     return RM_OK;
 }
 
@@ -300,7 +306,7 @@ static rm_status give_tail(rm_node *node, rm_error *err)
 static rm_status join_run(rm_node *node, const rm_packet *packet, rm_error *err)
 {
     resampler *r = node->state;
-    if (r->run.running && !r->renew && audio_run_joins(&r->run, packet)) {
+    if (r->run.running && !r->ending && !r->renew && audio_run_joins(&r->run, packet)) {
         return RM_OK;
     }
     bool first = !r->run.running;
@@ -311,9 +317,6 @@ static rm_status join_run(rm_node *node, const rm_packet *packet, rm_error *err)
     r->gap |= !first || packet->header.flags & RM_FLAG_DISCONTINUITY;
     if (r->renew) {
         status = configure(r, node->params, &r->wanted, err);
-    } else if (!first && r->soxr) {
-        soxr_error_t why = soxr_clear(r->soxr);
-        status = why ? soxr_fail(why, err) : RM_OK;
     }
     if (status == RM_OK) {
         r->renew = false;
