@@ -15,8 +15,10 @@ PACKAGE = pathlib.Path(_core.__file__).parent
 
 
 def run(tmp_path, *words):
-    # Linked sources: mypy follows the build tree's names, not the files that they point to.
-    environ = {**os.environ, "MYPYPATH": str(PACKAGE.parent), "PYTHONPATH": str(PACKAGE.parent)}
+    environ = dict(os.environ)
+    if PACKAGE.parent.name != "site-packages":
+        # Linked sources: mypy follows the build tree's names, not the files that they point to.
+        environ |= {"MYPYPATH": str(PACKAGE.parent), "PYTHONPATH": str(PACKAGE.parent)}
     return subprocess.run(
         [sys.executable, "-m", *words], cwd=tmp_path, env=environ, capture_output=True, text=True,
         timeout=240, check=False,

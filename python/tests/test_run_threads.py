@@ -135,15 +135,26 @@ def test_sync_initialize_and_cleanup_do_not_hold_up_the_loop():
 
 def test_a_slice_comes_back_to_the_loop():
     async def main():
-        delays = []
-        beats = asyncio.create_task(beat(delays))
-        await asyncio.sleep(0)
-        items = list(range(100_000))
-        assert await arun(items, Call(lambda x: x), Call(lambda x: x), blocking=False) == items
-        beats.cancel()
-        return len(delays)
+        turns = 0
 
-    assert max(in_loop(main()) for _ in range(3)) > 5
+        async def turn():
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        def process(item):
+            seen.append(turns)
+            return item
+
+        seen = []
+        turning = asyncio.create_task(turn())
+        items = list(range(200_000))
+        assert await arun(items, Call(process), Call(lambda x: x), blocking=False) == items
+        turning.cancel()
+        return len(set(seen))
+
+    assert in_loop(main()) > 5
 
 
 def test_other_threads_run_while_a_session_runs_no_bytecode():
@@ -156,13 +167,14 @@ def test_other_threads_run_while_a_session_runs_no_bytecode():
     thread = threading.Thread(target=count)
     thread.start()
     plan = plan_of("test.pass", "test.pass")
+    items = [b"x"] * 2_000_000  # many times longer than what one thread may hold the interpreter
     results = []
     before = counted[0]
-    _drive.run_sync(plan, {"feed": [b"x"] * 100_000}, {"out": results})
+    _drive.run_sync(plan, {"feed": items}, {"out": results})
     during = counted[0] - before
     stop.set()
     thread.join()
-    assert len(results) == 100_000 and during > 100
+    assert len(results) == len(items) and during > 100
 
 
 def test_an_error_on_a_thread_keeps_its_item():
