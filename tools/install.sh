@@ -20,7 +20,7 @@ test_packages=("${demo_packages[@]}" clang clang-tidy libclang-rt-dev binutils u
 
 # What the benchmarks need: the peers that are Debian's.
 bench_packages=(ffmpeg unzip valgrind libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
-    gstreamer1.0-tools gstreamer1.0-plugins-base)
+    gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good)
 
 # install_packages PACKAGE...: installs those that are missing.
 install_packages() {
