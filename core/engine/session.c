@@ -11,6 +11,67 @@
 enum { MEMORY_BYTES_DEFAULT = 256 << 20, THREAD_BUDGET = 1024, STOP_POLL_NS = 500000 };
 enum { LOOKS_BEFORE_SLEEP = 64 };
 
+/* ---- what the owner is told */
+
+static void send_event(rm_session *session, const rm_event *event)
+{
+    if (session->options.on_event) {
+        session->options.on_event(session->options.event_context, event);
+    }
+}
+
+/* On the home strand's thread: tells the owner what other strands reported. */
+static void deliver_reports(rm_session *session)
+{
+    pthread_mutex_lock(&session->lock);
+    rmi_report *report = session->reports;
+    session->reports = NULL;
+    session->reports_end = &session->reports;
+    session->report_count = 0;
+    session->report_posted = false;
+    pthread_mutex_unlock(&session->lock);
+    while (report) {
+        rmi_report *next = report->next;
+        rm_event event = {
+            .kind = RM_EVENT_ERROR, .status = report->error.status, .error = &report->error};
+        send_event(session, &event);
+        rmi_free(report);
+        report = next;
+    }
+}
+
+static void run_reports(rmi_strand *strand, rmi_message *message)
+{
+    (void)message;
+    deliver_reports(strand->session);
+}
+
+/* Who fails faster than the owner listens, or has no memory, is counted in the metrics alone. */
+static void report(rm_session *session, const rm_error *error)
+{
+    rmi_report *one = RMI_NEW(rmi_report);
+    if (!one) {
+        return;
+    }
+    one->error = *error;
+    pthread_mutex_lock(&session->lock);
+    bool room = session->report_count < RMI_SESSION_REPORTS_MAX;
+    bool post = room && !session->report_posted;
+    if (room) {
+        session->report_count++;
+        *session->reports_end = one;
+        session->reports_end = &one->next;
+        session->report_posted = true;
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (!room) {
+        rmi_free(one);
+    }
+    if (post) {
+        rmi_strand_post(session->strands[0], &session->report_message);
+    }
+}
+
 /* ---- building */
 
 void rmi_strand_memory_returned(rmi_strand *strand)
@@ -87,6 +148,8 @@ rm_status rmi_session_new(const rm_session_options *options, uint32_t strand_cou
     pthread_mutex_init(&session->lock, NULL);
     pthread_cond_init(&session->changed, NULL);
     session->options.driver = RM_DRIVER_THREAD;
+    session->reports_end = &session->reports;
+    session->report_message.run = run_reports;
     if (options) {
         size_t size =
             options->struct_size < sizeof *options ? options->struct_size : sizeof *options;
@@ -332,13 +395,6 @@ static void close_nodes(rm_session *session)
     session->opened = 0;
 }
 
-static void send_event(rm_session *session, const rm_event *event)
-{
-    if (session->options.on_event) {
-        session->options.on_event(session->options.event_context, event);
-    }
-}
-
 static void join_threads(rm_session *session)
 {
     for (uint32_t i = 1; i < session->strand_count; i++) {
@@ -357,6 +413,7 @@ static void session_end(rm_session *session)
     }
     session->closed = true;
     join_threads(session);
+    deliver_reports(session);
     close_nodes(session);
     pthread_mutex_lock(&session->lock);
     session->ended = true;
@@ -411,6 +468,8 @@ void rmi_session_node_recovered(rm_session *session, rmi_node *node, const rm_er
     if (node->strand == session->strands[0]) {
         rm_event event = {.kind = RM_EVENT_ERROR, .status = error->status, .error = error};
         send_event(session, &event);
+    } else if (session->options.on_event) {
+        report(session, error);
     }
     rm_log(RM_LOG_DEBUG, "engine", "node '%s', item %llu: %s", node->pub.id,
            (unsigned long long)error->item, error->message);

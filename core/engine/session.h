@@ -13,7 +13,7 @@
 
 #include "engine/strand.h"
 
-enum { RMI_SESSION_STRANDS_MAX = 64, RMI_SESSION_PORTS_MAX = 64 };
+enum { RMI_SESSION_STRANDS_MAX = 64, RMI_SESSION_PORTS_MAX = 64, RMI_SESSION_REPORTS_MAX = 64 };
 
 /* Nodes of these types are a session's inputs and outputs; params {"name": "…"}. */
 extern const rm_node_type rmi_input_type, rmi_output_type;
@@ -31,6 +31,12 @@ typedef struct rmi_edge_spec {
     rmi_policy policy;
     const rm_format *format; /* NULL: not known */
 } rmi_edge_spec;
+
+/* What a policy dealt with on another strand, on its way to the owner. */
+typedef struct rmi_report {
+    struct rmi_report *next;
+    rm_error error;
+} rmi_report;
 
 typedef struct rmi_session_thread {
     rmi_strand *strand;
@@ -58,6 +64,7 @@ struct rm_session {
     _Atomic uint32_t strands_finished;
     rmi_message cancel_message[RMI_SESSION_STRANDS_MAX];
     _Atomic bool cancel_posted[RMI_SESSION_STRANDS_MAX];
+    rmi_message report_message;      /* to the home strand: there are reports */
     _Atomic bool owner_wants_memory; /* rm_session_packet_new() had none … */
     _Atomic bool owner_refused;      /* … and never will, as things are */
 
@@ -68,7 +75,10 @@ struct rm_session {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     /* Protected by lock. */
-    rm_error error;   /* the first failure */
+    rm_error error; /* the first failure */
+    rmi_report *reports, **reports_end;
+    uint32_t report_count;
+    bool report_posted;
     bool ended;       /* result holds */
     rm_status result; /* RM_DONE or the error */
 };

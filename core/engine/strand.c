@@ -274,7 +274,8 @@ static void describe(rmi_node *node, rm_status status)
         error->status = status;
     }
     snprintf(error->node, sizeof error->node, "%s", node->pub.id);
-    error->item = node->items + !node->flushing;
+    bool on_item = !node->flushing && !node->no_input;
+    error->item = on_item ? (node->is_source ? node->emitted : node->items) + 1 : 0;
 }
 
 static int64_t backoff_ns(rmi_strand *strand, const rmi_node *node)
