@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shlex
 import shutil
 import signal
@@ -757,6 +758,58 @@ def a_full_stdout_is_an_error():
         r = subprocess.run([BINARY, "help"], stdout=full, stderr=subprocess.PIPE, text=True,
                            timeout=DEADLINE_S)
     check(r.returncode == FAILED and "No space left" in r.stderr, r)
+
+
+WRITERS = {
+    "a.wav": "test.tone duration_ms=60000 ! wav.write",
+    "a.png": "test.pattern width=640 height=480 pictures=3 ! image.write",
+    "sheet.png": "test.pattern width=640 height=480 pictures=90 ! image.write columns=4",
+    "a.jsonl": "test.tone duration_ms=200000 ! audio.level ! json.write",
+}
+LIMIT_BYTES = 2000
+
+
+def small_files():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_BYTES, resource.RLIM_INFINITY))
+
+
+def skip_without(graph):
+    writer = graph.rpartition("! ")[2].partition(" ")[0]
+    return run("nodes", writer).code != OK
+
+
+@test
+def a_full_disk_names_the_file_and_leaves_the_one_that_was_there():
+    for name, graph in WRITERS.items():
+        for old in (None, b"old content"):
+            if skip_without(graph):
+                continue
+            with Folder() as f:
+                path = f.path / name
+                if old:
+                    path.write_bytes(old)
+                done = subprocess.run([BINARY, "run", f"{graph} path={name}"], text=True,
+                                      capture_output=True, cwd=f.path, env=environment(),
+                                      timeout=DEADLINE_S, preexec_fn=small_files)
+                r = Result(done.returncode, done.stdout, done.stderr)
+                check(r.code == FAILED, r)
+                check(f"error[E0503]: cannot write '{name}': File too large" in r.err, r)
+                check("--> node 'write'" in r.err and "help: make room" in r.err, r)
+                check(re.search(r"1 error$", r.err, re.M), r)
+                if old:
+                    check(path.read_bytes() == old, r)
+                left = {p.name for p in f.path.iterdir()}
+                check(left <= {name, name + ".part"}, left)
+                check(all(p.stat().st_size <= LIMIT_BYTES for p in f.path.iterdir()))
+
+
+@test
+def a_device_without_room_is_told():
+    for graph in WRITERS.values():
+        if not skip_without(graph):
+            r = run("run", f"{graph} path=/dev/full")
+            check(r.code == FAILED, r)
+            check("error[E0503]: cannot write '/dev/full': No space left on device" in r.err, r)
 
 
 @test

@@ -106,6 +106,24 @@ static void print_bar(FILE *out, bool color, double part, unsigned columns)
     fputs(cli_reset(color), out);
 }
 
+/* "2 errors, 1 skipped": only what there was. */
+static void print_errors(const json_t *node, bool color)
+{
+    double errors = number(node, "errors");
+    if (errors <= 0) {
+        return;
+    }
+    fprintf(stderr, "  %s%.0f error%s", cli_paint(color, CLI_YELLOW), errors,
+            errors == 1 ? "" : "s");
+    if (number(node, "skipped") > 0) {
+        fprintf(stderr, ", %.0f skipped", number(node, "skipped"));
+    }
+    if (number(node, "retries") > 0) {
+        fprintf(stderr, ", %.0f tried again", number(node, "retries"));
+    }
+    fputs(cli_reset(color), stderr);
+}
+
 static void print_row(const rm_cli_run *run, const json_t *node, const unsigned columns[3],
                       double total)
 {
@@ -121,11 +139,7 @@ static void print_row(const rm_cli_run *run, const json_t *node, const unsigned 
             cli_count(count, items, sizeof items), cli_duration(sum_ns(node), time, sizeof time),
             part * 100);
     print_bar(stderr, color, part, columns[2]);
-    if (number(node, "errors") > 0) {
-        fprintf(stderr, "  %s%.0f errors, %.0f skipped, %.0f tried again%s",
-                cli_paint(color, CLI_YELLOW), number(node, "errors"), number(node, "skipped"),
-                number(node, "retries"), cli_reset(color));
-    }
+    print_errors(node, color);
     fputc('\n', stderr);
 }
 
@@ -201,7 +215,8 @@ static void print_live_node(const json_t *node, const json_t *edges)
             cli_count(number(node, "items"), items, sizeof items),
             cli_duration(sum_ns(node), time, sizeof time));
     if (number(node, "errors") > 0) {
-        fprintf(stderr, ", %.0f errors", number(node, "errors"));
+        fprintf(stderr, ", %.0f error%s", number(node, "errors"),
+                number(node, "errors") == 1 ? "" : "s");
     }
     fputc('\n', stderr);
     for (size_t i = 0; i < json_array_size(edges); i++) {
