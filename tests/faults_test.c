@@ -1,6 +1,7 @@
 /* faults_test.c — each way in which a node's code can fail, at each place of a graph, under each
  * policy, on each driver: the error names node, item and cause, nothing is half delivered, what was
  * opened is closed, the owner is told, and a good graph runs in the same process afterwards. */
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 

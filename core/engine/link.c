@@ -1,18 +1,21 @@
 #include "engine/link.h"
 
 #include "base/alloc.h"
+#include "engine/strand.h"
 
 static uint32_t quarter_mask(uint32_t capacity, uint32_t mask)
 {
     return capacity < 4 ? 0 : (mask + 1) / 4 - 1;
 }
 
-rm_status rmi_link_new(uint32_t capacity, rmi_link **ret_link, rm_error *err)
+rm_status rmi_link_new(uint32_t capacity, rmi_policy policy, rmi_link **ret_link, rm_error *err)
 {
     rmi_edge *sending = NULL, *receiving = NULL;
+    bool drops = policy != RMI_POLICY_BLOCK;
+    uint32_t slots = capacity + (drops && capacity < RMI_EDGE_CAPACITY_MAX);
     rmi_link *link = rmi_aligned_calloc(64, sizeof *link);
-    if (!link || rmi_edge_new(capacity, capacity, &sending, err) != RM_OK ||
-        rmi_edge_new(capacity, capacity, &receiving, err) != RM_OK ||
+    if (!link || rmi_edge_new(slots, slots, &sending, err) != RM_OK ||
+        rmi_edge_new(slots, slots, &receiving, err) != RM_OK ||
         !(link->epoch = rmi_calloc(sending->mask + 1, sizeof(uint32_t)))) {
         if (sending) {
             rmi_edge_free(sending, NULL);
@@ -26,7 +29,9 @@ rm_status rmi_link_new(uint32_t capacity, rmi_link **ret_link, rm_error *err)
     rmi_free(receiving->ring);
     link->ring = receiving->ring = sending->ring;
     link->mask = sending->mask;
-    link->capacity = capacity;
+    link->capacity = sending->capacity = receiving->capacity = drops ? slots - 1 : slots;
+    link->drops = drops;
+    sending->policy = receiving->policy = (uint8_t)policy;
     link->quarter_mask = quarter_mask(capacity, sending->mask);
     link->epoch_message.run = rmi_link_receive_epoch;
     link->sending = sending;
@@ -83,4 +88,113 @@ rm_status rmi_link_grow(rmi_link *link)
     link->quarter_mask = quarter_mask(capacity, link->mask);
     sending->grown++;
     return RM_OK;
+}
+
+/* ---- looking for room */
+
+bool rmi_link_is_full(const rmi_link *link)
+{
+    uint32_t tail = atomic_load_explicit(&link->tail, memory_order_relaxed);
+    return tail - atomic_load(&link->head) >= link->capacity ||
+           (link->bytes_max &&
+            link->bytes_sent - atomic_load(&link->bytes_taken) >= link->bytes_max);
+}
+
+bool rmi_link_look_for_room(rmi_link *link)
+{
+    link->head_seen = atomic_load_explicit(&link->head, memory_order_acquire);
+    if (!rmi_link_is_full(link)) {
+        return true;
+    }
+    if (!atomic_load(&link->producer_waits)) {
+        atomic_store(&link->producer_waits, true); /* then look once more: see rmi_strand_kick() */
+    }
+    link->head_seen = atomic_load(&link->head);
+    return !rmi_link_is_full(link);
+}
+
+/* ---- links that drop. Slots are read by one side while the other may write them, so both do it
+ * atomically; who moved `head` owns what was there. */
+
+/* The oldest packet, taken back by the producer. */
+static rm_packet *take_back(rmi_link *link)
+{
+    uint32_t tail = atomic_load_explicit(&link->tail, memory_order_relaxed);
+    uint32_t head = atomic_load(&link->head);
+    while (head != tail) {
+        rm_packet *packet = __atomic_load_n(&link->ring[head & link->mask], __ATOMIC_ACQUIRE);
+        if (atomic_compare_exchange_strong(&link->head, &head, head + 1)) {
+            return packet;
+        }
+    }
+    return NULL;
+}
+
+static void drop(rmi_link *link, rm_packet *packet)
+{
+    link->sending->drops++;
+    rmi_pool_give(link->producer->pool, packet);
+}
+
+/* What was queued before the newest packet, of these bytes, is more than may wait beside it. */
+static bool holds_too_much(const rmi_link *link, uint64_t newest_bytes)
+{
+    uint32_t older =
+        atomic_load_explicit(&link->tail, memory_order_relaxed) - 1 - atomic_load(&link->head);
+    if ((int32_t)older <= 0) {
+        return false; /* the newest itself may have been taken meanwhile */
+    }
+    uint64_t bytes = link->bytes_sent - atomic_load(&link->bytes_taken) - newest_bytes;
+    return link->sending->policy == RMI_POLICY_LATEST || older >= link->capacity ||
+           (link->bytes_max && (int64_t)bytes >= (int64_t)link->bytes_max);
+}
+
+void rmi_link_push_dropping(rmi_link *link, rm_packet *packet)
+{
+    if (link->sending->policy == RMI_POLICY_DROP_NEWEST && rmi_link_is_full(link)) {
+        drop(link, packet);
+        return;
+    }
+    uint32_t tail = atomic_load_explicit(&link->tail, memory_order_relaxed);
+    uint64_t bytes = packet->header.payload_bytes;
+    __atomic_store_n(&link->epoch[tail & link->mask], link->sending->epoch, __ATOMIC_RELAXED);
+    __atomic_store_n(&link->ring[tail & link->mask], packet, __ATOMIC_RELEASE);
+    link->bytes_sent += link->bytes_max ? bytes : 0;
+    atomic_store_explicit(&link->tail, tail + 1, memory_order_release);
+    while (holds_too_much(link, bytes)) {
+        rm_packet *oldest = take_back(link);
+        if (!oldest) {
+            return;
+        }
+        link->bytes_sent -= link->bytes_max ? oldest->header.payload_bytes : 0;
+        drop(link, oldest);
+    }
+}
+
+rm_packet *rmi_link_pop_dropping(rmi_link *link, bool stale_only, uint32_t *ret_epoch)
+{
+    rmi_edge *edge = link->receiving;
+    uint32_t head = atomic_load(&link->head);
+    for (;;) {
+        edge->head = head;
+        if ((int32_t)(edge->tail - head) <= 0) { /* the producer took back all that was seen */
+            edge->tail = atomic_load(&link->tail);
+        }
+        if (edge->tail == head) {
+            return NULL;
+        }
+        uint32_t slot = head & link->mask;
+        rm_packet *packet = __atomic_load_n(&link->ring[slot], __ATOMIC_ACQUIRE);
+        *ret_epoch = __atomic_load_n(&link->epoch[slot], __ATOMIC_RELAXED);
+        if (stale_only && (int32_t)(*ret_epoch - edge->epoch) >= 0) {
+            return NULL;
+        }
+        if (atomic_compare_exchange_strong(&link->head, &head, head + 1)) {
+            edge->head = head + 1;
+            if (link->bytes_max) {
+                atomic_fetch_add(&link->bytes_taken, packet->header.payload_bytes);
+            }
+            return packet;
+        }
+    }
 }

@@ -8,6 +8,10 @@
  * to do parks (parking.h); who changes the ring then wakes it, once a burst: rmi_strand_kick(). The
  * consumer tells of room each quarter of the ring and before it sleeps, not for each packet.
  *
+ * Over a link whose policy drops the producer never waits: it puts the new packet into the ring,
+ * then takes the oldest out of it, so that `head` is moved by both sides, by compare-and-swap. It
+ * has a slot more than its capacity, and is never empty meanwhile.
+ *
  * Each slot carries the epoch of the sending edge, so that packets which were on their way when an
  * interrupt came die on arrival.
  *
@@ -29,6 +33,8 @@ struct rmi_link {
     uint32_t *epoch; /* beside each slot */
     uint32_t mask, capacity;
     uint32_t quarter_mask; /* the consumer tells of room when head has none of these bits */
+    bool drops;            /* its policy does */
+    uint64_t bytes_max;    /* of payload; 0: no bound in bytes */
     rmi_strand *producer, *consumer;
     rmi_edge *sending, *receiving;
 
@@ -46,17 +52,20 @@ struct rmi_link {
     _Alignas(64) _Atomic uint32_t tail;
     _Atomic bool ended;
     uint32_t head_seen;
+    uint64_t bytes_sent; /* kept where bytes_max is set; less what it took back */
     uint32_t tail_told; /* what the consumer was last woken for: who looks at nothing new wakes … */
     bool end_told;
 
     /* Written by the consumer. */
     _Alignas(64) _Atomic uint32_t head;
+    _Atomic uint64_t bytes_taken;
     uint32_t head_told; /* … nobody, or two strands could keep each other awake */
     bool close_told;
 };
 
 /* Makes the link and both of its edges, which the caller owns and connects to their nodes. */
-RM_MUST_USE rm_status rmi_link_new(uint32_t capacity, rmi_link **ret_link, rm_error *err);
+RM_MUST_USE rm_status rmi_link_new(uint32_t capacity, rmi_policy policy, rmi_link **ret_link,
+                                   rm_error *err);
 /* Both strands have stopped. Lets go of what is in the ring. */
 void rmi_link_free(rmi_link *link);
 
@@ -67,27 +76,29 @@ RM_MUST_USE rm_status rmi_link_grow(rmi_link *link);
 /* Runs on the consumer's strand. */
 void rmi_link_receive_epoch(rmi_strand *strand, rmi_message *message);
 
+/* Full in packets or in bytes. Thread: the producer, or who sees both sides rest. */
+bool rmi_link_is_full(const rmi_link *link);
+
+/* As rmi_link_has_room(), where that is not told from what is at hand. */
+bool rmi_link_look_for_room(rmi_link *link);
+
 /* Producer: room for one more packet. Where there is none it asks to be woken. */
 static inline bool rmi_link_has_room(rmi_link *link)
 {
     uint32_t tail = atomic_load_explicit(&link->tail, memory_order_relaxed);
-    if (RMI_LIKELY(tail - link->head_seen < link->capacity)) {
-        return true;
-    }
-    link->head_seen = atomic_load_explicit(&link->head, memory_order_acquire);
-    if (tail - link->head_seen < link->capacity) {
-        return true;
-    }
-    if (!atomic_load(&link->producer_waits)) {
-        atomic_store(&link->producer_waits, true); /* then look once more: see rmi_strand_kick() */
-    }
-    link->head_seen = atomic_load(&link->head);
-    return tail - link->head_seen < link->capacity;
+    return RMI_LIKELY(tail - link->head_seen < link->capacity && !link->bytes_max) ||
+           rmi_link_look_for_room(link);
 }
+
+/* As rmi_link_push(), over a link that drops: never full. */
+void rmi_link_push_dropping(rmi_link *link, rm_packet *packet);
 
 /* Producer, once there is room. Takes the packet. */
 static inline void rmi_link_push(rmi_link *link, rm_packet *packet)
 {
+    if (RMI_UNLIKELY(link->bytes_max)) {
+        link->bytes_sent += packet->header.payload_bytes;
+    }
     uint32_t tail = atomic_load_explicit(&link->tail, memory_order_relaxed);
     link->ring[tail & link->mask] = packet;
     link->epoch[tail & link->mask] = link->sending->epoch;
@@ -104,10 +115,17 @@ static inline bool rmi_link_poll(rmi_link *link)
     return edge->tail != edge->head || ended;
 }
 
-/* Consumer: after edge->head went on. */
-static inline void rmi_link_publish_head(rmi_link *link)
+/* Consumer: after edge->head went on by this packet. */
+static inline void rmi_link_publish_head(rmi_link *link, const rm_packet *packet)
 {
+    if (RMI_UNLIKELY(link->bytes_max)) {
+        atomic_fetch_add(&link->bytes_taken, packet->header.payload_bytes);
+    }
     atomic_store_explicit(&link->head, link->receiving->head, memory_order_release);
 }
+
+/* Consumer of a link that drops: the oldest packet and its epoch, and edge->head after it. NULL:
+ * the ring is empty, or, with stale_only, its front is of the edge's epoch. */
+rm_packet *rmi_link_pop_dropping(rmi_link *link, bool stale_only, uint32_t *ret_epoch);
 
 #endif

@@ -47,6 +47,97 @@ TEST(a_slow_consumer_holds_the_producer)
     rm_session_free(session);
 }
 
+/* A source of 1,000 packets on a thread, and a sink that the caller steps once all are sent. */
+static rmi_edge *run_late_sink(rmi_policy policy, uint32_t capacity, uint64_t bytes_max,
+                               probe *sink_probe)
+{
+    static rmi_edge after; /* the sending edge as it was at the end */
+    probe a = {.left = 1000, .burst = 3};
+    rm_node_type source = source_type(&a), sink = sink_type(sink_probe);
+    rm_session *session = session_of(2, RM_DRIVER_CALLER);
+    rmi_edge_spec spec = {.from = add(session, &source, "source", 1),
+                          .to = add(session, &sink, "sink", 0),
+                          .capacity = capacity,
+                          .bytes_max = bytes_max,
+                          .policy = policy};
+    CHECK_INT(rmi_session_connect(session, &spec, NULL), RM_OK);
+    start(session);
+    while (!atomic_load(&session->edges[0]->link->ended)) {
+        sched_yield(); /* the producer waits for nobody */
+    }
+    CHECK_INT(drive(session, 10), RM_DONE);
+    after = *session->edges[0];
+    rm_session_free(session);
+    return &after;
+}
+
+TEST(a_link_that_drops_keeps_what_its_policy_says)
+{
+    static const struct {
+        rmi_policy policy;
+        uint32_t capacity;
+        uint64_t bytes_max;
+        uint32_t seen, last, sum;
+    } rows[] = {
+        {RMI_POLICY_DROP_OLDEST, 1, 0, 1, 1000, 1000},
+        {RMI_POLICY_DROP_OLDEST, 4, 0, 4, 1000, 997 + 998 + 999 + 1000},
+        {RMI_POLICY_DROP_NEWEST, 4, 0, 4, 4, 10},
+        {RMI_POLICY_LATEST, 16, 0, 1, 1000, 1000},
+        {RMI_POLICY_DROP_OLDEST, 16, 128, 2, 1000, 999 + 1000}, /* packets have 64 bytes */
+        {RMI_POLICY_DROP_NEWEST, 16, 128, 2, 2, 3},
+    };
+    for (size_t i = 0; i < RMI_COUNT(rows); i++) {
+        probe c = {0};
+        const rmi_edge *edge =
+            run_late_sink(rows[i].policy, rows[i].capacity, rows[i].bytes_max, &c);
+        CHECK_INT(c.seen, rows[i].seen);
+        CHECK_INT(c.last, rows[i].last);
+        CHECK_INT(c.sum, rows[i].sum);
+        CHECK_INT(edge->drops, 1000 - c.seen);
+        CHECK_INT(edge->packets, 1000);
+    }
+}
+
+TEST(a_link_that_drops_loses_nothing_else)
+{
+    for (int policy = RMI_POLICY_DROP_OLDEST; policy <= RMI_POLICY_LATEST; policy++) {
+        probe a = {.left = 200000, .burst = 3}, c = {0};
+        rm_node_type source = source_type(&a), sink = sink_type(&c);
+        rm_session *session = session_of(2, RM_DRIVER_THREAD);
+        rmi_edge_spec spec = {.from = add(session, &source, "source", 1),
+                              .to = add(session, &sink, "sink", 0),
+                              .capacity = 2,
+                              .policy = (rmi_policy)policy};
+        CHECK_INT(rmi_session_connect(session, &spec, NULL), RM_OK);
+        start(session);
+        CHECK_INT(await(session), RM_DONE);
+        CHECK_INT(c.seen + session->edges[0]->drops, 200000);
+        CHECK(!c.out_of_order);
+        rm_session_free(session);
+    }
+}
+
+TEST(a_link_is_bounded_in_bytes)
+{
+    probe a = {.left = 1000}, c = {0};
+    rm_node_type source = source_type(&a), sink = sink_type(&c);
+    rm_session *session = session_of(2, RM_DRIVER_CALLER);
+    rmi_edge_spec spec = {.from = add(session, &source, "source", 1),
+                          .to = add(session, &sink, "sink", 0),
+                          .capacity = 64,
+                          .bytes_max = 200};
+    CHECK_INT(rmi_session_connect(session, &spec, NULL), RM_OK);
+    start(session);
+    rmi_link *link = session->edges[0]->link;
+    while (!atomic_load(&link->producer_waits)) {
+        sched_yield();
+    }
+    CHECK_INT(atomic_load(&link->tail), 4); /* of 64 bytes: the bound may be passed by one */
+    CHECK_INT(drive(session, 10), RM_DONE);
+    CHECK_INT(c.sum, sum_to(1000));
+    rm_session_free(session);
+}
+
 TEST(an_error_on_one_strand_ends_them_all)
 {
     probe a = {.left = 1000000}, b = {.fail_item = 500, .failures = 1, .fail_with = RM_EFAIL};
@@ -278,8 +369,9 @@ TEST(a_thousand_sessions_leave_no_memory_behind)
 }
 
 TEST_MAIN(T(packets_cross_a_link_in_order), T(a_slow_consumer_holds_the_producer),
-          T(an_error_on_one_strand_ends_them_all), T(cancel_from_another_thread_ends_every_strand),
-          T(a_session_is_freed_while_it_runs),
+          T(a_link_that_drops_keeps_what_its_policy_says), T(a_link_that_drops_loses_nothing_else),
+          T(a_link_is_bounded_in_bytes), T(an_error_on_one_strand_ends_them_all),
+          T(cancel_from_another_thread_ends_every_strand), T(a_session_is_freed_while_it_runs),
           T(an_end_reaches_the_other_side_when_a_consumer_is_done),
           T(the_owner_pushes_and_pulls_from_its_own_thread), T(an_interrupt_crosses_a_link),
           T(metrics_and_swap_work_while_threads_run),

@@ -16,7 +16,7 @@ static bool edge_accepts(const rmi_edge *edge)
     }
     if (edge->link) {
         return atomic_load_explicit(&edge->link->closed, memory_order_relaxed) ||
-               rmi_link_has_room(edge->link);
+               edge->link->drops || rmi_link_has_room(edge->link);
     }
     return edge->policy != RMI_POLICY_BLOCK || !rmi_edge_is_full(edge);
 }
@@ -96,12 +96,14 @@ static void push_local(rmi_strand *strand, rmi_edge *edge, rm_packet *packet)
 {
     if (edge->policy == RMI_POLICY_LATEST) {
         edge->drops += rmi_edge_clear(edge, strand->pool);
-    } else if (edge->policy != RMI_POLICY_BLOCK && rmi_edge_is_full(edge)) {
+    } else if (edge->policy == RMI_POLICY_DROP_NEWEST && rmi_edge_is_full(edge)) {
         edge->drops++;
-        if (edge->policy == RMI_POLICY_DROP_NEWEST) {
-            rmi_pool_give(strand->pool, packet);
-            return;
-        }
+        rmi_pool_give(strand->pool, packet);
+        return;
+    }
+    while (edge->policy == RMI_POLICY_DROP_OLDEST && rmi_edge_is_full(edge) &&
+           rmi_edge_length(edge)) {
+        edge->drops++;
         rm_packet *oldest = edge->ring[edge->head++ & edge->mask];
         edge->bytes -= oldest->header.payload_bytes;
         rmi_pool_give(strand->pool, oldest);
@@ -127,7 +129,7 @@ static void edge_push(rmi_strand *strand, rmi_edge *edge, rm_packet *packet)
     edge->packets++;
     edge->packet_bytes += packet->header.payload_bytes;
     if (edge->link) {
-        rmi_link_push(edge->link, packet);
+        (edge->link->drops ? rmi_link_push_dropping : rmi_link_push)(edge->link, packet);
         strand->kick_needed = true;
     } else {
         push_local(strand, edge, packet);

@@ -56,8 +56,8 @@ static rm_status add_edges(rm_session *session, const rm_plan *plan, rm_error *e
     return status;
 }
 
-rm_status rm_session_open(const rm_plan *plan, const rm_session_options *options,
-                          rm_session **ret_session, rm_error *err)
+rm_status rmi_session_build(const rm_plan *plan, const rm_session_options *options,
+                            rm_session **ret_session, rm_error *err)
 {
     RMI_AUTO(rm_session) session = NULL;
     rm_status status =
@@ -68,6 +68,17 @@ rm_status rm_session_open(const rm_plan *plan, const rm_session_options *options
     if (status == RM_OK) {
         status = add_edges(session, plan, err);
     }
+    if (status == RM_OK) {
+        *ret_session = RMI_TAKE(session);
+    }
+    return status;
+}
+
+rm_status rm_session_open(const rm_plan *plan, const rm_session_options *options,
+                          rm_session **ret_session, rm_error *err)
+{
+    RMI_AUTO(rm_session) session = NULL;
+    rm_status status = rmi_session_build(plan, options, &session, err);
     if (status == RM_OK) {
         status = rmi_session_start(session, err);
     }

@@ -269,9 +269,7 @@ static rmi_node *producer_of(const rmi_edge *edge)
 
 static bool is_full(const rmi_edge *edge)
 {
-    const rmi_link *link = edge->link;
-    return link ? atomic_load(&link->tail) - atomic_load(&link->head) >= link->capacity
-                : rmi_edge_is_full(edge);
+    return edge->link ? rmi_link_is_full(edge->link) : rmi_edge_is_full(edge);
 }
 
 static bool can_grow(const rmi_edge *edge)
@@ -302,7 +300,7 @@ static bool grow(rmi_edge *edge)
     if ((edge->link ? rmi_link_grow(edge->link) : rmi_edge_grow(edge)) != RM_OK) {
         return false;
     }
-    edge->bytes_max *= 2;
+    *(edge->link ? &edge->link->bytes_max : &edge->bytes_max) *= 2;
     rmi_strand_consider(from->strand, from);
     if (from->strand->index > 0) {
         rmi_parking_wake(&from->strand->parking);

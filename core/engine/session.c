@@ -260,12 +260,13 @@ static rm_status connect_strands(rm_session *session, const rmi_edge_spec *spec,
 {
     rmi_node *from = session->nodes[spec->from], *to = session->nodes[spec->to];
     rmi_link *link = NULL;
-    rm_status status = rmi_link_new(spec->capacity, &link, err);
+    rm_status status = rmi_link_new(spec->capacity, spec->policy, &link, err);
     if (status != RM_OK) {
         return status;
     }
     link->producer = from->strand;
     link->consumer = to->strand;
+    link->bytes_max = spec->bytes_max;
     link->sending->capacity_max =
         spec->capacity_max > spec->capacity ? spec->capacity_max : spec->capacity;
     status = add_link(to->strand, link, true, err);
@@ -321,14 +322,8 @@ rm_status rmi_session_connect(rm_session *session, const rmi_edge_spec *given, r
         return status;
     }
     rmi_node *from = session->nodes[spec.from], *to = session->nodes[spec.to];
-    if (from->strand == to->strand) {
-        status = connect_local(session, &spec, &edge, err);
-    } else if (spec.policy == RMI_POLICY_BLOCK) {
-        status = connect_strands(session, &spec, &edge, err);
-    } else {
-        return rm_fail(err, RM_EINVAL, "a link between strands must block, '%s' -> '%s' drops",
-                       from->pub.id, to->pub.id);
-    }
+    status = from->strand == to->strand ? connect_local(session, &spec, &edge, err)
+                                        : connect_strands(session, &spec, &edge, err);
     if (status == RM_OK) {
         edge->index = session->edge_count - 1;
         set_format(to, spec.to_port, spec.format);
@@ -512,10 +507,10 @@ static void drive_strand(rmi_strand *strand)
     }
 }
 
-static void strand_stopped(rmi_session_thread *thread)
+void rmi_session_strand_stopped(rmi_strand *strand)
 {
-    rmi_strand *strand = thread->strand;
     rm_session *session = strand->session;
+    rmi_session_thread *thread = &session->threads[strand->index];
     int64_t ignored;
     pthread_mutex_lock(&session->lock);
     thread->stopped = true; /* from here on calls are run by who asks */
@@ -531,7 +526,7 @@ static void *run_strand(void *argument)
 {
     rmi_session_thread *thread = argument;
     drive_strand(thread->strand);
-    strand_stopped(thread);
+    rmi_session_strand_stopped(thread->strand);
     return NULL;
 }
 
@@ -567,6 +562,9 @@ static void *run_home(void *argument)
 
 static rm_status start_threads(rm_session *session, rm_error *err)
 {
+    if (session->simulated) {
+        return RM_OK;
+    }
     uint32_t first = session->options.driver == RM_DRIVER_THREAD ? 0 : 1;
     for (uint32_t i = session->strand_count; i-- > first;) {
         rmi_session_thread *thread = &session->threads[i];
@@ -621,7 +619,9 @@ rm_status rmi_session_start(rm_session *session, rm_error *err)
         }
         session->threads[i].strand = session->strands[i];
         session->strands[i]->now_ns =
-            session->options.driver == RM_DRIVER_THREAD || i ? rmi_clock_ns() : 0;
+            session->options.driver == RM_DRIVER_THREAD || (i && !session->simulated)
+                ? rmi_clock_ns()
+                : 0;
     }
     find_direct_edges(session);
     atomic_store(&session->strands[0]->thread, rmi_thread_self());

@@ -59,6 +59,7 @@ struct rm_session {
     uint32_t input_count, output_count;
     uint32_t opened; /* nodes[0 … opened-1] are open */
     bool started, closed;
+    bool simulated; /* drivers/sim.h steps all strands: no threads */
     int64_t begin_ns;
     uint64_t begin_ticks;
     _Atomic uint32_t strands_finished;
@@ -91,8 +92,14 @@ RM_MUST_USE rm_status rmi_session_add(rm_session *session, const rmi_node_spec *
                                       uint32_t *ret_node, rm_error *err);
 RM_MUST_USE rm_status rmi_session_connect(rm_session *session, const rmi_edge_spec *spec,
                                           rm_error *err);
+/* The nodes and edges of a plan; not started. */
+RM_MUST_USE rm_status rmi_session_build(const rm_plan *plan, const rm_session_options *options,
+                                        rm_session **ret_session, rm_error *err);
 /* Opens the nodes and starts the threads. */
 RM_MUST_USE rm_status rmi_session_start(rm_session *session, rm_error *err);
+
+/* A strand other than the home one has finished: by whoever stepped it last. */
+void rmi_session_strand_stopped(rmi_strand *strand);
 
 /* Ends the session by this error, unless another one came first. Thread: any. */
 void rmi_session_fail(rm_session *session, const rm_error *error);

@@ -36,22 +36,40 @@ static void producer_has_room(rmi_strand *strand, rmi_edge *edge)
     }
 }
 
+/* The packet, unless it is of an epoch that has gone. */
+static rm_packet *unless_stale(rmi_strand *strand, rmi_edge *edge, rm_packet *packet,
+                               uint32_t epoch)
+{
+    if (RMI_UNLIKELY((int32_t)(epoch - edge->epoch) < 0)) {
+        edge->drops++;
+        rmi_pool_give(strand->pool, packet);
+        return NULL;
+    }
+    return packet;
+}
+
+static rm_packet *pop_dropping(rmi_strand *strand, rmi_edge *edge, bool stale_only)
+{
+    uint32_t epoch;
+    rm_packet *packet = rmi_link_pop_dropping(edge->link, stale_only, &epoch);
+    return packet ? unless_stale(strand, edge, packet, epoch) : NULL;
+}
+
 /* The oldest packet; NULL where it was of an epoch that has gone. */
 static rm_packet *edge_pop(rmi_strand *strand, rmi_edge *edge)
 {
-    bool was_full = !edge->link && rmi_edge_is_full(edge);
+    rmi_link *link = edge->link;
+    if (link && link->drops) {
+        return pop_dropping(strand, edge, false);
+    }
+    bool was_full = !link && rmi_edge_is_full(edge);
     uint32_t slot = edge->head++ & edge->mask;
     rm_packet *packet = edge->ring[slot];
-    if (edge->link) {
-        bool stale = (int32_t)(edge->link->epoch[slot] - edge->epoch) < 0;
-        rmi_link_publish_head(edge->link);
-        strand->kick_needed |= (edge->head & edge->link->quarter_mask) == 0;
-        if (stale) {
-            edge->drops++;
-            rmi_pool_give(strand->pool, packet);
-            return NULL;
-        }
-        return packet;
+    if (link) {
+        uint32_t epoch = link->epoch[slot];
+        rmi_link_publish_head(link, packet);
+        strand->kick_needed |= (edge->head & link->quarter_mask) == 0;
+        return unless_stale(strand, edge, packet, epoch);
     }
     edge->bytes -= packet->header.payload_bytes;
     if (was_full) {
@@ -67,17 +85,24 @@ static bool stale_front(const rmi_edge *edge)
 
 static void drop_stale(rmi_strand *strand, rmi_edge *edge)
 {
+    if (edge->link && edge->link->drops) {
+        uint64_t drops;
+        do {
+            drops = edge->drops;
+            (void)pop_dropping(strand, edge, true);
+        } while (edge->drops != drops);
+        return;
+    }
     while (rmi_edge_length(edge) && stale_front(edge)) {
         (void)edge_pop(strand, edge);
     }
 }
 
-static void edge_drop_all(rmi_strand *strand, rmi_edge *edge)
+static void edge_let_go(rmi_strand *strand, rmi_edge *edge)
 {
     while (rmi_edge_length(edge)) {
         rm_packet *packet = edge_pop(strand, edge);
         if (packet) {
-            edge->drops++;
             rmi_pool_give(strand->pool, packet);
         }
     }
@@ -89,7 +114,7 @@ static void edge_close(rmi_strand *strand, rmi_edge *edge)
     if (edge->closed) {
         return;
     }
-    edge_drop_all(strand, edge);
+    edge_let_go(strand, edge); /* no drops: nobody wanted them */
     edge->closed = true;
     if (edge->link) {
         atomic_store(&edge->link->closed, true);

@@ -467,13 +467,6 @@ static void place(rm_plan *plan, const rm_plan_options *options)
     }
     plan->strand_count = first + used;
     for (size_t e = 0; e < plan->edge_count; e++) {
-        const rm_plan_edge *edge = &plan->edges[e].pub;
-        if (crosses(plan, edge) && strcmp(edge->policy, "block") != 0) {
-            /* who drops must see the whole queue */
-            plan->nodes[edge->to_node]->pub.strand = plan->nodes[edge->from_node]->pub.strand;
-        }
-    }
-    for (size_t e = 0; e < plan->edge_count; e++) {
         plan->edges[e].pub.is_link = crosses(plan, &plan->edges[e].pub);
     }
 }

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Random graphs find bugs that are planted in the engine: a test of the test.
+
+    planted_bugs_test.py BUILD [--seeds N]
+
+Each bug is one change to one source file. The file is compiled anew with it, and linked with the rest of
+the library as it was built in BUILD. A change whose original is no longer in the source fails.
+"""
+
+import argparse
+import json
+import pathlib
+import shlex
+import subprocess
+import sys
+import tempfile
+
+from random_graphs_test import Runner, check
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+# What it does wrong, the file, the text, what stands there instead.
+BUGS = [
+    ("a packet leaves twice on a fan-out that waits for room", "core/engine/node.c",
+     "node->outbox_done |= 1ull << e;", ""),
+    ("what a failed call emitted is delivered", "core/engine/strand.c",
+     "    rmi_node_drop_outbox(node);\n    node->errors++;", "    node->errors++;"),
+    ("an item is lost when it is retried", "core/engine/strand.c",
+     "node->held = !node->flushing;", "node->held = false; rmi_node_drop_inputs(node);"),
+    ("zip ends before what is queued is used up", "core/engine/strand.c",
+     "        if (rmi_edge_length(node->in[i]) == 0) {\n            if (node->in[i]->ended) {",
+     "        if (rmi_edge_length(node->in[i]) == 0 || node->in[i]->ended) {\n"
+     "            if (node->in[i]->ended) {"),
+    ("a producer is not woken when there is room", "core/engine/strand.c",
+     "        rmi_parking_wake(&link->producer->parking);", ""),
+    ("the end of a stream does not wake its consumer", "core/engine/strand.c",
+     "if (tail != link->tail_told || ended != link->end_told) {", "if (tail != link->tail_told) {"),
+    ("an edge that grows mixes up its packets", "core/engine/edge.c",
+     "edge->ring[(edge->head + i) & edge->mask]", "edge->ring[i & edge->mask]"),
+    ("edges do not grow", "core/engine/quiet.c", "if (edge && grow(edge)) {", "if (false) {"),
+    ("bytes of packets that left an edge are not taken off", "core/engine/strand.c",
+     "    edge->bytes -= packet->header.payload_bytes;", ""),
+    ("a link that drops takes back the newest", "core/engine/link.c",
+     "link->ring[head & link->mask], __ATOMIC_ACQUIRE);\n        if (atomic_compare_exchange_strong("
+     "&link->head, &head, head + 1)) {\n            return packet;",
+     "link->ring[(tail - 1) & link->mask], __ATOMIC_ACQUIRE);\n        if (atomic_compare_exchange_strong("
+     "&link->head, &head, head + 1)) {\n            return packet;"),
+    ("more than a call's last packet is lost where an edge is full", "core/engine/node.c",
+     "        if (!send_front(node)) {\n            return false;", "        if (!send_front(node)) {\n"
+     "            rmi_node_drop_outbox(node);\n            return true;"),
+]  # fmt: skip
+
+
+def compile_command(build, source):
+    for entry in json.loads((build / "compile_commands.json").read_text()):
+        if (build / entry["file"]).resolve() == ROOT / source and "remotemedia-core" in entry["output"]:
+            return entry["command"]
+    raise SystemExit(f"Bail out! {source} is not in {build}")
+
+
+def runner_with(build, folder, source, text):
+    """The runner, linked with one file of the library as `text` has it."""
+    changed = folder / pathlib.Path(source).name
+    changed.write_text(text)
+    words = shlex.split(compile_command(build, source))
+    words = words[: words.index("-o")] + ["-w", "-o", f"{changed}.o", "-c", str(changed)]
+    # What it includes by quotes lies beside the original.
+    words.insert(1, f"-I{(ROOT / source).parent}")
+    subprocess.run(words, cwd=build, check=True)
+    runner = build / "core/engine/random_graphs"
+    objects = sorted((runner / "random_graphs_runner.p").glob("*.o"))
+    link = [words[0], *objects, f"{changed}.o", build / "core/libremotemedia-core.a"]
+    link += ["-o", folder / "runner", "-ljansson", "-lmsgpackc", "-lm", "-ldl", "-pthread"]
+    link += [word for word in words if word.startswith(("-fsanitize", "--coverage"))]
+    subprocess.run(link, cwd=build, check=True)
+    return folder / "runner"
+
+
+def first_found(program, seeds):
+    """The first seed at which the runner differs from the reference; None: none does."""
+    runner = Runner(program, answer_s=10)
+    found = next((seed for seed in range(1, seeds + 1) if check(runner, seed, False)), None)
+    runner.end()
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", type=pathlib.Path)
+    parser.add_argument("--seeds", type=int, default=1000)
+    options = parser.parse_args()
+    failed = 0
+    for number, (name, source, original, instead) in enumerate(BUGS, 1):
+        text = (ROOT / source).read_text()
+        found = None
+        if text.count(original) == 1:
+            with tempfile.TemporaryDirectory() as folder:
+                program = runner_with(
+                    options.build.resolve(), pathlib.Path(folder), source, text.replace(original, instead)
+                )
+                found = first_found(program, options.seeds)
+        else:
+            print(f"# its original stands {text.count(original)} times in {source}")
+        failed += found is None
+        print(f"{'not ok' if found is None else 'ok'} {number} {name}: found at seed {found}", flush=True)
+    print(f"1..{len(BUGS)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""Random graphs, run by the engine and by the interpreter in reference.py: both must agree.
+
+    random_graphs_test.py RUNNER [--seeds N] [--first SEED] [--threads] [--show SEED]
+
+Prints TAP. A seed that fails is run again by `--first SEED --seeds 1`; `--show` prints its manifest.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import threading
+
+from generate import manifest_of
+from reference import Expected
+
+SHOWN_MAX, ANSWER_S_MAX = 10, 60
+
+
+class Runner:
+    """runner.c, asked line by line. One that crashes or does not answer is a problem like others."""
+
+    def __init__(self, program, *, answer_s=ANSWER_S_MAX):
+        self.program, self.answer_s = program, answer_s
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [self.program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, task):
+        watchdog = threading.Timer(self.answer_s, self.process.kill)
+        watchdog.start()
+        self.process.stdin.write(json.dumps(task) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        watchdog.cancel()
+        if line:
+            return json.loads(line)
+        code = self.end()
+        self.start()
+        return {"status": f"an exit with {code}", "message": "the runner crashed, or did not answer"}
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        return self.process.wait()
+
+
+def check(runner, seed, threads):
+    manifest = manifest_of(seed)
+    answer = runner.ask({"seed": seed, "threads": threads, "manifest": manifest})
+    return list(Expected(manifest).problems(answer))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runner")
+    parser.add_argument("--seeds", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--threads", action="store_true", help="real threads instead of the simulated driver")
+    parser.add_argument("--show", type=int, metavar="SEED")
+    options = parser.parse_args()
+    if options.show is not None:
+        print(json.dumps(manifest_of(options.show), indent=2))
+        return 0
+    runner = Runner(options.runner)
+    wrong = 0
+    for seed in range(options.first, options.first + options.seeds):
+        problems = check(runner, seed, options.threads)
+        wrong += bool(problems)
+        if problems and wrong <= SHOWN_MAX:
+            print(f"# seed {seed}: " + "; ".join(problems[:4]), flush=True)
+    how = "on threads" if options.threads else "simulated"
+    print(f"{'not ok' if wrong else 'ok'} 1 {options.seeds} random graphs, {how}: {wrong} differ from the reference")
+    print(f"{'ok' if runner.end() == 0 else 'not ok'} 2 the runner ends well\n1..2")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""What a graph of the random tests must give: an interpreter that runs no queue at all.
+
+A stream is a list of sequences: one, where the order is known; several, where they were merged by
+turns, so that any interleaving of them is right. A lossy stream went over an edge that may drop:
+any part of it, in order, is right. Written from the documentation of node types, merge, on_error
+and edges; it shares nothing with the engine.
+"""
+
+from __future__ import annotations
+
+import collections
+from dataclasses import dataclass
+
+MASK = 0xFFFFFFFFFFFF
+MASK_64 = (1 << 64) - 1
+
+
+def mix(number):
+    """A permutation of the numbers of 48 bits, near enough: as nodes.c has it."""
+    number &= MASK_64
+    number = (number ^ number >> 23) * 0x2127599BF4325C37 & MASK_64
+    return (number ^ number >> 47) & MASK
+
+
+@dataclass
+class Stream:
+    sequences: list[list[int]]
+    lossy: bool = False
+
+    @property
+    def exact(self):
+        return len(self.sequences) == 1 and not self.lossy
+
+
+@dataclass
+class Failure:
+    """The run may end here: at this item of this node."""
+
+    node: str
+    item: int
+
+
+class Bad(Exception):
+    def __init__(self, item):
+        super().__init__(item)
+        self.item = item
+
+
+# ---- node types of one input: what becomes of one sequence
+
+
+def map_(numbers, p, node):
+    return [mix(n + p["salt"]) for n in numbers]
+
+
+def pass_(numbers, p, node):
+    """As it came; so do async (its work ends later), late (it looks ahead) and flaky (it is retried)."""
+    return list(numbers)
+
+
+def filter_(numbers, p, node):
+    return [n for n in numbers if n % p["every"] != 0]
+
+
+def repeat(numbers, p, node):
+    return [mix(n + i) for n in numbers for i in range(p["size"])]
+
+
+def fail(numbers, p, node):
+    """Emits mix(n + 1), but fails at each n that `every` divides."""
+    policy = node.get("on_error", {}).get("policy", "fail")
+    result = []
+    for item, n in enumerate(numbers, 1):
+        if n % p["every"] != 0:
+            result.append(mix(n + 1))
+        elif policy == "bypass":
+            result.append(n)
+        elif policy == "fail":
+            raise Bad(item)
+    return result
+
+
+def take(numbers, p, node):
+    return numbers[: p["count"]]
+
+
+def window(numbers, p, node):
+    """One number for each `size` of them; the rest at the end."""
+    result = []
+    for begin in range(0, len(numbers), p["size"]):
+        total = 0
+        for n in numbers[begin : begin + p["size"]]:
+            total = mix(total + n)
+        result.append(total)
+    return result
+
+
+ONE_INPUT = {
+    "rg.map": map_, "rg.pass": pass_, "rg.async": pass_, "rg.late": pass_, "rg.flaky": pass_,
+    "rg.filter": filter_, "rg.repeat": repeat, "rg.fail": fail, "rg.take": take, "rg.window": window,
+}  # fmt: skip
+
+
+def split(stream):
+    return [
+        Stream([[n for n in s if n & 1 == port] for s in stream.sequences], stream.lossy)
+        for port in (0, 1)
+    ]
+
+
+def zip_(streams):
+    """One of each; ends with the first that ends."""
+    result = []
+    for numbers in zip(*(stream.sequences[0] for stream in streams), strict=False):
+        total = 0
+        for n in numbers:
+            total = mix(total + n)
+        result.append(total)
+    return Stream([result])
+
+
+def merge(streams):
+    return Stream(
+        [s for stream in streams for s in stream.sequences], any(s.lossy for s in streams)
+    )
+
+
+def evaluate(node, inputs):
+    """The streams of a node's outputs."""
+    kind, p = node["node_type"].removesuffix(".own"), node.get("params", {})
+    if kind == "rg.source":
+        return [Stream([[mix(p["salt"] * 65536 + i) for i in range(p["count"])]])]
+    if kind == "rg.split":
+        return split(inputs[0])
+    if kind.startswith("rg.zip"):
+        return [zip_(inputs)]
+    if kind.startswith("rg.any"):
+        return [merge(inputs)]
+    function = ONE_INPUT[kind]
+    return [Stream([function(s, p, node) for s in inputs[0].sequences], inputs[0].lossy)]
+
+
+class Expected:
+    """What each sink gets, and where the run may fail."""
+
+    def __init__(self, manifest):
+        self.sinks = {}
+        self.failure = None
+        self.drops = any(edge.get("policy", "block") != "block" for edge in manifest["connections"])
+        self.may_end_early = any("zip" in n["node_type"] or "take" in n["node_type"] for n in manifest["nodes"])
+        outputs = {}
+        for node in manifest["nodes"]:  # the generator writes them in topological order
+            edges = sorted(
+                (e for e in manifest["connections"] if e["to"] == node["id"]), key=lambda e: e["to_port"]
+            )
+            inputs = [self.carried(edge, outputs) for edge in edges]
+            if node["node_type"].startswith("rg.sink"):
+                self.sinks[node["params"]["count"]] = inputs[0]
+                continue
+            try:
+                outputs[node["id"]] = evaluate(node, inputs)
+            except Bad as bad:
+                self.failure = Failure(node["id"], bad.item)
+                kept = [s[: bad.item - 1] for s in inputs[0].sequences]
+                outputs[node["id"]] = evaluate(node, [Stream(kept)])
+
+    @staticmethod
+    def carried(edge, outputs):
+        ports = {"out": 0, "even": 0, "odd": 1}
+        stream = outputs[edge["from"]][ports[edge["from_port"]]]
+        return Stream(stream.sequences, stream.lossy or edge.get("policy", "block") != "block")
+
+    # ---- comparing
+
+    def problems(self, answer):
+        """What is wrong with an answer of runner.c, as sentences."""
+        if "sinks" not in answer:
+            yield f"{answer['status']}: {answer['message']}"
+            return
+        if answer["status"] == "RM_DONE":
+            if self.failure and not self.may_end_early:
+                yield f"the run ended well, want an error of {self.failure}"
+        elif not self.failure:
+            yield f"the run ended with {answer['status']}: {answer['message']}"
+            return
+        elif (answer["node"], answer["item"]) != (self.failure.node, self.failure.item):
+            yield f"the error is of {answer['node']!r}, item {answer['item']}, want {self.failure}"
+        if not self.drops and any(answer["drops"]):
+            yield f"drops on edges that do not drop: {answer['drops']}"
+        for number, stream in self.sinks.items():
+            cut = answer["status"] != "RM_DONE" or self.failure is not None
+            for problem in differences(stream, answer["sinks"][number], cut):
+                yield f"sink {number}: {problem}"
+
+
+def is_part(part, whole):
+    """part is whole with some left out."""
+    rest = iter(whole)
+    return all(n in rest for n in part)
+
+
+def differences(stream, got, cut):
+    """cut: the run ended early, so that something may be missing at the end."""
+    if stream.exact:
+        want = stream.sequences[0]
+        if got != (want[: len(got)] if cut else want):
+            at = next((i for i, (a, b) in enumerate(zip(got, want, strict=False)) if a != b), min(len(got), len(want)))
+            yield f"{len(got)} numbers, want {len(want)}; the first difference is at {at}"
+        return
+    want = collections.Counter(n for s in stream.sequences for n in s)
+    have = collections.Counter(got)
+    if have - want:
+        yield f"{sum((have - want).values())} of {len(got)} numbers are too many"
+    if want - have and not (stream.lossy or cut):
+        yield f"{sum((want - have).values())} of {sum(want.values())} numbers are missing"
+    for sequence in stream.sequences:
+        members = set(sequence)
+        alone = all(want[n] == 1 for n in members)
+        if alone and not is_part([n for n in got if n in members], sequence):
+            yield "the order of one of its sequences is not kept"

@@ -1,0 +1,181 @@
+/* runner.c — runs graphs, one a line of standard input, and prints what arrived, one line each:
+ *
+ *     {"seed": 7, "threads": false, "memory_bytes": 0, "manifest": {…}}
+ *     {"status": "RM_DONE", "code": 0, "node": "", "item": 0, "message": "", "sinks": [[…], …],
+ *      "drops": [edge's, …], "queued": [edge's, …]}
+ *
+ * By the simulated driver, or on threads. That nothing moves for too long is status "stuck".
+ */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/drivers/sim.h"
+#include "nodes.h"
+
+enum { STEPS_MAX = 5000000, WAITS_MAX = 30000 };
+
+/* Ends the work of nodes, early or late: when nothing else can move at the latest. False: stuck. */
+static bool run_simulated(rmi_sim *sim)
+{
+    for (uint32_t i = 0; i < STEPS_MAX; i++) {
+        rm_status status = rmi_sim_step(sim);
+        uint32_t pending = nodes_pending();
+        if (status == RM_PENDING && pending == 0) {
+            return false;
+        }
+        if (status != RM_PENDING && status != RM_MORE) {
+            return true;
+        }
+        if (pending > 0 && (status == RM_PENDING || rmi_sim_random(sim, 4) == 0)) {
+            nodes_complete(rmi_sim_random(sim, pending));
+        }
+    }
+    return false;
+}
+
+static bool run_on_threads(rm_session *session)
+{
+    for (int i = 0; i < WAITS_MAX; i++) {
+        rm_status status = rm_session_wait(session, nodes_pending() > 0 ? 0 : 1);
+        if (status != RM_EAGAIN) {
+            return true;
+        }
+        if (nodes_pending() > 0) {
+            nodes_complete(0);
+            i = 0;
+        }
+    }
+    return false;
+}
+
+static json_t *list_arrivals(void)
+{
+    json_t *sinks = json_array();
+    for (int i = 0; i < NODES_SINKS_MAX; i++) {
+        json_t *numbers = json_array();
+        for (uint32_t k = 0; k < nodes_arrivals.sink[i].count; k++) {
+            json_array_append_new(numbers,
+                                  json_integer((json_int_t)nodes_arrivals.sink[i].number[k]));
+        }
+        json_array_append_new(sinks, numbers);
+    }
+    return sinks;
+}
+
+static json_t *list_drops(const rm_session *session)
+{
+    json_t *drops = json_array();
+    for (uint32_t i = 0; i < session->edge_count; i++) {
+        json_array_append_new(drops, json_integer((json_int_t)session->edges[i]->drops));
+    }
+    return drops;
+}
+
+static json_t *answer_of(rm_session *session, bool ended)
+{
+    rm_error error = RM_ERROR_INIT;
+    rm_status status = ended ? rm_session_error(session, &error) : RM_PENDING;
+    const char *name = !ended ? "stuck" : status == RM_OK ? "RM_DONE" : rm_status_name(status);
+    return json_pack("{s:s, s:i, s:s, s:I, s:s, s:o, s:o}", "status", name, "code", (int)error.code,
+                     "node", error.node, "item", (json_int_t)error.item, "message", error.message,
+                     "sinks", list_arrivals(), "drops", list_drops(session));
+}
+
+static json_t *refused(const rm_error *error)
+{
+    return json_pack("{s:s, s:i, s:s}", "status", rm_status_name(error->status), "code",
+                     (int)error->code, "message", error->message);
+}
+
+static json_t *run_plan(const rm_plan *plan, const json_t *task)
+{
+    uint64_t memory = (uint64_t)json_integer_value(json_object_get(task, "memory_bytes"));
+    uint64_t seed = (uint64_t)json_integer_value(json_object_get(task, "seed"));
+    rm_error error = RM_ERROR_INIT;
+    nodes_reset();
+    if (json_is_true(json_object_get(task, "threads"))) {
+        rm_session_options options = {
+            .struct_size = sizeof options, .driver = RM_DRIVER_THREAD, .memory_bytes_max = memory};
+        rm_session *session = NULL;
+        if (rm_session_open(plan, &options, &session, &error) != RM_OK) {
+            return refused(&error);
+        }
+        bool ended = run_on_threads(session);
+        json_t *answer = answer_of(session, ended);
+        rm_session_free(session);
+        return answer;
+    }
+    rmi_sim *sim = NULL;
+    if (rmi_sim_new(plan, memory, seed, &sim, &error) != RM_OK) {
+        return refused(&error);
+    }
+    bool ended = run_simulated(sim);
+    json_t *answer = answer_of(sim->session, ended);
+    rmi_sim_free(sim);
+    return answer;
+}
+
+static json_t *run_task(rm_registry *registry, const json_t *task)
+{
+    rm_error error = RM_ERROR_INIT;
+    rm_graph *graph = NULL;
+    rm_plan *plan = NULL;
+    json_t *answer;
+    char *manifest = json_dumps(json_object_get(task, "manifest"), JSON_COMPACT);
+    rm_status status = rm_graph_parse(manifest, strlen(manifest), &graph, NULL, &error);
+    if (status == RM_OK) {
+        status = rm_graph_plan(graph, registry, NULL, &plan, NULL, &error);
+    }
+    answer = status == RM_OK ? run_plan(plan, task) : refused(&error);
+    rm_plan_free(plan);
+    rm_graph_free(graph);
+    free(manifest);
+    return answer;
+}
+
+static bool answer_line(rm_registry *registry, const char *line)
+{
+    json_error_t why;
+    json_t *task = json_loads(line, 0, &why);
+    if (!task) {
+        fprintf(stderr, "a task is no JSON: %s\n", why.text);
+        return false;
+    }
+    json_t *answer = run_task(registry, task);
+    json_dumpf(answer, stdout, JSON_COMPACT);
+    putchar('\n');
+    fflush(stdout);
+    json_decref(answer);
+    json_decref(task);
+    return true;
+}
+
+int main(void)
+{
+    rm_error error = RM_ERROR_INIT;
+    rm_registry *registry = NULL;
+    if (rm_registry_new(&registry, &error) != RM_OK || nodes_register(registry, &error) != RM_OK) {
+        fprintf(stderr, "%s\n", error.message);
+        return 1;
+    }
+    for (int i = 0; i < NODES_SINKS_MAX; i++) {
+        nodes_arrivals.sink[i].number = calloc(NODES_NUMBERS_MAX, sizeof(uint64_t));
+        if (!nodes_arrivals.sink[i].number) {
+            return 1;
+        }
+    }
+    char *line = NULL;
+    size_t size = 0;
+    bool good = true;
+    while (good && getline(&line, &size, stdin) > 0) {
+        good = answer_line(registry, line);
+    }
+    free(line);
+    for (int i = 0; i < NODES_SINKS_MAX; i++) {
+        free(nodes_arrivals.sink[i].number);
+    }
+    rm_registry_free(registry);
+    return good ? 0 : 1;
+}
