@@ -303,7 +303,11 @@ rm_status rm_packet_new(rm_node *pub, uint64_t payload_bytes, rm_packet **ret_pa
     rmi_strand *strand = node->strand;
     if (RMI_UNLIKELY(atomic_load_explicit(&strand->thread, memory_order_relaxed) !=
                      rmi_thread_self())) {
-        return rmi_pool_take_shared(strand->pool, payload_bytes, ret_packet);
+        rm_status shared = rmi_pool_take_shared(strand->pool, payload_bytes, ret_packet);
+        if (shared == RM_EAGAIN) {
+            atomic_store(&node->memory_refused, true);
+        }
+        return shared;
     }
     rm_status status = rmi_pool_take(strand->pool, payload_bytes, ret_packet);
     if (RMI_UNLIKELY(status == RM_EAGAIN)) {

@@ -129,6 +129,7 @@ struct rmi_node {
     /* posts from any thread */
     rmi_message ready_message, complete_message;
     _Atomic bool ready_posted, complete_posted;
+    _Atomic bool memory_refused; /* to the thread that works for it */
     rm_status complete_status;
     rm_error complete_error;
     int64_t cancel_deadline_ns; /* PENDING work that was told to give up */

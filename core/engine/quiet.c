@@ -57,6 +57,9 @@ static bool wakes_up(const rm_session *session)
 {
     for (uint32_t i = 0; i < session->strand_count; i++) {
         const rmi_strand *strand = session->strands[i];
+        if (strand->finished && i > 0) {
+            continue; /* its thread has ended: what is posted there waits for nobody */
+        }
         if (strand->finished
                 ? !rmi_mailbox_is_empty(&strand->mailbox)
                 : rmi_strand_has_work(strand) || (i > 0 && !atomic_load(&strand->parking.parked))) {

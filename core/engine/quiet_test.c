@@ -30,9 +30,20 @@ typedef struct diamond {
     uint32_t packets, swallow;       /* that the source sends, that `ahead` keeps back */
     uint32_t capacity, capacity_max; /* of the edge fork -> zip */
     uint32_t seen;                   /* by zip */
+    bool late_post; /* a strand that has ended is told of memory: nobody reads that */
     uint64_t grown;
     rm_error error;
 } diamond;
+
+static void post_to_ended_strand(rm_session *session, uint32_t strand)
+{
+    for (bool stopped = false; !stopped;) {
+        pthread_mutex_lock(&session->lock);
+        stopped = session->strands[strand]->resting && session->threads[strand].stopped;
+        pthread_mutex_unlock(&session->lock);
+    }
+    rmi_strand_memory_returned(session->strands[strand]);
+}
 
 static rm_status run_diamond(diamond *d)
 {
@@ -40,7 +51,10 @@ static rm_status run_diamond(diamond *d)
     rm_node_type source = source_type(&a), pass = node_type(&p, pass_process);
     rm_node_type ahead = node_type(&b, swallow_process), zip = sink_type(&c);
     zip.inputs = two_in;
-    rm_session *session = small_session(4, d->driver);
+    rm_session *session = small_session(5, d->driver);
+    probe none = {0};
+    rm_node_type nothing = source_type(&none);
+    (void)add(session, &nothing, "nothing", 4);
     rmi_node_spec last = {
         .type = &zip, .id = "zip", .node_json = "{\"merge\":\"zip\"}", .strand = d->strand[3]};
     uint32_t x = add(session, &source, "source", d->strand[0]);
@@ -54,6 +68,9 @@ static rm_status run_diamond(diamond *d)
     CHECK_INT(rmi_session_connect(session, &arm, NULL), RM_OK);
     join_ports(session, y, 0, z, 1, 4);
     start(session);
+    if (d->late_post) {
+        post_to_ended_strand(session, 4);
+    }
     rm_status status = finish(session, d->driver);
     rm_session_error(session, &d->error);
     d->seen = c.seen;
@@ -109,7 +126,8 @@ TEST(memory_that_a_queue_holds_is_named_with_who_waits)
                      .packets = 2000,
                      .swallow = 1500,
                      .capacity = 1024,
-                     .capacity_max = 1024};
+                     .capacity_max = 1024,
+                     .late_post = drivers[i % 2] == RM_DRIVER_CALLER};
         memcpy(d.strand, layouts[i / 2], sizeof d.strand);
         CHECK_INT(run_diamond(&d), RM_EDEADLOCK);
         CHECK_INT(d.error.code, RM_CODE_MEMORY_DEADLOCK);
@@ -221,6 +239,59 @@ TEST(what_the_owner_has_not_pulled_or_not_given_back_may_free_memory)
     }
 }
 
+/* Work on a thread of its own that wants `swallow` bytes, and is called again until it has them. */
+static void *hungry_work(void *argument)
+{
+    rm_node *node = argument;
+    rm_packet *packet = NULL;
+    rm_status status = rm_packet_new(node, probe_of(node)->swallow, &packet);
+    if (status == RM_OK) {
+        packet->header.kind = RM_KIND_BYTES;
+        status = rm_emit(node, 0, packet);
+    }
+    atomic_fetch_add(&probe_of(node)->tries, 1);
+    rm_node_complete(node, status, NULL);
+    return NULL;
+}
+
+static rm_status hungry_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    probe *p = probe_of(node);
+    (void)inputs;
+    if (p->thread_started) {
+        pthread_join(p->thread, NULL);
+    }
+    p->thread_started = pthread_create(&p->thread, NULL, hungry_work, node) == 0;
+    return p->thread_started ? RM_PENDING : rm_fail(err, RM_EFAIL, "no thread");
+}
+
+TEST(work_that_lacked_memory_is_called_again_once_there_is_some)
+{
+    for (size_t i = 0; i < RMI_COUNT(drivers); i++) {
+        probe p = {.swallow = 40000};
+        rm_node_type hungry = node_type(&p, hungry_process);
+        rm_session *session = small_session(1, drivers[i]);
+        uint32_t in, y, out;
+        add_io(session, &rmi_input_type, "in", &in);
+        y = add(session, &hungry, "hungry", 0);
+        add_io(session, &rmi_output_type, "out", &out);
+        join(session, in, y, 2);
+        join(session, y, out, 2);
+        start(session);
+        rm_packet *most = NULL, *item = NULL;
+        CHECK_INT(rm_session_packet_new(session, 40000, &most), RM_OK);
+        CHECK_INT(rm_session_packet_new(session, 8, &item), RM_OK);
+        CHECK_INT(rm_session_push(session, 0, item), RM_OK);
+        rm_session_end(session, 0);
+        until_quiet(session, drivers[i], session->strands[0]);
+        CHECK(atomic_load(&p.tries) > 0);
+        rm_packet_unref(most);
+        CHECK_INT(pull_all(session, drivers[i], NULL, NULL), 1);
+        CHECK_INT(finish(session, drivers[i]), RM_DONE);
+        rm_session_free(session);
+    }
+}
+
 TEST(what_one_strand_keeps_in_reserve_another_one_gets)
 {
     for (size_t i = 0; i < 2; i++) {
@@ -314,5 +385,6 @@ TEST_MAIN(T(an_edge_that_locks_a_graph_grows_over_threads_too),
           T(an_edge_that_locks_a_graph_and_may_not_grow_is_named),
           T(memory_that_a_queue_holds_is_named_with_who_waits),
           T(what_the_owner_has_not_pulled_or_not_given_back_may_free_memory),
+          T(work_that_lacked_memory_is_called_again_once_there_is_some),
           T(what_one_strand_keeps_in_reserve_another_one_gets),
           T(an_owner_that_waits_for_memory_of_its_own_queues_is_told))

@@ -93,7 +93,7 @@ static void run_memory_message(rmi_strand *strand, rmi_message *message)
     atomic_store(&strand->waits_for_memory, false);
     for (uint16_t i = 0; i < strand->node_count; i++) {
         rmi_node *node = strand->nodes[i];
-        if (node->wants_memory) {
+        if (node->wants_memory && node->state != RMI_NODE_PENDING) {
             node->wants_memory = node->stalled = false;
             rmi_strand_consider(strand, node);
         }

@@ -359,7 +359,12 @@ static bool recover(rmi_strand *strand, rmi_node *node, rm_status status)
 
 static void stall(rmi_strand *strand, rmi_node *node)
 {
+    /* What this call took itself is no news for who waits for memory, or it would wake itself by it
+     * again and again. */
+    bool wanted = strand->pool->wanted;
+    strand->pool->wanted = false;
     rmi_node_drop_outbox(node);
+    strand->pool->wanted = wanted;
     node->state = RMI_NODE_IDLE;
     node->stalled = true;
     node->held = !node->flushing && node->n_in > 0;
@@ -546,6 +551,7 @@ void rmi_strand_completed(rmi_strand *strand, rmi_node *node)
     if (status < 0) {
         node->error = node->complete_error;
     }
+    node->wants_memory |= atomic_exchange(&node->memory_refused, false);
     node->state = RMI_NODE_RUNNING;
     after_call(strand, node, status == RM_PENDING ? RM_EINVAL : status);
 }

@@ -23,6 +23,7 @@ typedef struct probe {
     pthread_t thread;
     bool thread_started;
     atomic_bool released, cancelled;
+    atomic_uint tries;
 } probe;
 
 static inline probe *probe_of(const rm_node *node)

@@ -165,3 +165,8 @@ class Generator:
 
 def manifest_of(seed):
     return Generator(seed).manifest()
+
+
+def memory_of(seed):
+    """Bytes of packets that the run may hold; 0: as many as it likes."""
+    return random.Random(f"memory {seed}").choice([0, 0, 1 << 16, 3 << 15])

@@ -45,6 +45,8 @@ BUGS = [
      "&link->head, &head, head + 1)) {\n            return packet;",
      "link->ring[(tail - 1) & link->mask], __ATOMIC_ACQUIRE);\n        if (atomic_compare_exchange_strong("
      "&link->head, &head, head + 1)) {\n            return packet;"),
+    ("what an attempt gives back itself wakes it again", "core/engine/strand.c",
+     "    strand->pool->wanted = false;\n    rmi_node_drop_outbox(node);", "    rmi_node_drop_outbox(node);"),
     ("more than a call's last packet is lost where an edge is full", "core/engine/node.c",
      "        if (!send_front(node)) {\n            return false;", "        if (!send_front(node)) {\n"
      "            rmi_node_drop_outbox(node);\n            return true;"),

@@ -12,6 +12,7 @@ import collections
 from dataclasses import dataclass
 
 MASK = 0xFFFFFFFFFFFF
+MEMORY_DEADLOCK = 407
 MASK_64 = (1 << 64) - 1
 
 
@@ -143,8 +144,9 @@ def evaluate(node, inputs):
 class Expected:
     """What each sink gets, and where the run may fail."""
 
-    def __init__(self, manifest):
+    def __init__(self, manifest, *, may_lack_memory=False):
         self.sinks = {}
+        self.may_lack_memory = may_lack_memory
         self.failure = None
         self.drops = any(edge.get("policy", "block") != "block" for edge in manifest["connections"])
         self.may_end_early = any("zip" in n["node_type"] or "take" in n["node_type"] for n in manifest["nodes"])
@@ -180,6 +182,8 @@ class Expected:
         if answer["status"] == "RM_DONE":
             if self.failure and not self.may_end_early:
                 yield f"the run ended well, want an error of {self.failure}"
+        elif answer["code"] == MEMORY_DEADLOCK and self.may_lack_memory:
+            pass  # what has arrived until then is right all the same
         elif not self.failure:
             yield f"the run ended with {answer['status']}: {answer['message']}"
             return
