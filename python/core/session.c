@@ -514,6 +514,18 @@ static void wait_for_wake(rmpy_session *s)
     read_wakes(s);
 }
 
+/* Lets other threads run: no bytecode may have run here, at which they would get the GIL. Each
+ * fourth slice only, which is longer than the switch interval of 5 ms. A thread that waits for the
+ * GIL asks for it once that has passed without any release, and then surely gets it; each earlier
+ * release makes it wait anew, and it loses the race that follows. */
+static void let_others_run(unsigned *slices)
+{
+    if (++*slices % 4 == 0) {
+        Py_BEGIN_ALLOW_THREADS;
+        Py_END_ALLOW_THREADS;
+    }
+}
+
 PyObject *rmpy_session_run(PyObject *self, PyObject *Py_UNUSED(none))
 {
     rmpy_session *s = (rmpy_session *)self;
@@ -524,14 +536,14 @@ PyObject *rmpy_session_run(PyObject *self, PyObject *Py_UNUSED(none))
         PyErr_SetString(PyExc_RuntimeError, "run() wants a session that was opened without a loop");
         return NULL;
     }
+    unsigned slices = 0;
     while (!rmpy_session_is_over(s) && !s->needs_loop) {
         rmpy_session_step(s);
         if (rmpy_session_is_over(s)) {
             break;
         }
         if (s->result == RM_MORE) {
-            Py_BEGIN_ALLOW_THREADS; /* no bytecode may have run: nobody else would get the GIL */
-            Py_END_ALLOW_THREADS;
+            let_others_run(&slices);
         } else if (!s->needs_loop) {
             wait_for_wake(s);
         }
