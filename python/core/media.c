@@ -207,40 +207,64 @@ static void fill_audio(rm_packet *packet, const audio_form *form)
     packet->header.duration_ns = duration_of(form->frames, form->rate_hz);
 }
 
+/* Samples as rows of one channel each; distances in bytes. */
+typedef struct sample_rows {
+    Py_ssize_t channels, frames, element, row_bytes;
+    Py_ssize_t step, row; /* to the next sample of a channel; to the next channel */
+    bool aligned;
+} sample_rows;
+
 /* False: these are no samples. Shape (frames,) or (channels, frames). */
-static bool audio_form_of(const rmpy_layout *layout, audio_form *form)
+static bool rows_of(const rmpy_layout *layout, sample_rows *rows)
 {
-    Py_ssize_t channels = layout->ndim == 2 ? layout->shape[0] : 1;
-    Py_ssize_t element = (Py_ssize_t)rm_dtype_bytes(layout->dtype);
-    int last = layout->ndim - 1;
-    form->sample_format = samples_of_dtype(layout->dtype);
-    if (layout->ndim < 1 || layout->ndim > 2 || channels < 1 || channels > 1024 ||
-        form->sample_format == RM_SAMPLE_NONE) {
+    bool is_flat = layout->ndim == 1;
+    if (!is_flat && layout->ndim != 2) {
         return false;
     }
-    Py_ssize_t step = layout->strides[last], row = layout->ndim == 2 ? layout->strides[0] : 0;
-    Py_ssize_t frames = layout->shape[last], row_bytes = frames * element;
-    bool aligned = (uintptr_t)layout->data % (size_t)element == 0;
-    bool tight = aligned && (step == element || frames <= 1);
-    form->channels = (uint16_t)channels;
-    form->frames = frames;
-    form->planar = channels > 1;
-    form->in_place = true;
-    form->bytes = (uint64_t)(row_bytes * channels);
-    if (channels == 1 && tight) {
-        form->stride_bytes = 0;
-    } else if (channels > 1 && tight && row >= row_bytes && row % element == 0 &&
-               row <= (Py_ssize_t)UINT32_MAX) {
-        form->stride_bytes = (uint32_t)row;
-        form->bytes = (uint64_t)(row * (channels - 1) + row_bytes);
-    } else if (aligned && row == element && step == channels * element) {
-        form->planar = 0;
-        form->stride_bytes = 0;
-    } else {
-        form->in_place = false;
-        form->stride_bytes = form->planar ? (uint32_t)row_bytes : 0;
+    rows->element = (Py_ssize_t)rm_dtype_bytes(layout->dtype);
+    rows->channels = is_flat ? 1 : layout->shape[0];
+    rows->row = is_flat ? 0 : layout->strides[0];
+    rows->frames = layout->shape[layout->ndim - 1];
+    rows->step = layout->strides[layout->ndim - 1];
+    rows->row_bytes = rows->frames * rows->element;
+    rows->aligned = (uintptr_t)layout->data % (size_t)rows->element == 0;
+    return rows->channels >= 1 && rows->channels <= 1024 &&
+           rows->row_bytes <= (Py_ssize_t)UINT32_MAX;
+}
+
+/* A packet can hold them as they lie: one channel, or a plane for each, in rising order. */
+static bool lie_in_planes(const sample_rows *rows)
+{
+    bool is_tight = rows->step == rows->element || rows->frames <= 1;
+    bool is_rising = rows->row >= rows->row_bytes && rows->row % rows->element == 0 &&
+                     rows->row <= (Py_ssize_t)UINT32_MAX;
+    return rows->aligned && is_tight && (rows->channels == 1 || is_rising);
+}
+
+/* As well: the channels of a frame side by side. */
+static bool lie_interleaved(const sample_rows *rows)
+{
+    return rows->aligned && rows->row == rows->element &&
+           rows->step == rows->channels * rows->element;
+}
+
+/* False: these are no samples. */
+static bool audio_form_of(const rmpy_layout *layout, audio_form *form)
+{
+    sample_rows rows;
+    form->sample_format = samples_of_dtype(layout->dtype);
+    if (form->sample_format == RM_SAMPLE_NONE || !rows_of(layout, &rows)) {
+        return false;
     }
-    return row_bytes <= (Py_ssize_t)UINT32_MAX;
+    bool in_planes = lie_in_planes(&rows), interleaved = !in_planes && lie_interleaved(&rows);
+    Py_ssize_t plane = in_planes && rows.channels > 1 ? rows.row : rows.row_bytes;
+    form->channels = (uint16_t)rows.channels;
+    form->frames = rows.frames;
+    form->planar = rows.channels > 1 && !interleaved;
+    form->in_place = in_planes || interleaved;
+    form->stride_bytes = form->planar ? (uint32_t)plane : 0;
+    form->bytes = (uint64_t)(plane * (rows.channels - 1) + rows.row_bytes);
+    return true;
 }
 
 /* Takes what holds the samples, in `lent`, also on failure. */
@@ -721,15 +745,34 @@ static int pyav_format(PyObject *frame, char *buffer, size_t size)
     return result;
 }
 
-static int pyav_audio_form(PyObject *frame, audio_form *form)
+/* The sample format of that name; RM_SAMPLE_NONE: a packet cannot hold it. */
+static uint8_t pyav_sample_format(const char *name, bool *ret_planar)
 {
     static const struct {
         const char *name;
-        uint8_t format, planar;
-    } rows[] = {{"u8", RM_SAMPLE_U8, 0},    {"s16", RM_SAMPLE_S16, 0},  {"s32", RM_SAMPLE_S32, 0},
-                {"flt", RM_SAMPLE_F32, 0},  {"dbl", RM_SAMPLE_F64, 0},  {"u8p", RM_SAMPLE_U8, 1},
-                {"s16p", RM_SAMPLE_S16, 1}, {"s32p", RM_SAMPLE_S32, 1}, {"fltp", RM_SAMPLE_F32, 1},
-                {"dblp", RM_SAMPLE_F64, 1}};
+        uint8_t format;
+    } rows[] = {{"u8", RM_SAMPLE_U8},
+                {"s16", RM_SAMPLE_S16},
+                {"s32", RM_SAMPLE_S32},
+                {"flt", RM_SAMPLE_F32},
+                {"dbl", RM_SAMPLE_F64}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        size_t length = strlen(rows[i].name);
+        if (strncmp(name, rows[i].name, length) == 0) {
+            *ret_planar = strcmp(name + length, "p") == 0;
+            return *ret_planar || !name[length] ? rows[i].format : RM_SAMPLE_NONE;
+        }
+    }
+    return RM_SAMPLE_NONE;
+}
+
+static bool is_within(long long value, long long min, long long max)
+{
+    return value >= min && value <= max;
+}
+
+static int pyav_audio_form(PyObject *frame, audio_form *form)
+{
     char name[16];
     long long samples = 0, rate = 0, channels = 0;
     PyObject *layout = rmpy_get(frame, "layout");
@@ -741,20 +784,17 @@ static int pyav_audio_form(PyObject *frame, audio_form *form)
     if (failed) {
         return -1;
     }
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (strcmp(rows[i].name, name) == 0) {
-            form->sample_format = rows[i].format;
-            form->planar = rows[i].planar && channels > 1;
-        }
-    }
-    if (!form->sample_format || channels < 1 || channels > 1024 || rate < 1 ||
-        rate > (long long)UINT32_MAX || samples < 0 || samples > (1 << 28)) {
+    bool planar = false;
+    form->sample_format = pyav_sample_format(name, &planar);
+    if (!form->sample_format || !is_within(channels, 1, 1024) || !is_within(rate, 1, UINT32_MAX) ||
+        !is_within(samples, 0, 1 << 28)) {
         PyErr_Format(PyExc_ValueError,
                      "an AudioFrame has format %s, %lld channels, %lld samples at "
                      "%lld Hz: not what a packet can hold",
                      name, channels, samples, rate);
         return -1;
     }
+    form->planar = planar && channels > 1;
     form->channels = (uint16_t)channels;
     form->rate_hz = (uint32_t)rate;
     form->frames = (Py_ssize_t)samples;

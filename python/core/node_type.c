@@ -257,16 +257,11 @@ typedef struct arguments {
     PyObject *make, *name, *summary, *inputs, *outputs, *params, *example, *blocking;
 } arguments;
 
-static int fill(rmpy_node_type *self, const arguments *a)
+static int fill_code(rmpy_node_type *self, const arguments *a)
 {
-    rm_node_type *type = &self->type;
-    type->struct_size = sizeof *type;
-    type->flags = RM_NODE_PYTHON;
-    type->user = self;
     self->make = a->make == Py_None ? NULL : Py_NewRef(a->make);
     self->blocking = a->blocking == Py_None ? -1 : PyObject_IsTrue(a->blocking);
-    self->texts = PyList_New(0);
-    if (!self->texts || PyErr_Occurred()) {
+    if (PyErr_Occurred()) {
         return -1;
     }
     if (self->make && !PyCallable_Check(self->make)) {
@@ -274,14 +269,38 @@ static int fill(rmpy_node_type *self, const arguments *a)
                      Py_TYPE(self->make)->tp_name);
         return -1;
     }
-    type->name = keep_text(self, a->name, "name");
-    type->summary = !type->name ? NULL : a->summary ? keep_text(self, a->summary, "summary") : "";
-    type->example = !type->summary ? NULL
-                    : a->example   ? keep_text(self, a->example, "example")
-                                   : "";
-    type->inputs = type->example ? make_ports(self, a->inputs, "input") : NULL;
-    type->outputs = type->inputs ? make_ports(self, a->outputs, "output") : NULL;
-    if (!type->outputs || (a->params != Py_None && make_params(self, a->params) < 0)) {
+    return 0;
+}
+
+/* A keyword that was not given is "". */
+static int fill_text(rmpy_node_type *self, PyObject *text, const char *key, const char **ret_text)
+{
+    *ret_text = text ? keep_text(self, text, key) : "";
+    return *ret_text ? 0 : -1;
+}
+
+static int fill_ports(rmpy_node_type *self, PyObject *ports, const char *what,
+                      const rm_port **ret_ports)
+{
+    *ret_ports = make_ports(self, ports, what);
+    return *ret_ports ? 0 : -1;
+}
+
+static int fill(rmpy_node_type *self, const arguments *a)
+{
+    rm_node_type *type = &self->type;
+    type->struct_size = sizeof *type;
+    type->flags = RM_NODE_PYTHON;
+    type->user = self;
+    self->texts = PyList_New(0);
+    int failed = !self->texts || fill_code(self, a) < 0 ||
+                 fill_text(self, a->name, "name", &type->name) < 0 ||
+                 fill_text(self, a->summary, "summary", &type->summary) < 0 ||
+                 fill_text(self, a->example, "example", &type->example) < 0 ||
+                 fill_ports(self, a->inputs, "input", &type->inputs) < 0 ||
+                 fill_ports(self, a->outputs, "output", &type->outputs) < 0 ||
+                 (a->params != Py_None && make_params(self, a->params) < 0);
+    if (failed) {
         return -1;
     }
     rmpy_node_type_fill(type);

@@ -4,7 +4,8 @@
 #include <string.h>
 
 enum { EXT_INT = 1, EXT_TUPLE = 2, EXT_SET = 3, EXT_DATETIME = 4, EXT_NDARRAY = 5 };
-enum { DEPTH_MAX = 30, DIGITS_A_CHUNK = 4000, INT_BITS_MAX = 332192 /* 100,000 digits */ };
+enum { DEPTH_MAX = 30, DIGITS_A_CHUNK = 18, INT_BITS_MAX = 332192 /* 100,000 digits */ };
+#define CHUNK 1000000000000000000 /* 10^DIGITS_A_CHUNK */
 #define VALUE_BYTES_MAX ((size_t)64 << 20)
 
 /* ---- the growing buffer */
@@ -184,47 +185,33 @@ static void put_int64(rmpy_writer *w, int64_t n)
     }
 }
 
-/* Decimal digits of any length: str() has a limit of 4,300 that guards against its quadratic time,
- * so they are taken from the low end, a chunk at a time. */
-static PyObject *long_digits(PyObject *value)
+/* Writes the decimal digits of a positive int so that they end before `end`; where they begin, or
+ * NULL with an exception. A chunk at a time from the low end: str() takes at most 4,300 digits. */
+static char *write_digits(PyObject *magnitude, char *end)
 {
-    PyObject *zero = PyLong_FromLong(0), *ten = PyLong_FromLong(10);
-    PyObject *chunk_digits = PyLong_FromLong(DIGITS_A_CHUNK);
-    PyObject *base = ten && chunk_digits ? PyNumber_Power(ten, chunk_digits, Py_None) : NULL;
-    PyObject *text = PyUnicode_FromString("");
-    PyObject *rest = base && zero ? PyNumber_Absolute(value) : NULL;
-    int negative = zero ? PyObject_RichCompareBool(value, zero, Py_LT) : -1;
-    while (text && rest && negative >= 0 && PyObject_IsTrue(rest) == 1) {
+    PyObject *base = PyLong_FromLongLong(CHUNK);
+    PyObject *rest = base ? Py_NewRef(magnitude) : NULL;
+    char *at = end;
+    while (rest && PyObject_IsTrue(rest)) {
         PyObject *pair = PyNumber_Divmod(rest, base);
-        PyObject *digits = pair ? PyObject_Str(PyTuple_GET_ITEM(pair, 1)) : NULL;
-        Py_SETREF(rest, pair ? Py_NewRef(PyTuple_GET_ITEM(pair, 0)) : NULL);
-        if (digits && PyObject_IsTrue(rest) == 1) {
-            PyObject *width = PyLong_FromLong(DIGITS_A_CHUNK);
-            Py_SETREF(digits, width ? rmpy_call(digits, "zfill", width) : NULL);
-            Py_XDECREF(width);
+        long long chunk = pair ? PyLong_AsLongLong(PyTuple_GET_ITEM(pair, 1)) : 0;
+        for (int i = 0; i < DIGITS_A_CHUNK; i++, chunk /= 10) {
+            *--at = (char)('0' + chunk % 10);
         }
-        Py_SETREF(text, digits ? PyUnicode_Concat(digits, text) : NULL);
-        Py_XDECREF(digits);
+        Py_SETREF(rest, pair ? Py_NewRef(PyTuple_GET_ITEM(pair, 0)) : NULL);
         Py_XDECREF(pair);
     }
-    if (text && rest && negative > 0) {
-        Py_SETREF(text, PyUnicode_FromFormat("-%U", text));
-    }
-    Py_XDECREF(zero);
-    Py_XDECREF(ten);
-    Py_XDECREF(chunk_digits);
-    Py_XDECREF(base);
-    if (!rest || negative < 0) {
-        Py_CLEAR(text);
-    }
+    at += strspn(at, "0");
+    char *result = rest ? at : NULL;
     Py_XDECREF(rest);
-    return text;
+    Py_XDECREF(base);
+    return result;
 }
 
-static int pack_long_text(rmpy_writer *w, PyObject *value)
+/* As digits. Of an exact int only: subclasses may say what they like of their bits. */
+static int pack_magnitude(rmpy_writer *w, PyObject *magnitude, bool is_negative)
 {
-    Py_ssize_t bytes;
-    PyObject *bits = rmpy_call(value, "bit_length", NULL);
+    PyObject *bits = rmpy_call(magnitude, "bit_length", NULL);
     size_t count = bits ? PyLong_AsSize_t(bits) : 0;
     Py_XDECREF(bits);
     if (PyErr_Occurred()) {
@@ -234,10 +221,26 @@ static int pack_long_text(rmpy_writer *w, PyObject *value)
         PyErr_Format(PyExc_ValueError, "an int has %zu bits, want at most %d", count, INT_BITS_MAX);
         return -1;
     }
-    PyObject *text = long_digits(value);
-    const char *utf8 = text ? PyUnicode_AsUTF8AndSize(text, &bytes) : NULL;
-    int result = utf8 ? put_ext(w, EXT_INT, utf8, (size_t)bytes) : -1;
-    Py_XDECREF(text);
+    size_t size = 1 + count * 30103 / 100000 + 1 + DIGITS_A_CHUNK; /* log10(2) = 0.30103 */
+    char *text = PyMem_Malloc(size);
+    if (!text) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    char *begin = write_digits(magnitude, text + size);
+    if (begin && is_negative) {
+        *--begin = '-';
+    }
+    int result = begin ? put_ext(w, EXT_INT, begin, (size_t)(text + size - begin)) : -1;
+    PyMem_Free(text);
+    return result;
+}
+
+static int pack_long_text(rmpy_writer *w, PyObject *value, bool is_negative)
+{
+    PyObject *magnitude = PyLong_Type.tp_as_number->nb_absolute(value);
+    int result = magnitude ? pack_magnitude(w, magnitude, is_negative) : -1;
+    Py_XDECREF(magnitude);
     return result;
 }
 
@@ -258,7 +261,7 @@ static int pack_long(rmpy_writer *w, PyObject *value)
         return 0;
     }
     PyErr_Clear();
-    return pack_long_text(w, value);
+    return pack_long_text(w, value, overflow < 0);
 }
 
 static int pack_float(rmpy_writer *w, double value)
@@ -540,33 +543,15 @@ static int refuse(PyObject *value)
     return -1;
 }
 
-/* Subclasses and everything that is not of an exact built-in type. */
-static int pack_other(rmpy_state *state, rmpy_writer *w, PyObject *value, int depth)
+/* What is no built-in type with a flag of its own, and derives from none. */
+static int pack_foreign(rmpy_state *state, rmpy_writer *w, PyObject *value, int depth)
 {
     PyObject *fields;
-    if (PyUnicode_Check(value)) {
-        return pack_str(w, value);
-    }
-    if (PyLong_Check(value)) {
-        return pack_long(w, value);
-    }
     if (PyFloat_Check(value)) {
         return pack_float(w, PyFloat_AS_DOUBLE(value));
     }
-    if (PyDict_Check(value)) {
-        return pack_dict(state, w, value, depth);
-    }
-    if (PyList_Check(value)) {
-        return pack_items(state, w, value, depth);
-    }
-    if (PyTuple_Check(value)) {
-        return pack_tuple(state, w, value, depth);
-    }
     if (PyAnySet_Check(value)) {
         return pack_set(state, w, value, depth);
-    }
-    if (PyBytes_Check(value)) {
-        return put_bin(w, PyBytes_AS_STRING(value), (size_t)PyBytes_GET_SIZE(value));
     }
     if (PyByteArray_Check(value)) {
         return pack_bytearray(w, value);
@@ -590,6 +575,26 @@ static int pack_other(rmpy_state *state, rmpy_writer *w, PyObject *value, int de
         return pack_dlpack(w, value, depth);
     }
     return refuse(value);
+}
+
+enum {
+    FLAGGED = Py_TPFLAGS_UNICODE_SUBCLASS | Py_TPFLAGS_LONG_SUBCLASS | Py_TPFLAGS_DICT_SUBCLASS |
+              Py_TPFLAGS_LIST_SUBCLASS | Py_TPFLAGS_TUPLE_SUBCLASS | Py_TPFLAGS_BYTES_SUBCLASS
+};
+
+/* Subclasses and everything else that pack() does not know by its exact type. */
+static int pack_other(rmpy_state *state, rmpy_writer *w, PyObject *value, int depth)
+{
+    switch (PyType_GetFlags(Py_TYPE(value)) & FLAGGED) {
+    case Py_TPFLAGS_UNICODE_SUBCLASS: return pack_str(w, value);
+    case Py_TPFLAGS_LONG_SUBCLASS: return pack_long(w, value);
+    case Py_TPFLAGS_DICT_SUBCLASS: return pack_dict(state, w, value, depth);
+    case Py_TPFLAGS_LIST_SUBCLASS: return pack_items(state, w, value, depth);
+    case Py_TPFLAGS_TUPLE_SUBCLASS: return pack_tuple(state, w, value, depth);
+    case Py_TPFLAGS_BYTES_SUBCLASS:
+        return put_bin(w, PyBytes_AS_STRING(value), (size_t)PyBytes_GET_SIZE(value));
+    default: return pack_foreign(state, w, value, depth);
+    }
 }
 
 static int pack(rmpy_state *state, rmpy_writer *w, PyObject *value, int depth)

@@ -348,25 +348,29 @@ void rmpy_session_step(rmpy_session *s)
     Py_DECREF(s);
 }
 
+/* What the engine is to hear of work that ended with this status. */
+static rm_status status_to_tell(rmpy_runner *p, rm_status status)
+{
+    if (p->discard) { /* an interrupt came while it ran */
+        p->discard = false;
+        p->outcome = RM_OK;
+        rmpy_ring_clear(&p->out);
+        status = p->is_streaming ? RM_OK : status;
+    }
+    bool is_call = p->engine_waits && !p->is_streaming && !p->is_source;
+    bool left = p->out.length || p->queue.length || p->gen || p->agen;
+    return status == RM_OK && is_call && left ? RM_MORE : status;
+}
+
 void rmpy_session_finished(rmpy_runner *p, rm_status status)
 {
     rmpy_session *s = p->session;
     if (!p->node) {
         return; /* the session is over */
     }
-    bool waited = p->engine_waits;
-    if (p->discard) {
-        p->discard = false;
-        p->outcome = RM_OK;
-        rmpy_ring_clear(&p->out);
-        status = p->is_streaming ? RM_OK : status;
-    }
-    if (status == RM_OK && waited && !p->is_streaming && !p->is_source &&
-        (p->out.length || p->queue.length || p->gen || p->agen)) {
-        status = RM_MORE;
-    }
+    status = status_to_tell(p, status);
     atomic_store(&s->no_wake, !s->stepping);
-    if (waited) {
+    if (p->engine_waits) {
         p->engine_waits = false;
         p->emit_room = 0;
         p->taken &= status == RM_MORE;

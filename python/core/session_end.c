@@ -30,6 +30,32 @@ PyDoc_STRVAR(
     "None): future done gets the "
     "result.");
 
+/* As the node's Task, on this thread. Py_None as callable ends a wait for input. */
+static PyObject *call_here(rmpy_session *s, rmpy_runner *p, PyObject *callable, PyObject *done)
+{
+    PyObject *task = s->loop ? PyObject_CallOneArg(s->run->current_task, s->loop) : NULL;
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    PyObject *before = s->outer;
+    s->outer = task == Py_None ? NULL : task;
+    PyObject *result = rmpy_task_call(p, callable == Py_None ? NULL : callable, done);
+    s->outer = before;
+    Py_XDECREF(task);
+    return result;
+}
+
+static PyObject *call_on_worker(rmpy_runner *p, PyObject *callable, PyObject *done)
+{
+    Py_XSETREF(p->call, Py_NewRef(callable));
+    Py_XSETREF(p->call_done, Py_NewRef(done));
+    if (rmpy_worker_submit(p) < 0) {
+        Py_CLEAR(p->call);
+        return NULL;
+    }
+    return Py_BuildValue("(OO)", Py_False, Py_None);
+}
+
 static PyObject *session_call(PyObject *self, PyObject *args)
 {
     rmpy_session *s = (rmpy_session *)self;
@@ -47,25 +73,7 @@ static PyObject *session_call(PyObject *self, PyObject *args)
         return NULL;
     }
     inlines |= rmpy_is_async(callable) || p->blocking == 0 || done == Py_None || !s->loop;
-    if (inlines) {
-        PyObject *before = s->outer;
-        s->outer = s->loop ? PyObject_CallOneArg(s->run->current_task, s->loop) : NULL;
-        if (s->outer == Py_None) {
-            Py_CLEAR(s->outer);
-        }
-        PyObject *result = PyErr_Occurred()      ? NULL
-                           : callable == Py_None ? rmpy_task_call(p, NULL, done)
-                                                 : rmpy_task_call(p, callable, done);
-        Py_XSETREF(s->outer, before);
-        return result;
-    }
-    Py_XSETREF(p->call, Py_NewRef(callable));
-    Py_XSETREF(p->call_done, Py_NewRef(done));
-    if (rmpy_worker_submit(p) < 0) {
-        Py_CLEAR(p->call);
-        return NULL;
-    }
-    return Py_BuildValue("(OO)", Py_False, Py_None);
+    return inlines ? call_here(s, p, callable, done) : call_on_worker(p, callable, done);
 }
 
 /* ---- the end */

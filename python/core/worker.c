@@ -84,45 +84,55 @@ static void run_call(rmpy_runner *p)
     rmpy_session_wake(s);
 }
 
-/* Under the GIL. What is to be told to the engine without it comes back. */
-static rm_node *run_job(rmpy_runner *p, rm_status *ret_status)
+/* The status of a call that is over: RM_MORE where something of it is still to go out. */
+static rm_status settle(rmpy_runner *p)
 {
-    rmpy_session *s = p->job_session;
-    rm_node *node = NULL;
-    if (p->call) {
-        run_call(p);
-    } else {
-        rmpy_node_work(p);
-        node = p->node;
-    }
     p->job = false;
     p->stop = false;
     if (p->discard && !p->is_source) {
         discard(p);
     }
     bool left = p->out.length || p->outcome || p->gen || p->handed || p->queue.length;
-    *ret_status = left ? RM_MORE : RM_OK;
-    if (node && !p->is_source) {
+    return left ? RM_MORE : RM_OK;
+}
+
+/* The last job of a session that was closed meanwhile: the engine hears of it, then it goes. */
+static void close_session(rmpy_session *s, rm_node *caller, rm_status status)
+{
+    if (caller) {
+        rm_node_complete(caller, status, NULL);
+    }
+    rmpy_session_free_native(s);
+}
+
+/* Under the GIL. The node whose call is to be completed without it comes back, or NULL. */
+static rm_node *run_job(rmpy_runner *p, rm_status *ret_status)
+{
+    rmpy_session *s = p->job_session;
+    rm_node *source = NULL, *caller = NULL;
+    if (p->call) {
+        run_call(p);
+    } else {
+        rmpy_node_work(p);
+        *(p->is_source ? &source : &caller) = p->node;
+    }
+    rm_status status = settle(p);
+    if (caller) {
         p->engine_waits = false;
-        p->taken &= left;
+        p->taken &= status == RM_MORE;
     }
     s->busy--;
     p->job_session = NULL;
     if (s->busy == 0 && s->close_wanted) {
-        if (node && !p->is_source) {
-            rm_node_complete(node, *ret_status, NULL);
-        }
-        node = NULL;
-        rmpy_session_free_native(s);
-    }
-    bool is_source = p->is_source;
-    if (node && is_source) {
-        rm_node_ready(node);
-        node = NULL;
+        close_session(s, caller, status);
+        caller = NULL;
+    } else if (source) {
+        rm_node_ready(source);
     }
     Py_DECREF(p);
     Py_DECREF(s);
-    return node;
+    *ret_status = status;
+    return caller;
 }
 
 static rmpy_runner *take_job(rmpy_crew *crew)
