@@ -119,8 +119,16 @@ int cli_fail_findings(const cli *state, const char *file, const rm_report *repor
         return exit_code;
     }
     fflush(stdout);
+    size_t errors = 0;
     for (size_t i = 0; i < count; i++) {
+        errors += rm_report_at(report, i)->severity == RM_SEVERITY_ERROR;
         cli_print_finding(stderr, state->color_err, file, rm_report_at(report, i));
+    }
+    if (errors == 0) {
+        return cli_fail(state, error, exit_code); /* warnings alone do not say why it ended */
+    }
+    if (rm_report_error_count(report) > errors) {
+        fprintf(stderr, "%zu more errors are not shown\n", rm_report_error_count(report) - errors);
     }
     return exit_code;
 }

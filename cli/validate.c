@@ -69,6 +69,14 @@ static void check_file(validation *v, const char *file)
     for (size_t i = 0; pipeline.report && i < rm_report_count(pipeline.report); i++) {
         tell(v, pipeline.source, rm_report_at(pipeline.report, i));
     }
+    size_t found = pipeline.report ? rm_report_error_count(pipeline.report) : 0;
+    if (found > v->errors - before) { /* a report keeps so many */
+        if (v->format == FORMAT_TEXT) {
+            printf("%s: %zu more errors are not shown\n", pipeline.source,
+                   found - (v->errors - before));
+        }
+        v->errors = before + found;
+    }
     if (status != RM_OK && v->errors == before) { /* what has no place in the text */
         rm_finding finding = {RM_SEVERITY_ERROR, err.code, 0, 0, "", err.message, err.help};
         tell(v, pipeline.source, &finding);

@@ -18,6 +18,10 @@ typedef struct rmi_near {
 
 static inline void rmi_near_try(rmi_near *near, const char *name)
 {
+    size_t wanted = strlen(near->wanted), length = strlen(name);
+    if (wanted > length && wanted - length > (wanted + 2) / 3) {
+        return; /* so many letters are too many already */
+    }
     unsigned distance = rmi_near_distance(near->wanted, name);
     if (distance > 1 && strncmp(name, near->wanted, strlen(near->wanted)) == 0) {
         distance = 1;

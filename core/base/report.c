@@ -4,8 +4,7 @@
 #include <remotemedia/report.h>
 
 #include "base/alloc.h"
-
-enum { FINDINGS_MAX = 1000 };
+#include "base/report.h"
 
 struct rm_report {
     rm_finding *findings; /* its texts are owned */
@@ -56,13 +55,10 @@ void rm_report_free(rm_report *report)
 
 static bool make_room(rm_report *report)
 {
-    if (report->count < report->capacity) {
-        return true;
+    if (report->count < report->capacity || report->count == RMI_REPORT_FINDINGS_MAX) {
+        return report->count < RMI_REPORT_FINDINGS_MAX;
     }
     size_t capacity = report->capacity ? 2 * report->capacity : 8;
-    if (report->count >= FINDINGS_MAX) {
-        return false;
-    }
     rm_finding *findings = rmi_realloc(report->findings, capacity * sizeof *findings);
     if (!findings) {
         return false;

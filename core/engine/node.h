@@ -15,8 +15,9 @@
 #include "engine/edge.h"
 #include "engine/histogram.h"
 #include "engine/message.h"
+#include "graph/limits.h"
 
-enum { RMI_NODE_EDGES_MAX = 64 };
+enum { RMI_NODE_EDGES_MAX = RMI_PLAN_NODE_EDGES_MAX };
 
 typedef enum rmi_node_state {
     RMI_NODE_NEW = 0,

@@ -13,7 +13,11 @@
 
 #include "engine/strand.h"
 
-enum { RMI_SESSION_STRANDS_MAX = 64, RMI_SESSION_PORTS_MAX = 64, RMI_SESSION_REPORTS_MAX = 64 };
+enum {
+    RMI_SESSION_STRANDS_MAX = RMI_PLAN_STRANDS_MAX,
+    RMI_SESSION_PORTS_MAX = RMI_PLAN_PORTS_MAX,
+    RMI_SESSION_REPORTS_MAX = 64,
+};
 
 /* Nodes of these types are a session's inputs and outputs; params {"name": "…"}. */
 extern const rm_node_type rmi_input_type, rmi_output_type;

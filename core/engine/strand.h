@@ -22,7 +22,7 @@
 #include "engine/parking.h"
 #include "media/pool.h"
 
-enum { RMI_STRAND_NODES_MAX = 4096, RMI_CONTROLS_MAX = 64 };
+enum { RMI_STRAND_NODES_MAX = RMI_PLAN_NODES_MAX, RMI_CONTROLS_MAX = 64 };
 
 typedef struct rmi_pending_control {
     rmi_node *node;

@@ -6,7 +6,8 @@
 
 #include "base/alloc.h"
 #include "base/near.h"
-#include "graph/locate.h"
+#include "base/report.h"
+#include "graph/edges.h"
 #include "graph/schema.h"
 
 #define MANIFEST_BYTES_MAX ((size_t)64 << 20)
@@ -16,17 +17,32 @@ static const char *const known_features[] = {"ports", "policies", "on_error", "i
 
 /* ---- findings */
 
+rmi_findings rmi_findings_of(const rm_graph *graph, rm_report *report, rm_error *err)
+{
+    rmi_findings findings = {.report = report, .err = err};
+    rmi_locator_init(&findings.locator, graph->text, graph->bytes);
+    return findings;
+}
+
+bool rmi_findings_are_full(const rmi_findings *findings)
+{
+    return findings->told >= (findings->report ? RMI_REPORT_FINDINGS_MAX : 1);
+}
+
 void rmi_findings_add(rmi_findings *findings, rm_severity severity, const char *pointer,
                       const rm_error *error)
 {
+    bool first = severity == RM_SEVERITY_ERROR && findings->errors == 0;
     uint32_t line = 0, column = 0;
-    if (findings->text) {
-        rmi_locate(findings->text, findings->bytes, pointer, &line, &column);
+    if (findings->locator.json && (first || !rmi_findings_are_full(findings))) {
+        rmi_locate(&findings->locator, pointer, &line, &column);
     }
     rm_finding finding = {severity, error->code,    line,       column,
                           pointer,  error->message, error->help};
     rm_report_add(findings->report, &finding);
-    if (severity == RM_SEVERITY_ERROR && findings->errors++ == 0 && findings->err) {
+    findings->told++;
+    findings->errors += severity == RM_SEVERITY_ERROR;
+    if (first && findings->err) {
         *findings->err = *error;
         if (line) {
             rm_error_wrap(findings->err, "line %u, column %u", line, column);
@@ -75,43 +91,78 @@ static void check_requires(const json_t *manifest, rmi_findings *findings)
     }
 }
 
-/* Index of a node by its id; SIZE_MAX: none. */
-static size_t find_node(const rm_graph *graph, const char *id)
+static int compare_ids(const void *a, const void *b, void *graph)
 {
-    for (size_t i = 0; i < graph->node_count; i++) {
-        if (strcmp(graph->nodes[i].id, id) == 0) {
-            return i;
+    const rmi_graph_node *nodes = ((const rm_graph *)graph)->nodes;
+    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+    int order = strcmp(nodes[left].id, nodes[right].id);
+    return order ? order : left < right ? -1 : left > right;
+}
+
+size_t rmi_graph_find(const rm_graph *graph, const char *id)
+{
+    size_t low = 0, high = graph->node_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(graph->nodes[graph->by_id[middle]].id, id) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
     }
-    return SIZE_MAX;
+    bool found = low < graph->node_count && strcmp(graph->nodes[graph->by_id[low]].id, id) == 0;
+    return found ? graph->by_id[low] : SIZE_MAX;
+}
+
+static rm_status read_node(rm_graph *graph, json_t *json, size_t index, rmi_locator *locator)
+{
+    rmi_graph_node *node = &graph->nodes[index];
+    node->json = json;
+    node->id = json_string_value(json_object_get(json, "id"));
+    node->node_type = json_string_value(json_object_get(json, "node_type"));
+    const json_t *params = json_object_get(json, "params");
+    char *dump = json_is_object(params) ? json_dumps(params, JSON_COMPACT) : NULL;
+    node->params_json = rmi_strdup(dump ? dump : "{}");
+    free(dump);
+    if (!node->params_json) {
+        return RM_ENOMEM;
+    }
+    if (locator->json) {
+        char pointer[32];
+        snprintf(pointer, sizeof pointer, "/nodes/%zu", index);
+        rmi_locate(locator, pointer, &node->line, &node->column);
+    }
+    graph->by_id[index] = (uint32_t)index;
+    graph->node_count = index + 1;
+    return RM_OK;
 }
 
 static rm_status read_nodes(rm_graph *graph, rmi_findings *findings)
 {
     const json_t *list = json_object_get(graph->manifest, "nodes");
-    graph->nodes = rmi_calloc(json_array_size(list), sizeof *graph->nodes);
-    if (!graph->nodes) {
+    size_t count = json_array_size(list);
+    rmi_locator locator;
+    rmi_locator_init(&locator, graph->text, graph->bytes);
+    graph->nodes = rmi_calloc(count, sizeof *graph->nodes);
+    graph->by_id = rmi_calloc(count, sizeof *graph->by_id);
+    if (!graph->nodes || !graph->by_id) {
         return RM_ENOMEM;
     }
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        rmi_graph_node *node = &graph->nodes[i];
-        node->json = json_array_get(list, i);
-        node->id = json_string_value(json_object_get(node->json, "id"));
-        node->node_type = json_string_value(json_object_get(node->json, "node_type"));
-        const json_t *params = json_object_get(node->json, "params");
-        char *dump = json_is_object(params) ? json_dumps(params, JSON_COMPACT) : NULL;
-        node->params_json = rmi_strdup(dump ? dump : "{}");
-        free(dump);
-        if (!node->params_json) {
-            return RM_ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        rm_status status = read_node(graph, json_array_get(list, i), i, &locator);
+        if (status != RM_OK) {
+            return status;
         }
-        size_t twin = find_node(graph, node->id);
-        graph->node_count = i + 1;
-        if (twin != SIZE_MAX) {
+    }
+    qsort_r(graph->by_id, count, sizeof *graph->by_id, compare_ids, graph);
+    for (size_t i = 0; i < count; i++) {
+        size_t twin = rmi_graph_find(graph, graph->nodes[i].id);
+        if (twin != i) {
             char pointer[48];
             snprintf(pointer, sizeof pointer, "/nodes/%zu/id", i);
             add(findings, RM_CODE_MANIFEST_DUPLICATE, pointer,
-                "node %zu has the id '%s', which node %zu has already", i + 1, node->id, twin + 1);
+                "node %zu has the id '%s', which node %zu has already", i + 1, graph->nodes[i].id,
+                twin + 1);
         }
     }
     return RM_OK;
@@ -122,13 +173,13 @@ static rm_status read_nodes(rm_graph *graph, rmi_findings *findings)
 static size_t resolve_end(const rm_graph *graph, const char *id, const char *pointer,
                           const char *role, rmi_findings *findings)
 {
-    size_t index = find_node(graph, id);
+    size_t index = rmi_graph_find(graph, id);
     if (index != SIZE_MAX) {
         return index;
     }
     rm_error error = RM_ERROR_INIT;
     rmi_near near = {.wanted = id};
-    for (size_t i = 0; i < graph->node_count; i++) {
+    for (size_t i = 0; i < graph->node_count && !rmi_findings_are_full(findings); i++) {
         rmi_near_try(&near, graph->nodes[i].id);
     }
     (void)rm_fail_as(&error, RM_CODE_CONNECTION_DANGLING,
@@ -203,6 +254,7 @@ static rm_status read_edges(rm_graph *graph, rmi_findings *findings)
 /* Depth-first; a node met again while it is being walked closes a cycle, which is printed. */
 typedef struct cycle_search {
     const rm_graph *graph;
+    const rmi_edge_index *outgoing;
     uint8_t *colour; /* 0 new, 1 being walked, 2 done */
     uint32_t *path;
     size_t depth;
@@ -232,11 +284,9 @@ static void walk(cycle_search *search, uint32_t node)
 {
     search->colour[node] = 1;
     search->path[search->depth++] = node;
-    for (size_t e = 0; e < search->graph->edge_count && !search->found; e++) {
-        const rm_graph_edge *edge = &search->graph->edges[e];
-        if (edge->from_node != node) {
-            continue;
-        }
+    const rmi_edge_index *outgoing = search->outgoing;
+    for (uint32_t i = outgoing->start[node]; i < outgoing->start[node + 1] && !search->found; i++) {
+        const rm_graph_edge *edge = &search->graph->edges[outgoing->edge[i]];
         if (search->colour[edge->to_node] == 1) {
             report_cycle(search, edge->to_node);
         } else if (search->colour[edge->to_node] == 0) {
@@ -247,14 +297,22 @@ static void walk(cycle_search *search, uint32_t node)
     search->colour[node] = 2;
 }
 
+static uint32_t source_of(const void *edges, size_t index)
+{
+    return ((const rm_graph_edge *)edges)[index].from_node;
+}
+
 static rm_status check_cycles(const rm_graph *graph, rmi_findings *findings)
 {
+    RMI_AUTO_EDGE_INDEX outgoing = {0};
     RMI_AUTO_MEMORY uint8_t *colour = rmi_calloc(graph->node_count, 1);
     RMI_AUTO_MEMORY uint32_t *path = rmi_calloc(graph->node_count + 1, sizeof *path);
-    if (!colour || !path) {
+    rm_status status = rmi_edge_index_init(&outgoing, graph->node_count, graph->edge_count,
+                                           source_of, graph->edges);
+    if (!colour || !path || status != RM_OK) {
         return RM_ENOMEM;
     }
-    cycle_search search = {graph, colour, path, 0, findings, false};
+    cycle_search search = {graph, &outgoing, colour, path, 0, findings, false};
     for (uint32_t i = 0; i < graph->node_count && !search.found; i++) {
         if (colour[i] == 0) {
             walk(&search, i);
@@ -312,7 +370,7 @@ rm_status rmi_graph_from_json(json_t *manifest, const char *text, size_t bytes,
         return rm_fail(err, RM_ENOMEM, "no memory for a graph");
     }
     rm_error first = RM_ERROR_INIT;
-    rmi_findings findings = {graph->text, bytes, report, &first, 0};
+    rmi_findings findings = rmi_findings_of(graph, report, &first);
     rm_status status = build(graph, &findings);
     if (status == RM_OK && findings.errors == 0) {
         *ret_graph = RMI_TAKE(graph);
@@ -342,7 +400,7 @@ rm_status rmi_graph_of_nodes(const char *json, size_t bytes, rm_graph **ret_grap
             return RM_EINVAL; /* the parser has said so */
         }
     }
-    rmi_findings silent = {graph->text, bytes, NULL, NULL, 0};
+    rmi_findings silent = rmi_findings_of(graph, NULL, NULL);
     if (json_array_size(list) == 0 || json_array_size(list) > RMI_GRAPH_NODES_MAX) {
         return RM_EINVAL;
     }
@@ -424,6 +482,7 @@ void rm_graph_free(rm_graph *graph)
     }
     rmi_free(graph->nodes);
     rmi_free(graph->edges);
+    rmi_free(graph->by_id);
     rmi_free(graph->text);
     json_decref(graph->manifest);
     rmi_free(graph);
@@ -455,12 +514,9 @@ void rm_graph_node_at(const rm_graph *graph, size_t index, rm_graph_node *ret_no
     *ret_node = (rm_graph_node){.id = node->id,
                                 .name = name ? name : node->id,
                                 .node_type = node->node_type,
-                                .params_json = node->params_json};
-    if (graph->text) {
-        char pointer[32];
-        snprintf(pointer, sizeof pointer, "/nodes/%zu", index);
-        rmi_locate(graph->text, graph->bytes, pointer, &ret_node->line, &ret_node->column);
-    }
+                                .params_json = node->params_json,
+                                .line = node->line,
+                                .column = node->column};
 }
 
 void rm_graph_edge_at(const rm_graph *graph, size_t index, rm_graph_edge *ret_edge)

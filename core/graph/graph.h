@@ -4,10 +4,12 @@
 
 #include <jansson.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include <remotemedia/graph.h>
 
 #include "base/cleanup.h"
+#include "graph/locate.h"
 
 enum { RMI_GRAPH_NODES_MAX = 1000, RMI_GRAPH_EDGES_MAX = 10000 };
 
@@ -15,6 +17,7 @@ typedef struct rmi_graph_node {
     json_t *json; /* borrowed from the manifest */
     const char *id, *node_type;
     char *params_json;
+    uint32_t line, column; /* in the text; 0: there is none */
 } rmi_graph_node;
 
 struct rm_graph {
@@ -24,6 +27,7 @@ struct rm_graph {
     size_t bytes;
     rmi_graph_node *nodes;
     rm_graph_edge *edges;
+    uint32_t *by_id; /* numbers of the nodes, sorted by id; of equal ids the first one first */
     size_t node_count, edge_count;
 };
 
@@ -39,16 +43,24 @@ RM_MUST_USE rm_status rmi_graph_from_json(json_t *manifest, const char *text, si
 RM_MUST_USE rm_status rmi_graph_of_nodes(const char *json, size_t bytes, rm_graph **ret_graph,
                                          rm_error *err);
 
-/* Tells a finding about the value at `pointer`: to the report, and as the error if it is the first.
- */
+/* Index of a node by its id; SIZE_MAX: none. */
+size_t rmi_graph_find(const rm_graph *graph, const char *id);
+
 typedef struct rmi_findings {
-    const char *text;
-    size_t bytes;
+    rmi_locator locator;
     rm_report *report;
     rm_error *err;
-    unsigned errors;
+    unsigned errors, told;
 } rmi_findings;
 
+/* Findings about this graph's text. report may be NULL. */
+rmi_findings rmi_findings_of(const rm_graph *graph, rm_report *report, rm_error *err);
+
+/* True: further ones are counted and not told, so that a near name need not be looked for. */
+bool rmi_findings_are_full(const rmi_findings *findings);
+
+/* Tells a finding about the value at `pointer`: to the report, and as the error if it is the first.
+ */
 void rmi_findings_add(rmi_findings *findings, rm_severity severity, const char *pointer,
                       const rm_error *error);
 

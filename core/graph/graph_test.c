@@ -186,6 +186,125 @@ TEST(a_huge_or_deep_text_is_refused)
     CHECK_INT(err.code, RM_CODE_MANIFEST_TOO_LARGE);
 }
 
+/* ---- the limits */
+
+/* `nodes` nodes in a chain (the first one of type `first`); then `extra` connections more, each
+ * from a node to the one `extra_step` further. */
+static char *large(unsigned nodes, const char *first, unsigned extra, unsigned extra_step)
+{
+    size_t size = 256 + 64 * (size_t)(2 * nodes + extra), used = 0;
+    char *text = malloc(size);
+    used += (size_t)snprintf(text + used, size - used, HEAD);
+    for (unsigned i = 0; i < nodes; i++) {
+        used +=
+            (size_t)snprintf(text + used, size - used, "%s\n{\"id\":\"n%u\",\"node_type\":\"%s\"}",
+                             i ? "," : "", i, i ? "t.pass" : first);
+    }
+    used += (size_t)snprintf(text + used, size - used, "],\n\"connections\":[");
+    for (unsigned i = 1; i < nodes; i++) {
+        used += (size_t)snprintf(text + used, size - used, "%s\n{\"from\":\"n%u\",\"to\":\"n%u\"}",
+                                 i > 1 ? "," : "", i - 1, i);
+    }
+    for (unsigned i = 0; i < extra; i++) {
+        unsigned from = extra_step ? i % (nodes - extra_step) : 0;
+        used += (size_t)snprintf(text + used, size - used, ",\n{\"from\":\"n%u\",\"to\":\"n%u\"}",
+                                 from, extra_step ? from + extra_step : 2 + i);
+    }
+    snprintf(text + used, size - used, "]}");
+    return text;
+}
+
+static rm_status parse_large(unsigned nodes, unsigned extra, rm_graph **ret_graph, rm_error *err)
+{
+    char *text = large(nodes, "t.pass", extra, 2);
+    rm_status status = parse(text, ret_graph, NULL, err);
+    free(text);
+    return status;
+}
+
+TEST(a_graph_has_1000_nodes_and_10000_connections_and_no_more)
+{
+    static const struct {
+        unsigned nodes, connections;
+        const char *error;
+    } rows[] = {{999, 998, NULL},
+                {1000, 999, NULL},
+                {1001, 1000, "line 1, column 25: nodes has 1001 entries, want 1 to 1000"},
+                {1000, 9999, NULL},
+                {1000, 10000, NULL},
+                {1000, 10001, "connections has 10001 entries, want 0 to 10000"}};
+    for (size_t i = 0; i < RMI_COUNT(rows); i++) {
+        RMI_AUTO(rm_graph) graph = NULL;
+        rm_error err = RM_ERROR_INIT;
+        rm_status status =
+            parse_large(rows[i].nodes, rows[i].connections - (rows[i].nodes - 1), &graph, &err);
+        CHECK_INT(status, rows[i].error ? RM_EINVAL : RM_OK);
+        CHECK_CONTAINS(err.message, rows[i].error ? rows[i].error : "");
+        if (graph) {
+            CHECK_INT(rm_graph_node_count(graph), rows[i].nodes);
+            CHECK_INT(rm_graph_edge_count(graph), rows[i].connections);
+            rm_graph_node node;
+            rm_graph_node_at(graph, 998, &node);
+            CHECK_INT(node.line, 1000);
+            CHECK_INT(node.column, 1);
+        }
+    }
+}
+
+TEST(a_thousand_findings_are_placed_and_more_are_counted)
+{
+    RMI_AUTO(rm_report) report = NULL;
+    rm_graph *graph = NULL;
+    rm_error err = RM_ERROR_INIT;
+    enum { WRONG = 3000 };
+    char *text = malloc(128 * WRONG);
+    size_t used = (size_t)snprintf(text, 128, HEAD NODE("node1", "x") "],\"connections\":[");
+    for (unsigned i = 0; i < WRONG; i++) {
+        used += (size_t)snprintf(text + used, 128, "%s\n  {\"from\":\"node2\", \"to\":\"zzzz%u\"}",
+                                 i ? "," : "", i);
+    }
+    snprintf(text + used, 128, "]}");
+    CHECK_INT(rm_report_new(&report, NULL), RM_OK);
+    CHECK_INT(parse(text, &graph, report, &err), RM_EINVAL);
+    free(text);
+    CHECK_CONTAINS(err.message, "line 2, column 11: connection 'from' names node 'node2'");
+    CHECK_INT(rm_report_error_count(report), 2 * WRONG);
+    CHECK_INT(rm_report_count(report), 1000);
+    for (uint32_t i = 0; i < rm_report_count(report); i++) {
+        const rm_finding *finding = rm_report_at(report, i);
+        CHECK_INT(finding->line, 2 + i / 2);
+        CHECK_INT(finding->column, i % 2 ? 25 : 11);
+        CHECK_TEXT(finding->help, i % 2 ? "" : "did you mean 'node1'?");
+    }
+}
+
+TEST(places_are_found_in_any_order)
+{
+    static const char json[] = "{\"b\": [1, {\"x\": \"é\", \"y\": {\"z/~\": 3}},\n [], 4],\n"
+                               " \"a\": {\"long\": [[0, 1], [2, 3]]}}";
+    static const struct {
+        const char *pointer;
+        uint32_t line, column;
+    } rows[] = {{"", 1, 1},          {"/b/1/y/z~1~0", 1, 35}, {"/b/3", 2, 6},
+                {"/b/1/x", 1, 17},   {"/a/long/1/0", 3, 26},  {"/a/long/0/1", 3, 21},
+                {"/b/0", 1, 8},      {"/b/1/y", 1, 27},       {"/a/none/1", 3, 7},
+                {"/b/9/x", 1, 7},    {"/b/2/0", 2, 2},        {"/a/long/1/1", 3, 29},
+                {"/b/1/q/z", 1, 11}, {"/none", 1, 1},         {"/b/3/3/3", 2, 6}};
+    rmi_locator locator;
+    rmi_locator_init(&locator, json, strlen(json));
+    for (size_t i = 0; i < RMI_COUNT(rows) * RMI_COUNT(rows); i++) { /* each after each */
+        for (int second = 0; second < 2; second++) {
+            size_t row = second ? i % RMI_COUNT(rows) : i / RMI_COUNT(rows);
+            uint32_t line, column;
+            rmi_locate(&locator, rows[row].pointer, &line, &column);
+            if (line != rows[row].line || column != rows[row].column) {
+                RMI_TEST_FAIL("%s is at %u:%u, want %u:%u", rows[row].pointer, line, column,
+                              rows[row].line, rows[row].column);
+            }
+        }
+    }
+}
+
 TEST(inline_text_becomes_a_graph)
 {
     RMI_AUTO(rm_graph) graph = NULL;
@@ -470,6 +589,59 @@ TEST(a_wrong_port_or_an_unfed_input_is_named)
     }
 }
 
+/* A graph of `nodes` with an arm more from the first node to each of `extra` others; planned. */
+static rm_status plan_wide(unsigned nodes, unsigned extra, rm_error *err)
+{
+    RMI_AUTO(rm_graph) graph = NULL;
+    RMI_AUTO(rm_plan) plan = NULL;
+    rm_registry *registry = NULL;
+    char *text = large(nodes, "t.origin", extra, 0);
+    CHECK_INT(parse(text, &graph, NULL, err), RM_OK);
+    free(text);
+    static const rm_port in[] = {{.name = "in"}, {0}}, out[] = {{.name = "out"}, {0}};
+    static const rm_port same[] = {{.name = "out", .same_as = "in"}, {0}};
+    static const rm_node_type origin = {.struct_size = sizeof origin,
+                                        .name = "t.origin",
+                                        .summary = "begins",
+                                        .outputs = out,
+                                        .process = nothing};
+    static const rm_node_type pass = {.struct_size = sizeof pass,
+                                      .name = "t.pass",
+                                      .summary = "passes, on a thread of its own",
+                                      .flags = RM_NODE_BLOCKS,
+                                      .inputs = in,
+                                      .outputs = same,
+                                      .process = nothing};
+    CHECK_INT(rm_registry_new(&registry, NULL), RM_OK);
+    CHECK_INT(rm_registry_add(registry, &origin, NULL), RM_OK);
+    CHECK_INT(rm_registry_add(registry, &pass, NULL), RM_OK);
+    rm_status status = graph ? rm_graph_plan(graph, registry, NULL, &plan, NULL, err) : RM_EFAIL;
+    if (plan) {
+        CHECK_INT(rm_plan_node_count(plan), nodes);
+        CHECK(rm_plan_strand_count(plan) <= RMI_PLAN_STRANDS_MAX);
+        rm_plan_node last;
+        rm_plan_node_at(plan, nodes - 1, &last);
+        CHECK_TEXT(last.id[0] == 'n' ? "" : last.id, "");
+        CHECK_CONTAINS(last.reason, nodes < 60 ? "a thread of its own" : "on the home strand");
+    }
+    rm_plan_free(RMI_TAKE(plan));
+    rm_registry_free(registry);
+    return status;
+}
+
+TEST(a_plan_holds_no_more_than_a_session_can)
+{
+    rm_error err = RM_ERROR_INIT;
+    CHECK_INT(plan_wide(10, 0, &err), RM_OK);
+    CHECK_INT(plan_wide(1000, 0, &err), RM_OK);
+    CHECK_INT(plan_wide(70, 62, &err), RM_OK);
+    CHECK_INT(plan_wide(70, 63, &err), RM_OK);
+    CHECK_TEXT(err.message, "");
+    CHECK_INT(plan_wide(70, 64, &err), RM_ELIMIT);
+    CHECK_INT(err.code, RM_CODE_MANIFEST_TOO_LARGE);
+    CHECK_CONTAINS(err.message, "output 'out' of node 'n0' has 65 connections, want at most 64");
+}
+
 TEST(graph_ports_become_nodes_and_the_plan_prints)
 {
     RMI_AUTO(rm_registry) registry = test_registry();
@@ -528,4 +700,7 @@ TEST_MAIN(T(a_small_manifest_is_read), T(without_connections_each_node_feeds_the
           T(an_output_that_is_not_named_is_the_first_that_fits),
           T(wrong_nodes_and_parameters_are_all_reported),
           T(a_wrong_port_or_an_unfed_input_is_named),
+          T(a_graph_has_1000_nodes_and_10000_connections_and_no_more),
+          T(a_thousand_findings_are_placed_and_more_are_counted), T(places_are_found_in_any_order),
+          T(a_plan_holds_no_more_than_a_session_can),
           T(graph_ports_become_nodes_and_the_plan_prints), T(each_failed_allocation_is_an_error))

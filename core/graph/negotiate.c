@@ -64,7 +64,8 @@ static void pass_backward(rm_plan *plan)
 typedef struct forward {
     rm_plan *plan;
     rmi_findings *findings;
-    size_t edges; /* those of the graph; converters add more behind */
+    rmi_edge_index outgoing, incoming; /* edges of the graph; converters add more behind */
+    uint32_t *last;                    /* of each edge of the graph: what feeds its consumer now */
 } forward;
 
 static void input_formats(const forward *f, uint32_t node, rm_format *in)
@@ -72,9 +73,9 @@ static void input_formats(const forward *f, uint32_t node, rm_format *in)
     for (uint32_t i = 0; i < RM_PORTS_MAX; i++) {
         in[i] = (rm_format){.kind = RM_KIND_ANY};
     }
-    for (size_t e = 0; e < f->plan->edge_count; e++) {
-        const rmi_plan_edge *edge = &f->plan->edges[e];
-        if (edge->pub.to_node == node && in[edge->pub.to_port].kind == RM_KIND_ANY) {
+    for (uint32_t i = f->incoming.start[node]; i < f->incoming.start[node + 1]; i++) {
+        const rmi_plan_edge *edge = &f->plan->edges[f->last[f->incoming.edge[i]]];
+        if (in[edge->pub.to_port].kind == RM_KIND_ANY) {
             in[edge->pub.to_port] = edge->format;
         }
     }
@@ -141,9 +142,9 @@ static rm_format choose(const forward *f, uint32_t node, uint32_t port, const rm
     rm_format best = out->alternative[0], common;
     for (uint32_t a = 0; a < out->count; a++) {
         unsigned count = 0;
-        for (size_t e = 0; e < f->edges; e++) {
-            const rm_plan_edge *edge = &f->plan->edges[e].pub;
-            if (edge->from_node == node && edge->from_port == port) {
+        for (uint32_t i = f->outgoing.start[node]; i < f->outgoing.start[node + 1]; i++) {
+            const rm_plan_edge *edge = &f->plan->edges[f->outgoing.edge[i]].pub;
+            if (edge->from_port == port) {
                 count += consumer_meets(f->plan->nodes[edge->to_node], edge->to_port,
                                         &out->alternative[a], &common);
             }
@@ -153,16 +154,16 @@ static rm_format choose(const forward *f, uint32_t node, uint32_t port, const rm
             best = out->alternative[a];
         }
     }
-    for (size_t e = 0; e < f->edges; e++) {
-        const rm_plan_edge *edge = &f->plan->edges[e].pub;
-        if (edge->from_node != node || edge->from_port != port ||
+    for (uint32_t i = f->outgoing.start[node]; i < f->outgoing.start[node + 1]; i++) {
+        const rm_plan_edge *edge = &f->plan->edges[f->outgoing.edge[i]].pub;
+        if (edge->from_port != port ||
             !consumer_meets(f->plan->nodes[edge->to_node], edge->to_port, &best, &common)) {
             continue;
         }
         /* What the producer does not know before it runs, it cannot be asked for. */
-        for (uint32_t i = 0; i < RM_FIELD_COUNT && best.kind == common.kind; i++) {
-            if (best.field[i].mode != RM_FIELD_ANY) {
-                best.field[i] = common.field[i];
+        for (uint32_t k = 0; k < RM_FIELD_COUNT && best.kind == common.kind; k++) {
+            if (best.field[k].mode != RM_FIELD_ANY) {
+                best.field[k] = common.field[k];
             }
         }
     }
@@ -326,6 +327,7 @@ static bool fits_as_it_is(const rm_format *have, const rm_formats *want)
 
 static rm_status bridge(forward *f, size_t edge_index, const rm_format *have)
 {
+    size_t graph_edge = edge_index;
     const rmi_plan_edge *edge = &f->plan->edges[edge_index];
     const rm_formats *want = &f->plan->nodes[edge->pub.to_node]->want[edge->pub.to_port];
     rmi_plan_edge before = *edge;
@@ -357,6 +359,7 @@ static rm_status bridge(forward *f, size_t edge_index, const rm_format *have)
         }
         converted = true;
         edge_index = f->plan->edge_count - 1;
+        f->last[graph_edge] = (uint32_t)edge_index;
     }
     if (!converted || !fits_as_it_is(&now, want)) {
         mismatch(f, &before, have, want);
@@ -379,9 +382,11 @@ static rm_status settle_port(forward *f, uint32_t node, uint32_t port)
         return status == RM_ENOMEM ? status : RM_OK;
     }
     rm_format format = choose(f, node, port, &out);
-    for (size_t e = 0; e < f->edges && status == RM_OK; e++) {
+    for (uint32_t i = f->outgoing.start[node]; i < f->outgoing.start[node + 1] && status == RM_OK;
+         i++) {
+        uint32_t e = f->outgoing.edge[i];
         rmi_plan_edge *edge = &f->plan->edges[e];
-        if (edge->pub.from_node != node || edge->pub.from_port != port) {
+        if (edge->pub.from_port != port) {
             continue;
         }
         const rmi_plan_node *to = f->plan->nodes[edge->pub.to_node];
@@ -397,19 +402,38 @@ static rm_status settle_port(forward *f, uint32_t node, uint32_t port)
     return status;
 }
 
-rm_status rmi_plan_negotiate(rm_plan *plan, rmi_findings *findings)
+static rm_status settle_all(forward *f, size_t nodes)
 {
-    forward f = {plan, findings, plan->edge_count};
-    size_t nodes = plan->node_count;
-    pass_backward(plan);
     for (uint32_t n = 0; n < nodes; n++) {
-        const rm_port *outputs = plan->nodes[n]->pub.type->outputs;
+        const rm_port *outputs = f->plan->nodes[n]->pub.type->outputs;
         for (uint32_t p = 0; outputs && outputs[p].name; p++) {
-            rm_status status = settle_port(&f, n, p);
+            rm_status status = settle_port(f, n, p);
             if (status != RM_OK) {
                 return status;
             }
         }
     }
     return RM_OK;
+}
+
+rm_status rmi_plan_negotiate(rm_plan *plan, rmi_findings *findings)
+{
+    RMI_AUTO_EDGE_INDEX outgoing = {0}, incoming = {0};
+    RMI_AUTO_MEMORY uint32_t *last = rmi_calloc(plan->edge_count, sizeof *last);
+    if (!last) {
+        return rm_fail(findings->err, RM_ENOMEM, "no memory for a plan");
+    }
+    for (uint32_t e = 0; e < plan->edge_count; e++) {
+        last[e] = e;
+    }
+    rm_status status = rmi_plan_outgoing(plan, &outgoing, findings->err);
+    if (status == RM_OK) {
+        status = rmi_plan_incoming(plan, &incoming, findings->err);
+    }
+    if (status != RM_OK) {
+        return status;
+    }
+    forward f = {plan, findings, outgoing, incoming, last};
+    pass_backward(plan);
+    return settle_all(&f, plan->node_count);
 }

@@ -36,7 +36,15 @@ rm_status rmi_plan_add_node(rm_plan *plan, const rm_node_type *type, const char 
     node->manifest_index = SIZE_MAX;
     node->pub =
         (rm_plan_node){.id = node->id, .type = type, .tier = "native", .reason = node->reason};
-    for (uint32_t i = 0; type->inputs && type->inputs[i].name; i++) {
+    uint32_t inputs = 0;
+    while (type->inputs && type->inputs[inputs].name) {
+        inputs++;
+    }
+    node->want = rmi_calloc(inputs, sizeof *node->want);
+    if (!node->want) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a plan");
+    }
+    for (uint32_t i = 0; i < inputs; i++) {
         rm_status status = rm_formats_parse(type->inputs[i].formats, &node->want[i], err);
         if (status != RM_OK) {
             return status;
@@ -63,7 +71,33 @@ rm_status rmi_plan_add_edge(rm_plan *plan, rmi_plan_edge **ret_edge, rm_error *e
     return RM_OK;
 }
 
+static uint32_t edge_source(const void *edges, size_t index)
+{
+    return ((const rmi_plan_edge *)edges)[index].pub.from_node;
+}
+
+static uint32_t edge_target(const void *edges, size_t index)
+{
+    return ((const rmi_plan_edge *)edges)[index].pub.to_node;
+}
+
+rm_status rmi_plan_outgoing(const rm_plan *plan, rmi_edge_index *ret_index, rm_error *err)
+{
+    rm_status status = rmi_edge_index_init(ret_index, plan->node_count, plan->edge_count,
+                                           edge_source, plan->edges);
+    return status == RM_OK ? RM_OK : rm_fail(err, status, "no memory for a plan");
+}
+
+rm_status rmi_plan_incoming(const rm_plan *plan, rmi_edge_index *ret_index, rm_error *err)
+{
+    rm_status status = rmi_edge_index_init(ret_index, plan->node_count, plan->edge_count,
+                                           edge_target, plan->edges);
+    return status == RM_OK ? RM_OK : rm_fail(err, status, "no memory for a plan");
+}
+
 /* ---- nodes of the manifest */
+
+enum { BLOCKING_STRANDS_MAX = 60 }; /* the rest is for heavy nodes */
 
 typedef struct planning {
     rm_plan *plan;
@@ -186,14 +220,15 @@ static rm_status plan_node(planning *p)
 
 /* ---- graph ports and edges */
 
+/* Nodes come in the order of the manifest, but for those that were reported. */
 static uint32_t plan_index(const rm_plan *plan, size_t manifest_index)
 {
-    for (size_t i = 0; i < plan->node_count; i++) {
-        if (plan->nodes[i]->manifest_index == manifest_index) {
-            return (uint32_t)i;
-        }
+    size_t i = manifest_index < plan->node_count ? manifest_index : plan->node_count;
+    while (i > 0 && (i == plan->node_count || plan->nodes[i]->manifest_index > manifest_index)) {
+        i--;
     }
-    return UINT32_MAX;
+    bool found = i < plan->node_count && plan->nodes[i]->manifest_index == manifest_index;
+    return found ? (uint32_t)i : UINT32_MAX;
 }
 
 /* Index of a port by its name; the first one for NULL. */
@@ -294,8 +329,17 @@ static rm_status connect(planning *p, const rm_graph_edge *wanted, const char *p
 static rm_status plan_endpoints(planning *p, bool is_output)
 {
     const char *field = is_output ? "outputs" : "inputs", *name;
-    json_t *endpoint;
-    json_object_foreach(json_object_get(p->graph->manifest, field), name, endpoint)
+    json_t *endpoint, *endpoints = json_object_get(p->graph->manifest, field);
+    if (json_object_size(endpoints) > RMI_PLAN_PORTS_MAX) {
+        rm_error error = RM_ERROR_INIT;
+        char pointer[16];
+        snprintf(pointer, sizeof pointer, "/%s", field);
+        (void)rm_fail_as(&error, RM_CODE_MANIFEST_VALUE, "%s has %zu entries, want at most %d",
+                         field, json_object_size(endpoints), RMI_PLAN_PORTS_MAX);
+        rmi_findings_add(p->findings, RM_SEVERITY_ERROR, pointer, &error);
+        return RM_OK;
+    }
+    json_object_foreach(endpoints, name, endpoint)
     {
         char params[160], id[128], pointer[160];
         const char *node = json_string_value(json_object_get(endpoint, "node"));
@@ -303,12 +347,7 @@ static rm_status plan_endpoints(planning *p, bool is_output)
         snprintf(params, sizeof params, "{\"name\":\"%.100s\"}", name);
         snprintf(id, sizeof id, "%s.%.100s", field, name);
         snprintf(pointer, sizeof pointer, "/%s/%.100s", field, name);
-        uint32_t inner = UINT32_MAX;
-        for (size_t i = 0; i < p->graph->node_count; i++) {
-            if (strcmp(p->graph->nodes[i].id, node) == 0) {
-                inner = plan_index(p->plan, i);
-            }
-        }
+        uint32_t inner = plan_index(p->plan, rmi_graph_find(p->graph, node));
         rmi_plan_node *made;
         rm_status status =
             rmi_plan_add_node(p->plan, is_output ? &rmi_output_type : &rmi_input_type, id, params,
@@ -351,68 +390,160 @@ static rm_status plan_edges(planning *p)
     return RM_OK;
 }
 
-/* An input port that nothing feeds would wait for ever. */
-static void check_fed(planning *p)
+static void report_unfed(planning *p, const rmi_plan_node *node, const rm_port *port)
 {
-    for (size_t n = 0; n < p->plan->node_count; n++) {
-        const rmi_plan_node *node = p->plan->nodes[n];
-        for (uint32_t i = 0; node->pub.type->inputs && node->pub.type->inputs[i].name; i++) {
-            bool fed = false;
-            for (size_t e = 0; e < p->plan->edge_count; e++) {
-                const rm_plan_edge *edge = &p->plan->edges[e].pub;
-                fed |= edge->to_node == n && edge->to_port == i;
-            }
-            if (!fed && node->manifest_index != SIZE_MAX) {
-                rm_error error = RM_ERROR_INIT;
-                char pointer[48];
-                snprintf(pointer, sizeof pointer, "/nodes/%zu", node->manifest_index);
-                (void)rm_fail_as(&error, RM_CODE_CONNECTION_DANGLING,
-                                 "input '%s' of node '%s' is connected to nothing",
-                                 node->pub.type->inputs[i].name, node->id);
-                rm_error_help(&error, "connect it, or name it under \"inputs\"");
-                rmi_findings_add(p->findings, RM_SEVERITY_ERROR, pointer, &error);
-            }
+    rm_error error = RM_ERROR_INIT;
+    char pointer[48];
+    snprintf(pointer, sizeof pointer, "/nodes/%zu", node->manifest_index);
+    (void)rm_fail_as(&error, RM_CODE_CONNECTION_DANGLING,
+                     "input '%s' of node '%s' is connected to nothing", port->name, node->id);
+    rm_error_help(&error, "connect it, or name it under \"inputs\"");
+    rmi_findings_add(p->findings, RM_SEVERITY_ERROR, pointer, &error);
+}
+
+static void report_crowded(planning *p, const rmi_plan_node *node, const char *what, uint32_t count)
+{
+    rm_error error = RM_ERROR_INIT;
+    char pointer[48];
+    snprintf(pointer, sizeof pointer, "/nodes/%zu", node->manifest_index);
+    (void)rm_fail_as(&error, RM_CODE_MANIFEST_TOO_LARGE,
+                     "%s of node '%s' has %u connections, want at most %d", what, node->id, count,
+                     RMI_PLAN_NODE_EDGES_MAX);
+    rm_error_help(&error, "put test.pass nodes between, each with a part of them");
+    rmi_findings_add(p->findings, RM_SEVERITY_ERROR, pointer, &error);
+}
+
+static void check_inputs(planning *p, const rmi_edge_index *incoming, uint32_t index)
+{
+    const rmi_plan_node *node = p->plan->nodes[index];
+    bool fed[RM_PORTS_MAX] = {false};
+    uint32_t count = incoming->start[index + 1] - incoming->start[index];
+    for (uint32_t i = 0; i < count; i++) {
+        fed[p->plan->edges[incoming->edge[incoming->start[index] + i]].pub.to_port] = true;
+    }
+    /* An input port that nothing feeds would wait for ever. */
+    for (uint32_t i = 0; node->pub.type->inputs && node->pub.type->inputs[i].name; i++) {
+        if (!fed[i]) {
+            report_unfed(p, node, &node->pub.type->inputs[i]);
+        }
+    }
+    if (count > RMI_PLAN_NODE_EDGES_MAX) {
+        report_crowded(p, node, "the input side", count);
+    }
+}
+
+static void check_outputs(planning *p, const rmi_edge_index *outgoing, uint32_t index)
+{
+    const rmi_plan_node *node = p->plan->nodes[index];
+    uint32_t count[RM_PORTS_MAX] = {0};
+    for (uint32_t i = outgoing->start[index]; i < outgoing->start[index + 1]; i++) {
+        count[p->plan->edges[outgoing->edge[i]].pub.from_port]++;
+    }
+    for (uint32_t i = 0; i < RM_PORTS_MAX; i++) {
+        if (count[i] > RMI_PLAN_NODE_EDGES_MAX) {
+            char what[80];
+            snprintf(what, sizeof what, "output '%.60s'", node->pub.type->outputs[i].name);
+            report_crowded(p, node, what, count[i]);
         }
     }
 }
 
+static rm_status check_connected(planning *p)
+{
+    RMI_AUTO_EDGE_INDEX incoming = {0}, outgoing = {0};
+    rm_status status = rmi_plan_incoming(p->plan, &incoming, p->findings->err);
+    if (status == RM_OK) {
+        status = rmi_plan_outgoing(p->plan, &outgoing, p->findings->err);
+    }
+    for (uint32_t n = 0; status == RM_OK && n < p->plan->node_count; n++) {
+        if (p->plan->nodes[n]->manifest_index != SIZE_MAX) {
+            check_inputs(p, &incoming, n);
+            check_outputs(p, &outgoing, n);
+        }
+    }
+    return status;
+}
+
 /* ---- order and placement */
 
-rm_status rmi_plan_sort(rm_plan *plan, rm_error *err)
+/* The nodes that wait for nobody, a bit each. */
+typedef struct ready_set {
+    uint64_t *words;
+    size_t word_count, first; /* no bit is set before word `first` */
+} ready_set;
+
+static void ready_add(ready_set *ready, uint32_t node)
 {
-    size_t count = plan->node_count;
-    RMI_AUTO_MEMORY uint32_t *waits = rmi_calloc(count, sizeof *waits);
-    RMI_AUTO_MEMORY uint32_t *place = rmi_calloc(count, sizeof *place);
-    RMI_AUTO_MEMORY rmi_plan_node **sorted = rmi_calloc(count, sizeof(rmi_plan_node *));
-    if (!waits || !place || !sorted) {
-        return rm_fail(err, RM_ENOMEM, "no memory for a plan");
+    ready->words[node / 64] |= 1ull << node % 64;
+    ready->first = node / 64 < ready->first ? node / 64 : ready->first;
+}
+
+/* The lowest; UINT32_MAX: there is none. */
+static uint32_t ready_take(ready_set *ready)
+{
+    while (ready->first < ready->word_count && !ready->words[ready->first]) {
+        ready->first++;
     }
-    for (size_t e = 0; e < plan->edge_count; e++) {
-        waits[plan->edges[e].pub.to_node]++;
+    if (ready->first == ready->word_count) {
+        return UINT32_MAX;
     }
-    for (size_t done = 0; done < count; done++) {
-        size_t next = 0;
-        while (next < count && (waits[next] != 0 || !plan->nodes[next])) {
-            next++;
-        }
-        if (next == count) {
-            return rm_fail_as(err, RM_CODE_CONNECTION_CYCLE, "the connections form a cycle");
-        }
-        sorted[done] = plan->nodes[next];
-        plan->nodes[next] = NULL;
-        place[next] = (uint32_t)done;
-        for (size_t e = 0; e < plan->edge_count; e++) {
-            waits[plan->edges[e].pub.to_node] -= plan->edges[e].pub.from_node == next;
-        }
-    }
-    memcpy(plan->nodes, sorted, count * sizeof(rmi_plan_node *));
+    uint64_t *word = &ready->words[ready->first];
+    uint32_t node = (uint32_t)(ready->first * 64) + (uint32_t)__builtin_ctzll(*word);
+    *word &= *word - 1;
+    return node;
+}
+
+static void rename_nodes(rm_plan *plan, const uint32_t *place)
+{
     for (size_t e = 0; e < plan->edge_count; e++) {
         plan->edges[e].pub.from_node = place[plan->edges[e].pub.from_node];
         plan->edges[e].pub.to_node = place[plan->edges[e].pub.to_node];
     }
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < plan->node_count; i++) {
         plan->nodes[i]->pub.rank = i;
     }
+}
+
+rm_status rmi_plan_sort(rm_plan *plan, rm_error *err)
+{
+    size_t count = plan->node_count, words = count / 64 + 1;
+    RMI_AUTO_EDGE_INDEX outgoing = {0};
+    RMI_AUTO_MEMORY uint32_t *waits = rmi_calloc(count, sizeof *waits);
+    RMI_AUTO_MEMORY uint32_t *place = rmi_calloc(count, sizeof *place);
+    RMI_AUTO_MEMORY uint64_t *bits = rmi_calloc(words, sizeof *bits);
+    RMI_AUTO_MEMORY rmi_plan_node **sorted = rmi_calloc(count, sizeof(rmi_plan_node *));
+    if (!waits || !place || !bits || !sorted) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a plan");
+    }
+    rm_status status = rmi_plan_outgoing(plan, &outgoing, err);
+    if (status != RM_OK) {
+        return status;
+    }
+    for (size_t e = 0; e < plan->edge_count; e++) {
+        waits[plan->edges[e].pub.to_node]++;
+    }
+    ready_set ready = {bits, words, 0};
+    for (uint32_t n = 0; n < count; n++) {
+        if (waits[n] == 0) {
+            ready_add(&ready, n);
+        }
+    }
+    for (size_t done = 0; done < count; done++) {
+        uint32_t next = ready_take(&ready);
+        if (next == UINT32_MAX) {
+            return rm_fail_as(err, RM_CODE_CONNECTION_CYCLE, "the connections form a cycle");
+        }
+        sorted[done] = plan->nodes[next];
+        place[next] = (uint32_t)done;
+        for (uint32_t i = outgoing.start[next]; i < outgoing.start[next + 1]; i++) {
+            uint32_t to = plan->edges[outgoing.edge[i]].pub.to_node;
+            if (--waits[to] == 0) {
+                ready_add(&ready, to);
+            }
+        }
+    }
+    memcpy(plan->nodes, sorted, count * sizeof(rmi_plan_node *));
+    rename_nodes(plan, place);
     return RM_OK;
 }
 
@@ -436,10 +567,13 @@ static uint32_t place_by_flags(rm_plan *plan, uint32_t *ret_strands)
         const char *why = "light: on the home strand, a hop costs nanoseconds";
         if (flags & RM_NODE_PYTHON) {
             why = "Python: on the home strand, where the interpreter is";
-        } else if (flags & RM_NODE_BLOCKS && strands < 60) {
+        } else if (flags & RM_NODE_BLOCKS && strands < BLOCKING_STRANDS_MAX) {
             node->pub.strand = strands++;
             why = "its calls may block: a thread of its own";
-        } else if (flags & RM_NODE_HEAVY && strands < 60) {
+        } else if (flags & RM_NODE_BLOCKS) {
+            why = "its calls may block, and every thread has such a node already: on the home "
+                  "strand";
+        } else if (flags & RM_NODE_HEAVY) {
             heavy++;
             why = "heavy: on a media thread";
         }
@@ -458,7 +592,9 @@ static bool crosses(const rm_plan *plan, const rm_plan_edge *edge)
 static void place(rm_plan *plan, const rm_plan_options *options)
 {
     uint32_t first, media = media_threads(options), heavy = place_by_flags(plan, &first);
-    uint32_t used = heavy < media ? heavy : media, turn = 0;
+    uint32_t left = RMI_PLAN_STRANDS_MAX - first, turn = 0;
+    uint32_t used = heavy < media ? heavy : media;
+    used = used < left ? used : left;
     for (size_t i = 0; i < plan->node_count; i++) {
         uint32_t flags = plan->nodes[i]->pub.type->flags;
         if (flags & RM_NODE_HEAVY && !(flags & (RM_NODE_BLOCKS | RM_NODE_PYTHON)) && used) {
@@ -491,8 +627,10 @@ static rm_status make(planning *p, const rm_plan_options *options)
     if (status != RM_OK || p->findings->errors) {
         return status;
     }
-    check_fed(p);
-    status = rmi_plan_sort(p->plan, p->findings->err);
+    status = check_connected(p);
+    if (status == RM_OK) {
+        status = rmi_plan_sort(p->plan, p->findings->err);
+    }
     if (status == RM_OK) {
         status = rmi_plan_negotiate(p->plan, p->findings);
     }
@@ -516,7 +654,7 @@ rm_status rm_graph_plan(const rm_graph *graph, rm_registry *registry,
     plan->graph = rmi_graph_ref(graph);
     plan->registry = registry;
     rm_error first = RM_ERROR_INIT;
-    rmi_findings findings = {graph->text, graph->bytes, report, &first, 0};
+    rmi_findings findings = rmi_findings_of(graph, report, &first);
     planning p = {plan, graph, &findings, 0};
     rm_status status = make(&p, options);
     if (status == RM_OK && findings.errors == 0) {
@@ -544,7 +682,7 @@ rm_status rm_graph_check_nodes(const char *json, size_t bytes, rm_registry *regi
     }
     plan->graph = rmi_graph_ref(graph);
     plan->registry = registry;
-    rmi_findings findings = {graph->text, graph->bytes, report, &first, 0};
+    rmi_findings findings = rmi_findings_of(graph, report, &first);
     planning p = {plan, graph, &findings, 0};
     for (; p.index < graph->node_count && status == RM_OK; p.index++) {
         status = plan_node(&p);
@@ -569,6 +707,7 @@ void rm_plan_free(rm_plan *plan)
         rmi_free(node->id);
         rmi_free(node->params_json);
         rmi_free(node->node_json);
+        rmi_free(node->want);
         rmi_free(node);
     }
     rmi_free(plan->nodes);

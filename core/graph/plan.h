@@ -6,7 +6,9 @@
 #ifndef RMI_GRAPH_PLAN_H
 #define RMI_GRAPH_PLAN_H
 
+#include "graph/edges.h"
 #include "graph/graph.h"
+#include "graph/limits.h"
 #include "graph/registry.h"
 
 enum { RMI_REASON_BYTES = 256 };
@@ -16,10 +18,10 @@ typedef struct rmi_plan_node {
     char *id, *params_json;
     char *node_json; /* its entry in the manifest */
     char reason[RMI_REASON_BYTES];
-    void *params;                  /* filled struct, for type->plan(); NULL: none */
-    const rm_tier_type *made_by;   /* the tier that made the type; NULL: the registry's */
-    size_t manifest_index;         /* SIZE_MAX: not in the manifest */
-    rm_formats want[RM_PORTS_MAX]; /* inputs: what it takes, after the backward pass */
+    void *params;                /* filled struct, for type->plan(); NULL: none */
+    const rm_tier_type *made_by; /* the tier that made the type; NULL: the registry's */
+    size_t manifest_index;       /* SIZE_MAX: not in the manifest */
+    rm_formats *want;            /* of each input: what it takes, after the backward pass */
 } rmi_plan_node;
 
 typedef struct rmi_plan_edge {
@@ -43,6 +45,12 @@ RM_MUST_USE rm_status rmi_plan_add_node(rm_plan *plan, const rm_node_type *type,
                                         rm_error *err);
 /* Makes room for one more edge, cleared. */
 RM_MUST_USE rm_status rmi_plan_add_edge(rm_plan *plan, rmi_plan_edge **ret_edge, rm_error *err);
+
+/* The edges that leave, or that reach, each node. */
+RM_MUST_USE rm_status rmi_plan_outgoing(const rm_plan *plan, rmi_edge_index *ret_index,
+                                        rm_error *err);
+RM_MUST_USE rm_status rmi_plan_incoming(const rm_plan *plan, rmi_edge_index *ret_index,
+                                        rm_error *err);
 
 /* negotiate.c: fixes the format of each edge, inserting converters. Nodes are in rank order;
  * inserted ones go to the end of the list. A finding for each edge that cannot be. */

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/near.h"
+#include "base/report.h"
 #include "schemas.h" /* made by the build from schemas/ */
 
 enum { POINTER_BYTES_MAX = 512, MESSAGE_BYTES_MAX = 384, DEPTH_MAX = 64 };
@@ -17,6 +18,7 @@ typedef struct check {
     rmi_schema_found found;
     void *context;
     unsigned depth;
+    unsigned unknown; /* fields so far */
     char pointer[POINTER_BYTES_MAX];
 } check;
 
@@ -212,8 +214,8 @@ static void check_pattern(check *c, const json_t *schema, const json_t *value)
 
 static void check_value(check *c, const json_t *schema, const json_t *value);
 
-/* Goes one token down, and back after the check. */
-static void check_below(check *c, const char *token, const json_t *schema, const json_t *value)
+/* Puts the pointer one token down; returns how long it was. */
+static size_t go_down(check *c, const char *token)
 {
     size_t used = strlen(c->pointer);
     size_t at = used;
@@ -229,6 +231,12 @@ static void check_below(check *c, const char *token, const json_t *schema, const
         }
     }
     c->pointer[at] = '\0';
+    return used;
+}
+
+static void check_below(check *c, const char *token, const json_t *schema, const json_t *value)
+{
+    size_t used = go_down(c, token);
     check_value(c, schema, value);
     c->pointer[used] = '\0';
 }
@@ -238,6 +246,9 @@ static void warn_near(check *c, const json_t *properties, const char *key)
     rmi_near near = {.wanted = key};
     const char *known;
     json_t *ignored;
+    if (c->unknown++ >= RMI_REPORT_FINDINGS_MAX) {
+        return; /* nobody reads on */
+    }
     json_object_foreach((json_t *)(uintptr_t)properties, known, ignored)
     {
         rmi_near_try(&near, known);
@@ -247,7 +258,9 @@ static void warn_near(check *c, const json_t *properties, const char *key)
         char message[MESSAGE_BYTES_MAX], help[96];
         snprintf(message, sizeof message, "unknown field \"%.60s\" is ignored", key);
         snprintf(help, sizeof help, "did you mean \"%s\"?", best);
+        size_t used = go_down(c, key);
         tell(c, RM_SEVERITY_WARNING, RM_CODE_MANIFEST_VALUE, message, help);
+        c->pointer[used] = '\0';
     }
 }
 
