@@ -1,6 +1,8 @@
 #include "graph/schema.h"
 
+#include <assert.h>
 #include <regex.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,10 +13,21 @@
 #include "base/report.h"
 #include "schemas.h" /* made by the build from schemas/ */
 
-enum { POINTER_BYTES_MAX = 512, MESSAGE_BYTES_MAX = 384, DEPTH_MAX = 64 };
+enum { POINTER_BYTES_MAX = 512, MESSAGE_BYTES_MAX = 384, DEPTH_MAX = 64, PATTERNS_MAX = 8 };
+
+/* The schemas, read once in the life of the process: to read them takes ten times as long as to
+ * check an ordinary manifest. Nothing changes them afterwards, so that all threads may use them. */
+typedef struct schemas {
+    json_t *manifest, *capabilities;
+    size_t pattern_count;
+    struct {
+        const char *text; /* borrowed from the schema */
+        regex_t compiled;
+    } pattern[PATTERNS_MAX];
+} schemas;
 
 typedef struct check {
-    json_t *manifest_schema, *capabilities_schema;
+    const schemas *schemas;
     rmi_schema_found found;
     void *context;
     unsigned depth;
@@ -65,10 +78,10 @@ static const json_t *follow_ref(check *c, const json_t *schema)
         return schema;
     }
     if (strcmp(ref, "capabilities.v1.json") == 0) {
-        return c->capabilities_schema;
+        return c->schemas->capabilities;
     }
     const char *name = strrchr(ref, '/');
-    return json_object_get(json_object_get(c->manifest_schema, "$defs"), name ? name + 1 : ref);
+    return json_object_get(json_object_get(c->schemas->manifest, "$defs"), name ? name + 1 : ref);
 }
 
 static bool is_type(const json_t *value, const char *type)
@@ -197,19 +210,28 @@ static void check_bounds(check *c, const json_t *schema, const json_t *value)
     }
 }
 
+static const regex_t *find_pattern(const schemas *all, const char *text)
+{
+    for (size_t i = 0; i < all->pattern_count; i++) {
+        if (strcmp(all->pattern[i].text, text) == 0) {
+            return &all->pattern[i].compiled;
+        }
+    }
+    return NULL;
+}
+
 static void check_pattern(check *c, const json_t *schema, const json_t *value)
 {
     const char *pattern = json_string_value(json_object_get(schema, "pattern"));
-    regex_t regex;
-    if (!pattern || !json_is_string(value) ||
-        regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) != 0) {
+    if (!pattern || !json_is_string(value)) {
         return;
     }
-    if (regexec(&regex, json_string_value(value), 0, NULL, 0) != 0) {
+    const regex_t *regex = find_pattern(c->schemas, pattern);
+    assert(regex);
+    if (regexec(regex, json_string_value(value), 0, NULL, 0) != 0) {
         fail(c, RM_CODE_MANIFEST_VALUE, "%s is \"%.60s\", want the form %s", last_token(c),
              json_string_value(value), pattern);
     }
-    regfree(&regex);
 }
 
 static void check_value(check *c, const json_t *schema, const json_t *value);
@@ -329,24 +351,80 @@ static void check_value(check *c, const json_t *schema, const json_t *value)
     c->depth--;
 }
 
+/* ---- the schemas themselves */
+
+static void schemas_free(schemas *all)
+{
+    for (size_t i = 0; i < all->pattern_count; i++) {
+        regfree(&all->pattern[i].compiled);
+    }
+    json_decref(all->manifest);
+    json_decref(all->capabilities);
+    rmi_free(all);
+}
+
+/* Every "pattern" of a schema. False: no memory. */
+static bool compile_patterns(schemas *all, const json_t *schema)
+{
+    const char *key, *text = json_string_value(json_object_get(schema, "pattern"));
+    json_t *member;
+    bool good = true;
+    if (text && !find_pattern(all, text)) {
+        assert(all->pattern_count < PATTERNS_MAX);
+        all->pattern[all->pattern_count].text = text;
+        good = regcomp(&all->pattern[all->pattern_count].compiled, text,
+                       REG_EXTENDED | REG_NOSUB) == 0;
+        all->pattern_count += good;
+    }
+    json_object_foreach((json_t *)(uintptr_t)schema, key, member)
+    {
+        good = good && compile_patterns(all, member);
+    }
+    return good;
+}
+
+static schemas *schemas_new(void)
+{
+    schemas *all = RMI_NEW(schemas);
+    if (!all) {
+        return NULL;
+    }
+    all->manifest = json_loads(rmi_manifest_schema, 0, NULL);
+    all->capabilities = json_loads(rmi_capabilities_schema, 0, NULL);
+    if (!all->manifest || !all->capabilities || !compile_patterns(all, all->manifest) ||
+        !compile_patterns(all, all->capabilities)) {
+        schemas_free(all);
+        return NULL;
+    }
+    return all;
+}
+
+static const schemas *get_schemas(void)
+{
+    static _Atomic(schemas *) shared;
+    schemas *all = atomic_load(&shared);
+    if (all) {
+        return all;
+    }
+    schemas *made = schemas_new();
+    if (made && !atomic_compare_exchange_strong(&shared, &all, made)) {
+        schemas_free(made); /* another thread was first */
+        made = all;
+    }
+    return made;
+}
+
 rm_status rmi_schema_check_manifest(const json_t *manifest, rmi_schema_found found, void *context,
                                     rm_error *err)
 {
     RMI_AUTO_MEMORY check *c = RMI_NEW(check);
-    if (!c) {
+    const schemas *all = get_schemas();
+    if (!c || !all) {
         return rm_fail(err, RM_ENOMEM, "no memory to check a manifest");
     }
+    c->schemas = all;
     c->found = found;
     c->context = context;
-    c->manifest_schema = json_loads(rmi_manifest_schema, 0, NULL);
-    c->capabilities_schema = json_loads(rmi_capabilities_schema, 0, NULL);
-    rm_status status = RM_OK;
-    if (c->manifest_schema && c->capabilities_schema) {
-        check_value(c, c->manifest_schema, manifest);
-    } else {
-        status = rm_fail(err, RM_ENOMEM, "no memory for the manifest's schema");
-    }
-    json_decref(c->manifest_schema);
-    json_decref(c->capabilities_schema);
-    return status;
+    check_value(c, all->manifest, manifest);
+    return RM_OK;
 }
