@@ -177,6 +177,27 @@ TEST(cancel_from_another_thread_ends_every_strand)
     CHECK_INT(a.closed + b.closed + c.closed, 3);
 }
 
+TEST(a_cancel_is_told_though_the_home_strand_had_ended)
+{
+    probe a = {.left = 1}, b = {0}, c = {.left = UINT32_MAX}, d = {0};
+    rm_node_type few = source_type(&a), sink = sink_type(&b), many = source_type(&c),
+                 late = sink_type(&d);
+    rm_session *session = session_of(2, RM_DRIVER_CALLER);
+    uint32_t w = add(session, &few, "few", 0), x = add(session, &sink, "sink", 0);
+    uint32_t y = add(session, &many, "many", 1), z = add(session, &late, "late", 1);
+    int64_t next_ns;
+    join(session, w, x, 1);
+    join(session, y, z, 1);
+    start(session);
+    while (!session->strands[0]->finished) {
+        (void)rm_session_step(session, 0, 10, &next_ns);
+    }
+    rm_session_cancel(session);
+    CHECK_INT(drive(session, 10), RM_ECANCELED);
+    CHECK_INT(rm_session_error(session, NULL), RM_ECANCELED);
+    rm_session_free(session);
+}
+
 TEST(a_session_is_freed_while_it_runs)
 {
     for (uint32_t round = 0; round < 20; round++) {
@@ -371,7 +392,8 @@ TEST(a_thousand_sessions_leave_no_memory_behind)
 TEST_MAIN(T(packets_cross_a_link_in_order), T(a_slow_consumer_holds_the_producer),
           T(a_link_that_drops_keeps_what_its_policy_says), T(a_link_that_drops_loses_nothing_else),
           T(a_link_is_bounded_in_bytes), T(an_error_on_one_strand_ends_them_all),
-          T(cancel_from_another_thread_ends_every_strand), T(a_session_is_freed_while_it_runs),
+          T(cancel_from_another_thread_ends_every_strand),
+          T(a_cancel_is_told_though_the_home_strand_had_ended), T(a_session_is_freed_while_it_runs),
           T(an_end_reaches_the_other_side_when_a_consumer_is_done),
           T(the_owner_pushes_and_pulls_from_its_own_thread), T(an_interrupt_crosses_a_link),
           T(metrics_and_swap_work_while_threads_run),

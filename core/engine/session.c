@@ -400,6 +400,16 @@ static void join_threads(rm_session *session)
     }
 }
 
+/* A strand that ended by itself before a cancel does not make up for one that was cut short. */
+static rm_status worst_result(const rm_session *session)
+{
+    rm_status worst = session->error.status < 0 ? session->error.status : RM_DONE;
+    for (uint32_t i = 0; i < session->strand_count && worst == RM_DONE; i++) {
+        worst = session->strands[i]->result < 0 ? session->strands[i]->result : RM_DONE;
+    }
+    return worst;
+}
+
 /* On the home strand's thread, once every strand has finished. */
 static void session_end(rm_session *session)
 {
@@ -412,9 +422,7 @@ static void session_end(rm_session *session)
     close_nodes(session);
     pthread_mutex_lock(&session->lock);
     session->ended = true;
-    session->result = session->error.status < 0         ? session->error.status
-                      : session->strands[0]->result < 0 ? session->strands[0]->result
-                                                        : RM_DONE;
+    session->result = worst_result(session);
     if (session->result == RM_ECANCELED && session->error.status == RM_OK) {
         (void)rm_fail(&session->error, RM_ECANCELED, "the run was cancelled");
     }

@@ -285,6 +285,23 @@ static rm_status async_process(rm_node *node, const rm_inputs *inputs, rm_error 
     return fits ? RM_PENDING : rm_fail(err, RM_ELIMIT, "more than %d at work", PENDING_MAX);
 }
 
+/* Gives up at once, unless the work is being ended at this moment. */
+static void async_cancel(rm_node *node)
+{
+    bool found = false;
+    pthread_mutex_lock(&lock);
+    for (uint32_t i = 0; i < pending_count && !found; i++) {
+        if (pending[i].node == node) {
+            found = true;
+            pending[i] = pending[--pending_count];
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    if (found) {
+        rm_node_complete(node, RM_ECANCELED, NULL);
+    }
+}
+
 uint32_t nodes_pending(void)
 {
     pthread_mutex_lock(&lock);
@@ -295,11 +312,16 @@ uint32_t nodes_pending(void)
 
 void nodes_complete(uint32_t which)
 {
+    work done = {0};
     pthread_mutex_lock(&lock);
-    work done = pending[which];
-    pending[which] = pending[--pending_count];
+    if (which < pending_count) { /* else it was cancelled meanwhile */
+        done = pending[which];
+        pending[which] = pending[--pending_count];
+    }
     pthread_mutex_unlock(&lock);
-    rm_node_complete(done.node, emit_number(done.node, 0, done.number), NULL);
+    if (done.node) {
+        rm_node_complete(done.node, emit_number(done.node, 0, done.number), NULL);
+    }
 }
 
 void nodes_reset(void)
@@ -352,7 +374,7 @@ static const rm_node_type types[] = {
     NUMBERS_TYPE("rg.take", one_in, one_out, .process = take_process),
     NUMBERS_TYPE("rg.window", one_in, one_out, .process = window_process, .flush = window_flush),
     NUMBERS_TYPE("rg.late", one_in, one_out, .process = late_process, .flush = late_flush),
-    NUMBERS_TYPE("rg.async", one_in, one_out, .process = async_process)};
+    NUMBERS_TYPE("rg.async", one_in, one_out, .process = async_process, .cancel = async_cancel)};
 
 rm_status nodes_register(rm_registry *registry, rm_error *err)
 {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random graphs, run by the engine and by the interpreter in reference.py: both must agree.
 
-    random_graphs_test.py RUNNER [--seeds N] [--first SEED] [--threads] [--show SEED]
+    random_graphs_test.py RUNNER [--seeds N] [--first SEED] [--threads] [--disturb HOW] [--show SEED]
 
 Prints TAP. A seed that fails is run again by `--first SEED --seeds 1`; `--show` prints its manifest.
 """
@@ -49,10 +49,13 @@ class Runner:
         return self.process.wait()
 
 
-def check(runner, seed, threads):
+def check(runner, seed, *, threads=False, disturb=None):
     manifest, memory = manifest_of(seed), memory_of(seed)
     task = {"seed": seed, "threads": threads, "memory_bytes": memory, "manifest": manifest}
-    return list(Expected(manifest, may_lack_memory=memory > 0).problems(runner.ask(task)))
+    if disturb:
+        task["disturb"] = disturb
+    expected = Expected(manifest, may_lack_memory=memory > 0, disturb=disturb)
+    return list(expected.problems(runner.ask(task)))
 
 
 def main():
@@ -61,6 +64,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--threads", action="store_true", help="real threads instead of the simulated driver")
+    parser.add_argument("--disturb", choices=["interrupt", "cancel"], help="what its owner does meanwhile")
     parser.add_argument("--show", type=int, metavar="SEED")
     options = parser.parse_args()
     if options.show is not None:
@@ -69,11 +73,12 @@ def main():
     runner = Runner(options.runner)
     wrong = 0
     for seed in range(options.first, options.first + options.seeds):
-        problems = check(runner, seed, options.threads)
+        problems = check(runner, seed, threads=options.threads, disturb=options.disturb)
         wrong += bool(problems)
         if problems and wrong <= SHOWN_MAX:
             print(f"# seed {seed}: " + "; ".join(problems[:4]), flush=True)
     how = "on threads" if options.threads else "simulated"
+    how += f", with {options.disturb}" if options.disturb else ""
     print(f"{'not ok' if wrong else 'ok'} 1 {options.seeds} random graphs, {how}: {wrong} differ from the reference")
     print(f"{'ok' if runner.end() == 0 else 'not ok'} 2 the runner ends well\n1..2")
     return 1 if wrong else 0

@@ -144,8 +144,17 @@ def evaluate(node, inputs):
 class Expected:
     """What each sink gets, and where the run may fail."""
 
-    def __init__(self, manifest, *, may_lack_memory=False):
+    def __init__(self, manifest, *, may_lack_memory=False, disturb=None):
+        """disturb: what the owner did meanwhile, "interrupt" or "cancel"."""
         self.sinks = {}
+        self.disturb = disturb
+        self.fatal = {
+            n["id"] for n in manifest["nodes"]
+            if n["node_type"].startswith("rg.fail") and "on_error" not in n
+        }  # fmt: skip
+        self.keeps_state = any(
+            kind in n["node_type"] for n in manifest["nodes"] for kind in ("zip", "take", "window")
+        )
         self.may_lack_memory = may_lack_memory
         self.failure = None
         self.drops = any(edge.get("policy", "block") != "block" for edge in manifest["connections"])
@@ -177,21 +186,36 @@ class Expected:
     def problems(self, answer):
         """What is wrong with an answer of runner.c, as sentences."""
         if "sinks" not in answer:
-            yield f"{answer['status']}: {answer['message']}"
-            return
-        if answer["status"] == "RM_DONE":
-            if self.failure and not self.may_end_early:
+            return [f"{answer['status']}: {answer['message']}"]
+        return [*self.problems_of_end(answer), *self.problems_of_sinks(answer)]
+
+    def problems_of_end(self, answer):
+        status, at = answer["status"], (answer["node"], answer["item"])
+        if status == "RM_DONE":
+            if self.failure and not (self.may_end_early or self.disturb):
                 yield f"the run ended well, want an error of {self.failure}"
-        elif answer["code"] == MEMORY_DEADLOCK and self.may_lack_memory:
-            pass  # what has arrived until then is right all the same
-        elif not self.failure:
-            yield f"the run ended with {answer['status']}: {answer['message']}"
-            return
-        elif (answer["node"], answer["item"]) != (self.failure.node, self.failure.item):
-            yield f"the error is of {answer['node']!r}, item {answer['item']}, want {self.failure}"
-        if not self.drops and any(answer["drops"]):
+        elif not self.may_end_with(answer):
+            if not self.failure:
+                yield f"the run ended with {status}: {answer['message']}"
+            elif at != (self.failure.node, self.failure.item):
+                yield f"the error is of {at[0]!r}, item {at[1]}, want {self.failure}"
+        if not (self.drops or self.disturb) and any(answer["drops"]):
             yield f"drops on edges that do not drop: {answer['drops']}"
+
+    def may_end_with(self, answer):
+        """Errors that are none of a node's plan."""
+        return (
+            (answer["status"] == "RM_ECANCELED" and self.disturb == "cancel")
+            or (answer["code"] == MEMORY_DEADLOCK and self.may_lack_memory)
+            # Which item that is depends on what was interrupted.
+            or (answer["node"] in self.fatal and self.disturb == "interrupt")
+        )
+
+    def problems_of_sinks(self, answer):
+        if self.disturb == "interrupt" and (self.keeps_state or self.fatal):
+            return  # what such nodes make of a part is not known, nor whether a bad item arrives
         for number, stream in self.sinks.items():
+            stream.lossy |= self.disturb == "interrupt"
             cut = answer["status"] != "RM_DONE" or self.failure is not None
             for problem in differences(stream, answer["sinks"][number], cut):
                 yield f"sink {number}: {problem}"

@@ -1,6 +1,6 @@
 /* runner.c — runs graphs, one a line of standard input, and prints what arrived, one line each:
  *
- *     {"seed": 7, "threads": false, "memory_bytes": 0, "manifest": {…}}
+ *     {"seed": 7, "threads": false, "memory_bytes": 0, "disturb": "interrupt", "manifest": {…}}
  *     {"status": "RM_DONE", "code": 0, "node": "", "item": 0, "message": "", "sinks": [[…], …],
  *      "drops": [edge's, …], "queued": [edge's, …]}
  *
@@ -16,10 +16,23 @@
 
 enum { STEPS_MAX = 5000000, WAITS_MAX = 30000 };
 
+/* What an owner may do meanwhile: interrupts at a random node, a cancel. */
+static void disturb(rmi_sim *sim, const char *how)
+{
+    rm_session *session = sim->session;
+    if (strcmp(how, "cancel") == 0 && rmi_sim_random(sim, 200) == 0) {
+        rm_session_cancel(session);
+    } else if (strcmp(how, "interrupt") == 0 && rmi_sim_random(sim, 40) == 0) {
+        uint32_t node = rmi_sim_random(sim, session->node_count);
+        (void)rm_session_interrupt(session, session->nodes[node]->pub.id);
+    }
+}
+
 /* Ends the work of nodes, early or late: when nothing else can move at the latest. False: stuck. */
-static bool run_simulated(rmi_sim *sim)
+static bool run_simulated(rmi_sim *sim, const char *how)
 {
     for (uint32_t i = 0; i < STEPS_MAX; i++) {
+        disturb(sim, how);
         rm_status status = rmi_sim_step(sim);
         uint32_t pending = nodes_pending();
         if (status == RM_PENDING && pending == 0) {
@@ -111,7 +124,8 @@ static json_t *run_plan(const rm_plan *plan, const json_t *task)
     if (rmi_sim_new(plan, memory, seed, &sim, &error) != RM_OK) {
         return refused(&error);
     }
-    bool ended = run_simulated(sim);
+    const char *how = json_string_value(json_object_get(task, "disturb"));
+    bool ended = run_simulated(sim, how ? how : "");
     json_t *answer = answer_of(sim->session, ended);
     rmi_sim_free(sim);
     return answer;
