@@ -1,6 +1,7 @@
 /* The command inside a host, as the Python wheel runs it: the host's types, its driver, its end. */
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -75,11 +76,62 @@ static const rm_node_type stuck_type = {.struct_size = sizeof stuck_type,
                                         .flags = RM_NODE_BLOCKS,
                                         .process = stuck};
 
+static _Atomic bool words_seen;
+
+/* Says on its second output what it is not sure of yet, and ends once that was seen. */
+static rm_status hear(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    static const char words[] = "rather cold";
+    int64_t *deadline_ns = node->state;
+    (void)inputs;
+    (void)err;
+    if (*deadline_ns) {
+        rm_node_wake_at(node, rm_node_now(node) + 10000000);
+        return words_seen || rm_node_now(node) > *deadline_ns ? RM_DONE : RM_EAGAIN;
+    }
+    rm_packet *packet = NULL;
+    rm_status status = rm_packet_new(node, sizeof words - 1, &packet);
+    if (status != RM_OK) {
+        return status;
+    }
+    *deadline_ns = rm_node_now(node) + 20000000000;
+    packet->header.kind = RM_KIND_TEXT;
+    memcpy(packet->payload, words, sizeof words - 1);
+    return rm_emit(node, 1, packet);
+}
+
+static rm_status swallow(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    (void)node;
+    (void)inputs;
+    (void)err;
+    return RM_OK;
+}
+
+static const rm_port hear_out[] = {
+    {.name = "text", .formats = "text"}, {.name = "partial", .formats = "text"}, {0}};
+static const rm_node_type hear_type = {.struct_size = sizeof hear_type,
+                                       .name = "host.hear",
+                                       .summary = "Says what it hears",
+                                       .flags = RM_NODE_PYTHON,
+                                       .outputs = hear_out,
+                                       .state_size = sizeof(int64_t),
+                                       .process = hear};
+static const rm_node_type sink_type = {.struct_size = sizeof sink_type,
+                                       .name = "host.sink",
+                                       .summary = "Takes words",
+                                       .inputs = text_in,
+                                       .process = swallow};
+
 static rm_status setup(void *context, rm_registry *registry, rm_error *err)
 {
+    static const rm_node_type *const types[] = {&upper_type, &stuck_type, &hear_type, &sink_type};
+    rm_status status = RM_OK;
     (void)context;
-    rm_status status = rm_registry_add(registry, &upper_type, err);
-    return status == RM_OK ? rm_registry_add(registry, &stuck_type, err) : status;
+    for (size_t i = 0; i < RMI_COUNT(types) && status == RM_OK; i++) {
+        status = rm_registry_add(registry, types[i], err);
+    }
+    return status;
 }
 
 /* ---- a driver as a host writes it */
@@ -283,7 +335,55 @@ TEST(a_node_that_does_not_return_is_shown_and_left_behind)
     gate_open = true;
 }
 
-TEST_MAIN(T(a_host_runs_its_own_node_type_on_its_own_thread),
+/* ---- on a terminal */
+
+typedef struct screen {
+    int master;
+    char text[16384];
+} screen;
+
+/* Reads the terminal until its other end is closed, and lets the node end once its words came. */
+static void *watch(void *argument)
+{
+    screen *s = argument;
+    size_t used = 0;
+    for (;;) {
+        ssize_t got = read(s->master, s->text + used, sizeof s->text - 1 - used);
+        if (got <= 0) {
+            return NULL;
+        }
+        used += (size_t)got;
+        s->text[used] = '\0';
+        words_seen = words_seen || strstr(s->text, "rather cold") || used == sizeof s->text - 1;
+    }
+}
+
+TEST(what_a_recogniser_is_not_sure_of_yet_is_shown)
+{
+    static screen s;
+    pthread_t watcher;
+    int before = dup(STDERR_FILENO);
+    s.master = posix_openpt(O_RDWR | O_NOCTTY);
+    CHECK(s.master >= 0 && grantpt(s.master) == 0 && unlockpt(s.master) == 0);
+    int slave = open(ptsname(s.master), O_RDWR | O_NOCTTY);
+    CHECK(slave >= 0);
+    CHECK_INT(setenv("TERM", "xterm", 1), 0);
+    CHECK_INT(pthread_create(&watcher, NULL, watch, &s), 0);
+    dup2(slave, STDERR_FILENO);
+    close(slave);
+    char *argv[] = {"remotemedia", "run", "host.hear ! host.sink", NULL};
+    int code = rm_cli_main(&host, 3, argv);
+    dup2(before, STDERR_FILENO); /* closes the terminal's last end */
+    close(before);
+    pthread_join(watcher, NULL);
+    close(s.master);
+    CHECK_INT(code, 0);
+    CHECK_CONTAINS(s.text, "rather cold");
+    CHECK(strstr(s.text, "rm-words") == NULL);
+}
+
+TEST_MAIN(T(what_a_recogniser_is_not_sure_of_yet_is_shown),
+          T(a_host_runs_its_own_node_type_on_its_own_thread),
           T(a_failed_node_is_told_with_its_id_and_item), T(sigterm_ends_a_hosted_run),
           T(the_other_commands_know_the_hosts_types),
           T(a_node_that_does_not_return_is_shown_and_left_behind))

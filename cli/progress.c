@@ -3,7 +3,8 @@
  *     0:12.3  ━━━━━━━━━━━━──────────  53 %  45.2x real time  0:11 left
  *
  * How far: the position that the session's sources have reached, and, for the part of the whole,
- * how much of the input file this process has read (/proc/self/fdinfo; without it there is no bar).
+ * how much of the input file this process has read (/proc/self/fdinfo; without it there is no bar);
+ * both less what still waits in the queues behind, which for a slow last node may be all of it.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include "run.h"
 
 enum { DRAW_NS = 100000000, LINE_BYTES = 2048, BAR_COLUMNS_MAX = 40, FIRST_NS = 300000000 };
+enum { COUNTED_NODES_MAX = 64, COUNT_SLOW_NS = 5000000 };
 
 /* ---- how much of the input file was read */
 
@@ -75,16 +77,85 @@ static double part_read(cli_progress *progress)
     snprintf(name, sizeof name, "/proc/self/fdinfo/%d", progress->media_fd);
     int fd = progress->media_fd < 0 ? -1 : open(name, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return progress->part; /* closed: as far as it was */
+        return progress->read; /* closed: as far as it was */
     }
     ssize_t got = read(fd, text, sizeof text - 1);
     close(fd);
     text[got > 0 ? got : 0] = '\0';
     if (sscanf(text, "pos: %llu", &position) != 1) {
-        return progress->part;
+        return progress->read;
     }
     double part = (double)position / (double)progress->media_bytes;
     return part > 1 ? 1 : part;
+}
+
+/* ---- how much of what was read has gone through */
+
+static double number(const json_t *object, const char *key)
+{
+    return json_number_value(json_object_get(object, key));
+}
+
+/* Of what came over the edges to this node, the share that it has taken, at its slowest input. */
+static double share_at(const json_t *edges, const char *id, const json_t *shares)
+{
+    double least = 1;
+    for (size_t i = 0; i < json_array_size(edges); i++) {
+        const json_t *edge = json_array_get(edges, i);
+        const char *to = json_string_value(json_object_get(edge, "to"));
+        if (!to || strcmp(to, id) != 0) {
+            continue;
+        }
+        double packets = number(edge, "packets"), queued = number(edge, "queued");
+        const json_t *before =
+            json_object_get(shares, json_string_value(json_object_get(edge, "from")));
+        double share = before ? json_number_value(before) : 1;
+        share *= packets > 0 && queued < packets ? 1 - queued / packets : packets > 0 ? 0 : 1;
+        least = share < least ? share : least;
+    }
+    return least;
+}
+
+/* 0 to 1: by the counts of packets, along the slowest way from a source to a sink. To take the
+ * numbers waits for the calls that are running: where they take long it is seldom asked. */
+static double share_done(rm_cli_run *run, int64_t now_ns)
+{
+    cli_progress *progress = &run->progress;
+    char *text = NULL;
+    if (now_ns < progress->count_ns || rm_plan_node_count(run->pipeline.plan) > COUNTED_NODES_MAX ||
+        rm_session_metrics(run->session, &text, NULL) != RM_OK) {
+        return progress->share;
+    }
+    int64_t took_ns = cli_now_ns() - now_ns;
+    progress->count_ns = took_ns > COUNT_SLOW_NS ? now_ns + 50 * took_ns : 0;
+    json_t *metrics = json_loads(text, 0, NULL), *shares = json_object();
+    rm_free(text);
+    const json_t *nodes = json_object_get(metrics, "nodes");
+    double least = 1;
+    for (size_t i = 0; i < json_array_size(nodes); i++) { /* in the order of the flow */
+        const char *id = json_string_value(json_object_get(json_array_get(nodes, i), "id"));
+        double share = id ? share_at(json_object_get(metrics, "edges"), id, shares) : 1;
+        json_object_set_new(shares, id ? id : "", json_real(share));
+        least = share < least ? share : least;
+    }
+    json_decref(shares);
+    json_decref(metrics);
+    return least;
+}
+
+/* How far the run is, in the media's time; RM_TIME_NONE where it has none. Never back. */
+static int64_t position_of(rm_cli_run *run, uint64_t *ret_packets)
+{
+    int64_t read_ns;
+    rm_session_progress(run->session, &read_ns, ret_packets);
+    if (read_ns == RM_TIME_NONE) {
+        return RM_TIME_NONE;
+    }
+    int64_t done_ns = (int64_t)((double)read_ns * run->progress.share);
+    if (done_ns > run->progress.position_ns) {
+        run->progress.position_ns = done_ns;
+    }
+    return run->progress.position_ns;
 }
 
 /* ---- the line */
@@ -126,13 +197,12 @@ static double speed_of(const rm_cli_run *run, int64_t position_ns, int64_t now_n
     return position_ns > 0 && elapsed_ns > 0 ? (double)position_ns / (double)elapsed_ns : 0;
 }
 
-static void describe(const rm_cli_run *run, int64_t now_ns, char *text, size_t size)
+static void describe(rm_cli_run *run, int64_t now_ns, char *text, size_t size)
 {
-    int64_t position_ns;
     uint64_t packets;
     char count[32];
     double part = run->progress.part;
-    rm_session_progress(run->session, &position_ns, &packets);
+    int64_t position_ns = position_of(run, &packets);
     double speed = speed_of(run, position_ns, now_ns);
     size_t used = 0;
     text[0] = '\0';
@@ -141,7 +211,7 @@ static void describe(const rm_cli_run *run, int64_t now_ns, char *text, size_t s
     } else {
         used += (size_t)snprintf(text, size, "%s items", cli_count((double)packets, count, 32));
     }
-    if (part > 0.02) {
+    if (part > 0.02 && part < 0.995) {
         double left_ns = (double)(now_ns - run->begin_ns) * (1 - part) / part;
         used += (size_t)snprintf(text + used, size - used, "  ");
         add_time(text, size, (int64_t)left_ns);
@@ -171,10 +241,13 @@ static void draw(rm_cli_run *run, int64_t now_ns)
     static const char *const spinner[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
     cli_progress *progress = &run->progress;
     char line[LINE_BYTES] = "", words[CLI_WORDS_BYTES + 64], text[160];
-    int64_t position_ns;
     unsigned width = cli_width(STDERR_FILENO) - 1;
-    rm_session_progress(run->session, &position_ns, NULL);
-    progress->part = part_read(progress);
+    double read = progress->read = part_read(progress);
+    progress->share = share_done(run, now_ns);
+    if (read >= 0 && read * progress->share > progress->part) {
+        progress->part = read * progress->share;
+    }
+    int64_t position_ns = position_of(run, NULL);
     describe(run, now_ns, text, sizeof text);
     if (cli_is_utf8()) {
         cli_append(line, sizeof line, spinner[progress->turn++ % 10], 1);
@@ -185,7 +258,7 @@ static void draw(rm_cli_run *run, int64_t now_ns)
     add_time(line, sizeof line, position_ns > 0 ? position_ns : now_ns - run->begin_ns);
     cli_append(line, sizeof line, "  ", 2);
     unsigned used = 12 + (unsigned)strlen(text);
-    if (progress->part >= 0 && width > used + 18) {
+    if (progress->read >= 0 && width > used + 18) {
         unsigned columns = width - used - 10;
         columns = columns > BAR_COLUMNS_MAX ? BAR_COLUMNS_MAX : columns;
         add_bar(line, sizeof line, run, columns);
@@ -230,7 +303,9 @@ void cli_progress_start(rm_cli_run *run)
 {
     cli_progress *progress = &run->progress;
     progress->media_fd = -1;
-    progress->part = -1;
+    progress->read = -1;
+    progress->part = 0;
+    progress->share = 1;
     progress->next_ns = run->begin_ns + FIRST_NS;
     for (size_t i = 0; progress->wanted && i < rm_plan_node_count(run->pipeline.plan); i++) {
         rm_plan_node node;

@@ -54,7 +54,11 @@ typedef struct cli_progress {
     char media[512]; /* the file whose reading tells how far it is; "": none */
     int media_fd;    /* of this process, found in /proc; -1: not yet */
     uint64_t media_bytes;
-    double part; /* 0 to 1; below 0: not known */
+    double read;         /* of the file, 0 to 1; below 0: not known */
+    double share;        /* of what was read: what has gone through, 0 to 1 */
+    double part;         /* of the file: what has gone through */
+    int64_t position_ns; /* the same in the media's time */
+    int64_t count_ns;    /* the queues are not asked before */
 } cli_progress;
 
 struct rm_cli_run {

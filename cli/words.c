@@ -1,7 +1,8 @@
 /* The words that the progress line shows while they come: what a recogniser's text output says now.
  *
- *     asr ──▶ json.write                 as the manifest has it
- *      └────▶ rm.words (policy latest)   added here, to outputs that end in a sink
+ *     asr.text ──▶ json.write            as the manifest has it
+ *         └──────▶ rm.words              added here, with policy latest, to outputs that end in a
+ *     asr.partial ─▶ rm.words            sink, and to what the same node says before it is sure
  *
  * The added node only keeps the newest packet; the thread that draws makes text of it.
  */
@@ -81,25 +82,47 @@ static void write_connections(json_t *manifest, const rm_graph *graph)
     json_object_set_new(manifest, "connections", list);
 }
 
+static void add_tap(json_t *manifest, const rm_plan_node *from, uint32_t port, size_t *count)
+{
+    char id[32];
+    if (*count == TAPS_MAX) {
+        return;
+    }
+    snprintf(id, sizeof id, "rm-words-%zu", (*count)++);
+    json_array_append_new(json_object_get(manifest, "nodes"),
+                          json_pack("{s:s, s:s}", "id", id, "node_type", "rm.words"));
+    json_array_append_new(json_object_get(manifest, "connections"),
+                          json_pack("{s:s, s:s, s:s, s:s}", "from", from->id, "from_port",
+                                    from->type->outputs[port].name, "to", id, "policy", "latest"));
+}
+
+/* The output for what is not final yet; UINT32_MAX: there is none. */
+static uint32_t partial_port(const rm_node_type *type)
+{
+    for (uint32_t i = 0; type->outputs[i].name; i++) {
+        if (strcmp(type->outputs[i].name, "partial") == 0) {
+            return i;
+        }
+    }
+    return UINT32_MAX;
+}
+
 static size_t add_taps(json_t *manifest, const rm_plan *plan)
 {
     size_t count = 0;
-    for (size_t i = 0; i < rm_plan_edge_count(plan) && count < TAPS_MAX; i++) {
+    for (size_t i = 0; i < rm_plan_edge_count(plan); i++) {
         rm_plan_edge edge;
         rm_plan_node from;
-        char id[32];
         rm_plan_edge_at(plan, i, &edge);
         if (!ends_in_sink(plan, &edge)) {
             continue;
         }
         rm_plan_node_at(plan, edge.from_node, &from);
-        snprintf(id, sizeof id, "rm-words-%zu", count++);
-        json_array_append_new(json_object_get(manifest, "nodes"),
-                              json_pack("{s:s, s:s}", "id", id, "node_type", "rm.words"));
-        json_array_append_new(json_object_get(manifest, "connections"),
-                              json_pack("{s:s, s:s, s:s, s:s}", "from", from.id, "from_port",
-                                        from.type->outputs[edge.from_port].name, "to", id, "policy",
-                                        "latest"));
+        uint32_t partial = partial_port(from.type);
+        if (partial != UINT32_MAX && partial != edge.from_port) {
+            add_tap(manifest, &from, partial, &count);
+        }
+        add_tap(manifest, &from, edge.from_port, &count);
     }
     return count;
 }
