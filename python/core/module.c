@@ -179,6 +179,7 @@ static int add_names(rmpy_state *state)
         const char *text;
     } rows[] = {{&state->str_process, "process"},
                 {&state->str_flush, "flush"},
+                {&state->str_interrupt, "interrupt"},
                 {&state->str_is_streaming, "is_streaming"},
                 {&state->str_dataclass_fields, "__dataclass_fields__"},
                 {&state->str_field_type, "_field_type"},
@@ -248,6 +249,7 @@ static const size_t state_objects[] = {
     offsetof(rmpy_state, dataclass_field),
     offsetof(rmpy_state, str_process),
     offsetof(rmpy_state, str_flush),
+    offsetof(rmpy_state, str_interrupt),
     offsetof(rmpy_state, str_is_streaming),
     offsetof(rmpy_state, str_dataclass_fields),
     offsetof(rmpy_state, str_field_type),

@@ -323,7 +323,7 @@ static void judge(rmpy_runner *p, uint64_t ticks)
     }
 }
 
-static bool on_thread(const rmpy_runner *p)
+bool rmpy_on_thread(const rmpy_runner *p)
 {
     return p->mode == RMPY_POOL || p->mode == RMPY_OWN;
 }
@@ -341,7 +341,7 @@ static rm_status submit(rmpy_runner *p)
 /* Items of a generator, one bounded batch a call. */
 static rm_status run_generator(rmpy_runner *p)
 {
-    if (on_thread(p)) {
+    if (rmpy_on_thread(p)) {
         return submit(p);
     }
     rmpy_loop_hide(p->session);
@@ -378,6 +378,9 @@ static rm_status run_generator(rmpy_runner *p)
 
 rm_status rmpy_take_result(rmpy_runner *p, PyObject *takes_result)
 {
+    if (p->in_reset) {
+        return rmpy_reset_result(p, takes_result);
+    }
     if (!takes_result) {
         return rmpy_fail(p);
     }
@@ -413,7 +416,7 @@ static bool gives_input_back(const rmpy_runner *p, const PyObject *result)
            p->input->header.kind == RM_KIND_OBJECT && rm_packet_owner(p->input) == result;
 }
 
-static rm_status call_inline(rmpy_runner *p, PyObject *callable, PyObject *argument)
+rm_status rmpy_call_inline(rmpy_runner *p, PyObject *callable, PyObject *argument)
 {
     rmpy_session *s = p->session;
     rmpy_loop_hide(s);
@@ -495,6 +498,10 @@ static bool work_left(const rmpy_runner *p)
 
 void rmpy_node_work(rmpy_runner *p)
 {
+    if (p->in_reset) {
+        rmpy_reset_work(p);
+        return;
+    }
     uint64_t begin = rmpy_ticks(), before = begin;
     while (!p->stop && !p->outcome && !p->handed && work_left(p) &&
            p->out.length < RMPY_BATCH_MAX) {
@@ -549,7 +556,7 @@ rm_status rmpy_take_source(rmpy_runner *p, PyObject *takes_iterable)
 static rm_status start_source(rmpy_runner *p)
 {
     p->items++;
-    if (on_thread(p)) {
+    if (rmpy_on_thread(p)) {
         return submit(p);
     }
     rmpy_loop_hide(p->session);
@@ -623,7 +630,7 @@ static rm_status start_call(rmpy_runner *p, PyObject *callable, PyObject *argume
     if (p->mode == RMPY_ASYNC) {
         return rmpy_task_start(p, callable, argument);
     }
-    return call_inline(p, callable, argument);
+    return rmpy_call_inline(p, callable, argument);
 }
 
 /* The input that the engine holds was taken: what is left to do for it? */
@@ -650,7 +657,7 @@ static rm_status go_on(rmpy_runner *p)
         p->handed = NULL;
         status = rmpy_take_result(p, handed);
     } else if (p->queue.length || p->flush_wanted) {
-        if (on_thread(p)) {
+        if (rmpy_on_thread(p)) {
             return submit(p);
         }
         bool flush = p->queue.length == 0;
@@ -673,7 +680,7 @@ static rm_status node_step(rmpy_runner *p, const rm_inputs *inputs)
     if (!item) {
         return rmpy_fail(p);
     }
-    if (on_thread(p)) {
+    if (rmpy_on_thread(p)) {
         return set_aside(p, item);
     }
     p->input = p->n_in == 1 ? inputs->packet[0] : NULL;
@@ -729,6 +736,33 @@ rm_status rmpy_answer(rmpy_runner *p, rm_status status, rm_error *err)
     return status;
 }
 
+static bool any_packet(const rm_inputs *inputs)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < inputs->count && !any; i++) {
+        any = inputs->packet[i] != NULL;
+    }
+    return any;
+}
+
+static rm_status process_step(rmpy_runner *p, const rm_inputs *inputs)
+{
+    if (p->is_source) {
+        return rmpy_source_step(p);
+    }
+    if (!p->is_streaming && !p->taken && p->outcome) { /* of interrupt() on a worker */
+        rm_status status = p->outcome;
+        p->outcome = RM_OK;
+        return status;
+    }
+    if (!p->is_streaming) {
+        return p->taken || any_packet(inputs) ? node_step(p, inputs) : RM_OK;
+    }
+    PyObject *item = inputs->count && inputs->packet[0] ? input_object(p, inputs) : NULL;
+    bool failed = !item && PyErr_Occurred();
+    return failed ? rmpy_fail(p) : rmpy_stream_process(p, item);
+}
+
 static rm_status node_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
 {
     rmpy_runner *p = rmpy_runner_of(node);
@@ -736,21 +770,14 @@ static rm_status node_process(rm_node *node, const rm_inputs *inputs, rm_error *
         return RM_EAGAIN;
     }
     p->emit_room = RM_EMIT_MAX;
-    rm_status status;
-    if (p->is_streaming) {
-        PyObject *item = inputs->count && inputs->packet[0] ? input_object(p, inputs) : NULL;
-        bool failed = !item && PyErr_Occurred();
-        status = failed ? rmpy_fail(p) : rmpy_stream_process(p, item);
-    } else {
-        status = p->is_source ? rmpy_source_step(p) : node_step(p, inputs);
-    }
-    return rmpy_answer(p, status, err);
+    rm_status status = p->reset_wanted ? rmpy_reset(p) : RM_OK;
+    return rmpy_answer(p, status == RM_OK ? process_step(p, inputs) : status, err);
 }
 
 static rm_status first_flush(rmpy_runner *p)
 {
     p->flush_called = true;
-    if (rmpy_is_async(p->flush) || !on_thread(p)) {
+    if (rmpy_is_async(p->flush) || !rmpy_on_thread(p)) {
         rmpy_mode before = p->mode;
         p->mode = rmpy_is_async(p->flush) ? RMPY_ASYNC : before;
         rm_status status = start_call(p, p->flush, NULL);
@@ -767,7 +794,10 @@ static rm_status node_flush(rm_node *node, rm_error *err)
         return RM_EAGAIN;
     }
     p->emit_room = RM_EMIT_MAX;
-    rm_status status = RM_OK;
+    rm_status status = p->reset_wanted ? rmpy_reset(p) : RM_OK;
+    if (status != RM_OK) {
+        return rmpy_answer(p, status, err);
+    }
     if (p->is_streaming) {
         status = rmpy_stream_flush(p);
     } else if (p->is_source) {
@@ -782,83 +812,6 @@ static rm_status node_flush(rm_node *node, rm_error *err)
         status = RM_MORE;
     }
     return rmpy_answer(p, status, err);
-}
-
-/* An interrupt: what is unsent goes; a source goes on with its next item. */
-static void forget(rmpy_runner *p)
-{
-    rmpy_ring_clear(&p->out);
-    if (p->kind != RMPY_FEED || p->queued) {
-        rmpy_ring_clear(&p->queue);
-    }
-    p->taken = false;
-    if (p->is_source) {
-        return;
-    }
-    Py_CLEAR(p->item);
-    Py_CLEAR(p->handed);
-    p->flush_wanted = false;
-    p->discard = p->job || p->on_task;
-    if (p->job) {
-        p->stop = true;
-        return; /* the worker has the rest in its hands */
-    }
-    Py_CLEAR(p->gen);
-    if (p->on_task) {
-        if (!p->engine_waits) {
-            rmpy_task_cancel(p);
-        }
-        return;
-    }
-    if (p->agen && !p->is_streaming) {
-        Py_CLEAR(p->coro);
-        if (rmpy_leave_over(p->session->leftovers, p) < 0) {
-            PyErr_Clear();
-        }
-    }
-    p->outcome = RM_OK;
-}
-
-/* A live parameter has changed: set_params(**params) of the node where it has one, else its
- * attributes.
- */
-static int set_params(rmpy_runner *p)
-{
-    PyObject *params = p->session->new_params, *key, *value;
-    Py_ssize_t position = 0;
-    if (!params) {
-        return 0;
-    }
-    PyObject *set = PyObject_GetAttrString(p->object, "set_params");
-    if (set) {
-        PyObject *none = PyTuple_New(0);
-        PyObject *answer = none ? PyObject_Call(set, none, params) : NULL;
-        Py_XDECREF(none);
-        Py_XDECREF(answer);
-        Py_DECREF(set);
-        return answer ? 0 : -1;
-    }
-    PyErr_Clear();
-    while (PyDict_Next(params, &position, &key, &value)) {
-        if (PyObject_SetAttr(p->object, key, value) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-rm_status rmpy_node_control(rm_node *node, const rm_control *control, rm_error *err)
-{
-    rmpy_runner *p = rmpy_runner_of(node);
-    if (control->op == RM_CONTROL_INTERRUPT) {
-        forget(p);
-    }
-    if (control->op == RM_CONTROL_PARAMS && set_params(p) < 0) {
-        rm_status status = rmpy_fail(p);
-        *err = p->error;
-        return status;
-    }
-    return RM_OK;
 }
 
 void rmpy_node_cancel(rm_node *node)
@@ -953,6 +906,7 @@ int rmpy_node_prepare(rmpy_runner *p, PyObject *object)
         return -1;
     }
     if (optional_attribute(object, state->str_flush, &p->flush) < 0 ||
+        optional_attribute(object, state->str_interrupt, &p->interrupt) < 0 ||
         optional_attribute(object, state->str_is_streaming, &streaming) < 0) {
         return -1;
     }

@@ -3,6 +3,7 @@
  *     Session ──▶ runners, one for each Python node, python.feed and python.collect of the plan
  *                   │ open: the engine's node points at its runner
  *                   ├─ node.c    what the engine calls; sync calls; what goes out
+ *                   ├─ interrupt.c  what a node forgets, and its own interrupt()
  *                   ├─ task.c    coroutines and generators, as the node's own Task
  *                   ├─ stream.c  the input of an is_streaming node
  *                   ├─ feed.c    python.feed and python.collect
@@ -85,9 +86,9 @@ struct rmpy_runner {
     PyObject_HEAD rmpy_session *session; /* borrowed */
     rm_node *node;                       /* while the engine has it open */
     const char *id;                      /* the plan's */
-    PyObject *object;          /* the node object; a feed's source; where a collect puts things */
-    PyObject *process, *flush; /* bound methods; NULL: none */
-    rm_packet *input;          /* of the call that runs, where process() may give it back */
+    PyObject *object; /* the node object; a feed's source; where a collect puts things */
+    PyObject *process, *flush, *interrupt; /* bound methods; NULL: none */
+    rm_packet *input; /* of the call that runs, where process() may give it back */
     rmpy_kind kind;
     rmpy_mode mode;
     int blocking; /* -1: decided by measuring */
@@ -120,6 +121,8 @@ struct rmpy_runner {
     bool on_task;      /* the work waits within the Task */
     bool flush_called;
     bool discard;      /* interrupted: what comes of the work at hand is dropped */
+    bool reset_wanted; /* interrupted: rmpy_reset() before anything else */
+    bool in_reset;     /* what runs now is that */
     rm_status outcome; /* to be told at the next call: RM_DONE or an error */
     rmpy_ring out;     /* results that wait for a call, or for memory */
 
@@ -287,10 +290,29 @@ PyObject *rmpy_object_of(rmpy_runner *p, rm_packet *packet);
 bool rmpy_slice_over(rmpy_runner *p);
 /* What every call of the engine's ends with. */
 rm_status rmpy_answer(rmpy_runner *p, rm_status status, rm_error *err);
-rm_status rmpy_node_control(rm_node *node, const rm_control *control, rm_error *err);
 void rmpy_node_cancel(rm_node *node);
 /* Calls in the context of the node's sync calls. */
 PyObject *rmpy_call_sync(rmpy_runner *p, PyObject *callable, PyObject *argument);
+
+/* True: process() is called on a worker's thread. */
+bool rmpy_on_thread(const rmpy_runner *p);
+/* Calls on this thread, no loop seen, and takes the result. argument may be NULL. */
+rm_status rmpy_call_inline(rmpy_runner *p, PyObject *callable, PyObject *argument);
+
+/* ---- interrupt.c */
+
+/* Method of Session. */
+PyObject *rmpy_session_interrupt(PyObject *self, PyObject *args);
+rm_status rmpy_node_control(rm_node *node, const rm_control *control, rm_error *err);
+/* What is left to do of an interrupt before the node's next call. RM_OK: nothing. Else what the
+ * engine is to be told: RM_MORE, it is done; RM_PENDING, RM_EAGAIN: it is under way; < 0. */
+rm_status rmpy_reset(rmpy_runner *p);
+/* What interrupt() gave (takes it; NULL: it raised). */
+rm_status rmpy_reset_result(rmpy_runner *p, PyObject *takes_result);
+/* It is done, and says so to the engine. */
+rm_status rmpy_reset_over(rmpy_runner *p);
+/* Calls interrupt() on a worker's thread. */
+void rmpy_reset_work(rmpy_runner *p);
 
 /* ---- task.c */
 
@@ -304,6 +326,9 @@ rm_status rmpy_task_start(rmpy_runner *p, PyObject *callable, PyObject *argument
 /* The awaitable's iterator for coro. Takes it. NULL: TypeError. */
 PyObject *rmpy_await_iterator(PyObject *takes_awaitable);
 bool rmpy_is_awaitable(PyObject *object);
+/* Ends the async generator at hand, in_reset: a CancelledError where it waits for its next input,
+ * else aclose(). As rmpy_task_run(). */
+rm_status rmpy_task_end_generator(rmpy_runner *p);
 /* Cancels what waits within the Task. */
 void rmpy_task_cancel(rmpy_runner *p);
 /* Calls a method of the node as its Task: Session.call(). NULL: ends a wait for input. */
@@ -373,7 +398,6 @@ PyObject *rmpy_session_start(PyObject *self, PyObject *args);
 PyObject *rmpy_session_attach(PyObject *self, PyObject *loop);
 PyObject *rmpy_session_run(PyObject *self, PyObject *none);
 PyObject *rmpy_session_cancel(PyObject *self, PyObject *none);
-PyObject *rmpy_session_interrupt(PyObject *self, PyObject *args);
 PyObject *rmpy_session_set_params(PyObject *self, PyObject *args);
 PyObject *rmpy_session_metrics(PyObject *self, PyObject *none);
 PyObject *rmpy_session_method_step(PyObject *self, PyObject *none);

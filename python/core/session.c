@@ -351,6 +351,9 @@ void rmpy_session_step(rmpy_session *s)
 /* What the engine is to hear of work that ended with this status. */
 static rm_status status_to_tell(rmpy_runner *p, rm_status status)
 {
+    if (p->in_reset) {
+        status = status == RM_OK ? rmpy_reset_over(p) : status;
+    }
     if (p->discard) { /* an interrupt came while it ran */
         p->discard = false;
         p->outcome = RM_OK;
@@ -571,34 +574,6 @@ PyObject *rmpy_session_cancel(PyObject *self, PyObject *Py_UNUSED(none))
         rm_session_cancel(s->native);
         rmpy_session_schedule(s);
     }
-    Py_RETURN_NONE;
-}
-
-PyObject *rmpy_session_interrupt(PyObject *self, PyObject *args)
-{
-    rmpy_session *s = (rmpy_session *)self;
-    const char *node = NULL;
-    if (!PyArg_ParseTuple(args, "|z:interrupt", &node) || !rmpy_session_usable(s)) {
-        return NULL;
-    }
-    if (!s->native || rmpy_session_is_over(s)) {
-        Py_RETURN_NONE;
-    }
-    rm_status status = node ? rm_session_interrupt(s->native, node) : RM_OK;
-    for (size_t i = 0; !node && i < rm_plan_node_count(s->plan); i++) {
-        rm_plan_node each;
-        rm_plan_node_at(s->plan, i, &each);
-        if (rmpy_port_count(each.type->inputs) == 0) {
-            status = rm_session_interrupt(s->native, each.id);
-        }
-    }
-    if (status != RM_OK) {
-        rm_error error = RM_ERROR_INIT;
-        (void)rm_fail(&error, status, "interrupt: the session has no node '%.80s'",
-                      node ? node : "");
-        return rmpy_raise(s->state, &error, NULL);
-    }
-    rmpy_session_schedule(s);
     Py_RETURN_NONE;
 }
 

@@ -15,6 +15,21 @@ uint32_t rmpy_port_count(const rm_port *list)
     return count;
 }
 
+/* A port that wants audio wants a packet that says so, also where its node is Python. */
+static bool takes_objects(const rm_port *port)
+{
+    static const rm_format_line none = {0};
+    rm_formats accepts;
+    if (rm_formats_parse(port->formats, &accepts, NULL) != RM_OK) {
+        return false;
+    }
+    bool takes = accepts.count == 0;
+    for (uint32_t i = 0; i < accepts.count && !takes; i++) {
+        takes = rm_format_accepts(&accepts.alternative[i], RM_KIND_OBJECT, &none) != 0;
+    }
+    return takes;
+}
+
 /* Live objects go where only Python nodes take them and no format was agreed. */
 static uint32_t object_ports(const rm_plan *plan, size_t index)
 {
@@ -29,7 +44,8 @@ static uint32_t object_ports(const rm_plan *plan, size_t index)
         rm_plan_node_at(plan, edge.to_node, &to);
         uint8_t kind = edge.format ? edge.format->kind : RM_KIND_ANY;
         bool live = kind == RM_KIND_ANY || kind == RM_KIND_OBJECT;
-        if (!(to.type->flags & RM_NODE_PYTHON) || !live) {
+        if (!(to.type->flags & RM_NODE_PYTHON) || !live ||
+            !takes_objects(&to.type->inputs[edge.to_port])) {
             mask &= ~(1u << edge.from_port);
         }
     }

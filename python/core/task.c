@@ -197,6 +197,10 @@ static rm_status returned(rmpy_runner *p, PyObject *takes_value)
         Py_XSETREF(p->call_result, takes_value);
         return RM_OK;
     }
+    if (p->in_reset) {
+        Py_DECREF(takes_value);
+        return rmpy_reset_over(p);
+    }
     if (p->is_source && !p->agen) {
         rm_status status = rmpy_take_source(p, takes_value);
         return status;
@@ -205,17 +209,39 @@ static rm_status returned(rmpy_runner *p, PyObject *takes_value)
     return status == RM_EAGAIN ? RM_MORE : status;
 }
 
+/* The end of a generator that was asked to end. */
+static bool ended_as_asked(const rmpy_runner *p)
+{
+    return p->abandons && (PyErr_ExceptionMatches(p->session->run->cancelled_error) ||
+                           PyErr_ExceptionMatches(PyExc_StopAsyncIteration));
+}
+
+static rm_status raised_in_reset(rmpy_runner *p)
+{
+    bool ended = ended_as_asked(p);
+    if (p->abandons) {
+        Py_CLEAR(p->agen);
+    }
+    (void)rmpy_reset_over(p);
+    if (ended) {
+        PyErr_Clear();
+        return RM_MORE;
+    }
+    return rmpy_fail(p);
+}
+
 static rm_status raised(rmpy_runner *p)
 {
     if (p->in_call) {
-        bool ended = p->abandons && (PyErr_ExceptionMatches(p->session->run->cancelled_error) ||
-                                     PyErr_ExceptionMatches(PyExc_StopAsyncIteration));
-        if (ended) {
+        if (ended_as_asked(p)) {
             PyErr_Clear();
             return RM_OK;
         }
         Py_XSETREF(p->call_error, rmpy_exception_take());
         return RM_EFAIL;
+    }
+    if (p->in_reset) {
+        return raised_in_reset(p);
     }
     if (p->agen && PyErr_ExceptionMatches(PyExc_StopAsyncIteration)) {
         PyErr_Clear();
@@ -381,6 +407,30 @@ rm_status rmpy_task_start(rmpy_runner *p, PyObject *callable, PyObject *argument
     /* Most often it awaits nothing, or comes to its end: then one change of identity does. */
     rm_status status = rmpy_take_result(p, result);
     leave(p, entered);
+    return status;
+}
+
+rm_status rmpy_task_end_generator(rmpy_runner *p)
+{
+    identity entered = enter(p);
+    if (entered == ID_FAILED) {
+        return rmpy_fail(p);
+    }
+    p->abandons = true;
+    PyObject *error = NULL;
+    if (p->coro) {
+        error = PyObject_CallNoArgs(p->session->run->cancelled_error);
+    } else {
+        PyObject *closing = PyObject_CallMethod(p->agen, "aclose", NULL);
+        p->coro = closing ? rmpy_await_iterator(closing) : NULL;
+        Py_CLEAR(p->agen);
+    }
+    rm_status status = PyErr_Occurred() ? raised(p) : run(p, error);
+    Py_XDECREF(error);
+    leave(p, entered);
+    if (status == RM_PENDING && hand_over(p) < 0) {
+        return rmpy_fail(p);
+    }
     return status;
 }
 
@@ -711,6 +761,7 @@ void rmpy_call_resolve(rmpy_runner *p)
     X(object)             \
     X(process)            \
     X(flush)              \
+    X(interrupt)          \
     X(task)               \
     X(context)            \
     X(sync_context)       \

@@ -92,7 +92,9 @@ static rm_status settle(rmpy_runner *p)
     if (p->discard && !p->is_source) {
         discard(p);
     }
-    bool left = p->out.length || p->outcome || p->gen || p->handed || p->queue.length;
+    bool left =
+        p->in_reset || p->out.length || p->outcome || p->gen || p->handed || p->queue.length;
+    p->in_reset = false;
     return left ? RM_MORE : RM_OK;
 }
 

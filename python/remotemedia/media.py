@@ -30,7 +30,9 @@ class Audio(tuple[Any, int]):
     metadata : mapping or None
         Values of the value model that travel with the packet.
 
-    Notes ----- Two Audio objects are equal if they are the same object. Threads: immutable, the
+    Notes
+    -----
+    Two Audio objects are equal if they are the same object. Threads: immutable, the
     samples are not.
     """
 

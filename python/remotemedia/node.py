@@ -145,8 +145,21 @@ class Node(ABC):
         What happens to an item that fails: ends the run, is dropped, is tried again, is passed on
         unchanged. None: as the pipeline says.
 
-    Notes ----- The arguments of a subclass's constructor are kept, so that the node can be written
-    to a manifest and be made again from it. Threads: one call at a time; which thread depends on
+    Notes
+    -----
+    A subclass may also define, sync or async:
+
+    ``flush()``
+        Called at the end of the input; what it returns or yields goes on.
+    ``interrupt()``
+        Called on a barge-in (`Session.interrupt`) from this node or one before it: drops what the
+        node has collected and not sent yet. The work at hand is over by then (cancelled, or its
+        result dropped), the next item has not come yet. Its result is ignored; what it raises is
+        an error of the node. An ``is_streaming`` node begins anew, with or without it. Another
+        interrupt cancels one that waits, and it is called again.
+
+    The arguments of a subclass's constructor are kept, so that the node can be written to a
+    manifest and be made again from it. Threads: one call at a time; which thread depends on
     ``blocking``.
     """
 

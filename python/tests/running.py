@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from time import monotonic
 
 import pytest
 
@@ -68,3 +69,11 @@ class Call:
 
     def __init__(self, function):
         self.process = function
+
+
+async def until(condition):
+    """Lets the loop turn until the condition holds; a test that waits in vain fails within 30 s."""
+    deadline = monotonic() + 30
+    while not condition():
+        assert monotonic() < deadline, "it did not happen within 30 s"
+        await asyncio.sleep(0)

@@ -1,5 +1,6 @@
 """vad.silero and asr.pocketsphinx: against the model and the decoder called directly, by value."""
 
+import asyncio
 import importlib.util
 import pathlib
 import wave
@@ -278,3 +279,76 @@ def test_cleanup_amid_an_utterance_leaves_the_decoder_fit_for_the_next_stream(re
     list(node.process(Audio(samples[:16000].reshape(1, -1), RATE_HZ)))
     final = run(recognizer(partials=True), packets(samples, 4096))[-1]
     assert (final["utterance"], final["text"]) == (1, "go forward ten meters")
+
+
+# ---- barge-in
+
+
+@needs_recordings
+def test_an_interrupt_drops_the_sound_that_vad_silero_holds_back():
+    speech = read_wav(RECORDINGS[1]).astype(np.float32) / 32768
+    fresh = run(silero(), packets(speech, 700), "regions")
+    node = silero()
+    heard = [item for packet in packets(speech[:30000], 700) for item in node.process(packet)]
+    assert [item["type"] for port, item in heard if port == "regions"] == ["start"]
+    node.interrupt()
+    again = run(node, packets(speech, 700), "regions")
+    assert [{**e, "region": e["region"] + 1} for e in fresh] == again  # counted on, nothing else
+
+
+@needs_recordings
+def test_an_interrupt_drops_the_words_that_asr_pocketsphinx_collected(recognizer):
+    """In a session, as a voice application has it: the user begins anew in the middle of a phrase."""
+    from remotemedia import Node, Pipeline
+
+    class Both(Node):
+        merge = "any"
+
+        def process(self, result):
+            return result
+
+    samples = forward()
+    alone = run(recognizer(partials=True), packets(samples, 1600))[-1]
+
+    async def main():
+        pipeline = Pipeline()
+        pipeline.add_node(recognizer(partials=True), id="asr")
+        pipeline.add_node(Both(), after=["asr.partial", "asr.text"])
+        async with pipeline.open() as session:
+            for packet in packets(samples[:24000], 1600):
+                await session.push(packet)
+            assert "forward" in (await until_text(session, "forward"))["text"]
+            session.interrupt("asr")
+            for packet in packets(samples, 1600):
+                await session.push(packet)
+            session.end()
+            return [result async for result in session]
+
+    async def until_text(session, word):
+        async for result in session:
+            if word in result["text"]:
+                return result
+
+    results = asyncio.run(asyncio.wait_for(main(), 60))
+    finals = [result for result in results if result["type"] == "final"]
+    assert [final["text"] for final in finals] == ["go forward ten meters"]
+    assert finals[0]["words"] == alone["words"]
+
+
+def test_a_port_that_wants_audio_takes_what_a_program_hands_in():
+    """The program's Audio crosses as a packet that says its format, without a copy."""
+    from remotemedia import Node, NodeSpec, Pipeline, Port
+
+    class Peak(Node):
+        spec = NodeSpec("test.peak", inputs=(Port("audio", "audio rate_hz=16000"),))
+
+        def process(self, audio):
+            return audio.rate_hz, float(np.abs(audio.samples).max()), audio.metadata
+
+    sound = np.full((1, 160), 0.25, np.float32)
+    pipeline = Pipeline([Peak()])
+    assert pipeline.run_sync(Audio(sound, RATE_HZ, metadata={"k": 1})) == (RATE_HZ, 0.25, {"k": 1})
+    with pytest.raises(NodeError, match="want audio rate_hz=16000"):
+        pipeline.run_sync("not a sound")
+    with pytest.raises(NodeError, match="want audio rate_hz=16000"):
+        pipeline.run_sync(Audio(sound, 44100))

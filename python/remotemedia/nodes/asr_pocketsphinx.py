@@ -116,6 +116,11 @@ class PocketsphinxAsr(Node):
         self._count = 0
         self._clear()
 
+    def interrupt(self) -> None:
+        """Drops an utterance that is open: what was said of it is not wanted any more."""
+        self.cleanup()
+        self._decoder.reinit_feat()
+
     def cleanup(self) -> None:
         """Ends an utterance that is open."""
         if self._start_s is not None:

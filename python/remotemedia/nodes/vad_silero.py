@@ -50,7 +50,9 @@ class SileroVad(Node):
 
     The parameters are those of ``spec``.
 
-    Notes ----- A region begins where the probability reaches ``threshold`` and ends where it stayed
+    Notes
+    -----
+    A region begins where the probability reaches ``threshold`` and ends where it stayed
     below ``threshold`` - 0.15 for ``min_silence_ms``. It goes out once it has lasted
     ``min_speech_ms``, from then on 32 ms late; such a window is the step of all times. A jump of
     more than 100 ms between the time of a packet and the end of the one before ends the region.
@@ -114,6 +116,10 @@ class SileroVad(Node):
             self._regions.count,
         )
         self._rest = np.zeros(0, np.float32)
+
+    def interrupt(self) -> None:
+        """Drops the sound that is held back, and begins a new stream; regions go on being counted."""
+        self._begin()
 
     def process(self, audio: Any) -> Iterator[Out]:
         """Audio of any length, 16 kHz mono; yields that of speech, by port.

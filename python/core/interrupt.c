@@ -1,0 +1,238 @@
+/* Interrupts (barge-in), and other controls of a node whose code is Python.
+ *
+ *     Session.interrupt() ─▶ at once     the queues of push() and pull() are emptied
+ *                         ─▶ the engine  in its next step: edges, epochs, nodes
+ *
+ *     control(INTERRUPT) ─▶ forget      what is unsent, put aside, or at work; that is cancelled,
+ *                                       or stopped after the call that runs
+ *                        ─▶ reset       a generator that is left over ends, then interrupt() of the
+ *                                       node: as a call of the node's own, after the work at hand
+ *                                       and before the next item
+ */
+#include "run.h"
+
+#include <string.h>
+
+/* What is unsent goes; a source goes on with its next item. */
+static void forget(rmpy_runner *p)
+{
+    rmpy_ring_clear(&p->out);
+    p->taken = false;
+    if (p->kind == RMPY_FEED) {
+        return; /* what is in its queue by now was pushed after the interrupt */
+    }
+    rmpy_ring_clear(&p->queue);
+    if (p->is_source) {
+        return;
+    }
+    Py_CLEAR(p->item);
+    Py_CLEAR(p->handed);
+    p->flush_wanted = false;
+    p->discard = p->job || p->on_task;
+    if (p->job) {
+        p->stop = true;
+        return; /* the worker has the rest in its hands */
+    }
+    Py_CLEAR(p->gen);
+    if (p->on_task) {
+        if (!p->engine_waits) {
+            rmpy_task_cancel(p);
+        }
+        return;
+    }
+    p->outcome = RM_OK;
+}
+
+/* ---- interrupt() of the node */
+
+rm_status rmpy_reset_over(rmpy_runner *p)
+{
+    p->in_reset = p->abandons = false;
+    return RM_MORE; /* the engine may hold an input by now */
+}
+
+rm_status rmpy_reset_result(rmpy_runner *p, PyObject *takes_result)
+{
+    if (!takes_result) {
+        p->in_reset = false;
+        return rmpy_fail(p);
+    }
+    if (rmpy_is_awaitable(takes_result)) {
+        p->coro = rmpy_await_iterator(takes_result);
+        if (!p->coro) {
+            p->in_reset = false;
+            return rmpy_fail(p);
+        }
+        return rmpy_task_run(p);
+    }
+    Py_DECREF(takes_result);
+    return rmpy_reset_over(p);
+}
+
+void rmpy_reset_work(rmpy_runner *p)
+{
+    PyObject *result = rmpy_call_sync(p, p->interrupt, NULL);
+    if (result && rmpy_is_awaitable(result)) {
+        Py_CLEAR(result);
+        PyErr_Format(PyExc_TypeError,
+                     "node '%s': interrupt() gave a coroutine; make it `async def`", p->id);
+    }
+    if (!result) {
+        p->outcome = rmpy_fail(p);
+    }
+    Py_XDECREF(result);
+}
+
+rm_status rmpy_reset(rmpy_runner *p)
+{
+    if (p->job || p->on_task) {
+        return RM_EAGAIN; /* it is told when that has ended */
+    }
+    if (p->agen && !p->is_source) {
+        p->in_reset = true;
+        rm_status status = rmpy_task_end_generator(p);
+        if (status != RM_OK) {
+            return status;
+        }
+        (void)rmpy_reset_over(p); /* it waits for its next input all the same: so be it */
+    }
+    p->reset_wanted = false;
+    if (!p->interrupt) {
+        return RM_OK;
+    }
+    p->in_reset = true;
+    bool is_async = rmpy_is_async(p->interrupt);
+    if (!is_async && rmpy_on_thread(p)) {
+        if (rmpy_worker_submit(p) < 0) {
+            p->in_reset = false;
+            return rmpy_fail(p);
+        }
+        return p->is_source ? RM_EAGAIN : RM_PENDING;
+    }
+    rm_status status = is_async || p->mode == RMPY_ASYNC ? rmpy_task_start(p, p->interrupt, NULL)
+                                                         : rmpy_call_inline(p, p->interrupt, NULL);
+    return status == RM_MORE && p->is_source ? RM_OK : status;
+}
+
+/* ---- what the engine tells */
+
+/* A live parameter has changed: set_params(**params) of the node where it has one, else its
+ * attributes.
+ */
+static int set_params(rmpy_runner *p)
+{
+    PyObject *params = p->session->new_params, *key, *value;
+    Py_ssize_t position = 0;
+    if (!params) {
+        return 0;
+    }
+    PyObject *set = PyObject_GetAttrString(p->object, "set_params");
+    if (set) {
+        PyObject *none = PyTuple_New(0);
+        PyObject *answer = none ? PyObject_Call(set, none, params) : NULL;
+        Py_XDECREF(none);
+        Py_XDECREF(answer);
+        Py_DECREF(set);
+        return answer ? 0 : -1;
+    }
+    PyErr_Clear();
+    while (PyDict_Next(params, &position, &key, &value)) {
+        if (PyObject_SetAttr(p->object, key, value) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+rm_status rmpy_node_control(rm_node *node, const rm_control *control, rm_error *err)
+{
+    rmpy_runner *p = rmpy_runner_of(node);
+    if (control->op == RM_CONTROL_INTERRUPT) {
+        forget(p);
+        p->reset_wanted = p->interrupt || (p->agen && !p->is_source);
+        if (p->reset_wanted) {
+            rm_node_ready(node); /* not first with the next item, which may take its time */
+        }
+    }
+    if (control->op == RM_CONTROL_PARAMS && set_params(p) < 0) {
+        rm_status status = rmpy_fail(p);
+        *err = p->error;
+        return status;
+    }
+    return RM_OK;
+}
+
+/* ---- Session.interrupt(), from any thread */
+
+static bool is_source(const rm_plan_node *node)
+{
+    return rmpy_port_count(node->type->inputs) == 0;
+}
+
+/* A mark for each node from `id` on downstream; NULL: from all sources on. */
+static void mark_downstream(const rm_plan *plan, const char *id, bool *marks)
+{
+    for (size_t i = 0; i < rm_plan_node_count(plan); i++) {
+        rm_plan_node node;
+        rm_plan_node_at(plan, i, &node);
+        marks[i] |= id ? strcmp(node.id, id) == 0 : is_source(&node);
+        for (size_t e = 0; marks[i] && e < rm_plan_edge_count(plan); e++) {
+            rm_plan_edge edge;
+            rm_plan_edge_at(plan, e, &edge);
+            if (edge.from_node == i) {
+                marks[edge.to_node] = true; /* nodes are in rank order: it comes later */
+            }
+        }
+    }
+}
+
+/* The program shall not pull what is old, nor lose what it pushes next, until the engine has had
+ * its turn. -1 with an exception. */
+static int empty_queues(rmpy_session *s, const char *id)
+{
+    bool *marks = PyMem_Calloc(rm_plan_node_count(s->plan) + 1, sizeof *marks);
+    if (!marks) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    mark_downstream(s->plan, id, marks);
+    for (size_t i = 0; i < rm_plan_node_count(s->plan); i++) {
+        rm_plan_node node;
+        rm_plan_node_at(s->plan, i, &node);
+        rmpy_runner *p = marks[i] ? rmpy_session_find(s, node.id) : NULL;
+        if (p && p->kind != RMPY_NODE && p->queued) {
+            s->room_event |= p->kind == RMPY_FEED;
+            rmpy_ring_clear(&p->queue);
+        }
+    }
+    PyMem_Free(marks);
+    return 0;
+}
+
+PyObject *rmpy_session_interrupt(PyObject *self, PyObject *args)
+{
+    rmpy_session *s = (rmpy_session *)self;
+    const char *id = NULL;
+    if (!PyArg_ParseTuple(args, "|z:interrupt", &id) || !rmpy_session_usable(s)) {
+        return NULL;
+    }
+    if (!s->native || rmpy_session_is_over(s)) {
+        Py_RETURN_NONE;
+    }
+    rm_status status = id ? rm_session_interrupt(s->native, id) : RM_OK;
+    for (size_t i = 0; !id && status == RM_OK && i < rm_plan_node_count(s->plan); i++) {
+        rm_plan_node node;
+        rm_plan_node_at(s->plan, i, &node);
+        status = is_source(&node) ? rm_session_interrupt(s->native, node.id) : RM_OK;
+    }
+    if (status != RM_OK) {
+        rm_error error = RM_ERROR_INIT;
+        (void)rm_fail(&error, status, "interrupt: the session has no node '%.80s'", id ? id : "");
+        return rmpy_raise(s->state, &error, NULL);
+    }
+    if (empty_queues(s, id) < 0) {
+        return NULL;
+    }
+    rmpy_session_schedule(s);
+    Py_RETURN_NONE;
+}
