@@ -130,7 +130,8 @@ def pytest(log, name, python, paths, **options):
     count = Count()
     report = LOGS / f"{name}.xml"
     report.unlink(missing_ok=True)
-    argv = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *paths]
+    argv = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "junit_family=legacy",
+            f"--junitxml={report}", *paths]
     code, _ = log.run(argv, **options)
     if report.exists():
         count_junit(report, count)

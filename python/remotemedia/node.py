@@ -140,7 +140,8 @@ class Node(ABC):
         True: ``process`` is an async generator that is called once, with an async iterator of all
         items.
     merge : "any" or "zip" or None
-        With several inputs: whichever has an item, or one of each as a tuple.
+        With several input ports ``process`` gets a tuple: one item of each ("zip"), or the one that
+        came and None for the others ("any"). Connections to one port take turns.
     on_error : "fail", "skip", "retry", "bypass", a dict, or None
         What happens to an item that fails: ends the run, is dropped, is tried again, is passed on
         unchanged. None: as the pipeline says.
