@@ -155,6 +155,9 @@ rm_status rmpy_new_foreign(rmpy_packet_maker maker, const rmpy_lent *lent, uint8
 /* release function of foreign packets whose owner is a PyObject. Thread: any, with or without the
  * GIL: without it the reference goes on a list without lock that rmpy_drain_releases() empties. */
 void rmpy_release(void *owner);
+/* What a packet that carries the object itself says as its payload_bytes, so that bounds in bytes
+ * hold: the size of an array, of another buffer, of bytes, of those in a tuple; else 0. */
+uint64_t rmpy_object_bytes(PyObject *object);
 void rmpy_drain_releases(void);
 
 /* A buffer that is held until rmpy_buffer_release(), which may run on any thread as rmpy_release().

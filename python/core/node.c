@@ -88,6 +88,7 @@ static rm_status emit_port(rmpy_runner *p, unsigned port, PyObject *takes_value)
         status = rm_packet_new_foreign(p->node, NULL, 0, rmpy_release, takes_value, &packet);
         if (status == RM_OK) {
             packet->header.kind = RM_KIND_OBJECT;
+            packet->header.payload_bytes = rmpy_object_bytes(takes_value);
         }
     } else {
         rmpy_packet_maker maker = {.node = p->node};

@@ -93,6 +93,41 @@ void rmpy_buffer_release(void *owner)
     }
 }
 
+/* ---- how much a live object holds */
+
+/* What the object exports as a buffer; 0: nothing, or it does not say. */
+static uint64_t buffer_bytes(PyObject *object)
+{
+    Py_buffer view;
+    if (PyBytes_CheckExact(object)) {
+        return (uint64_t)PyBytes_GET_SIZE(object);
+    }
+    if (!PyObject_CheckBuffer(object)) {
+        return 0;
+    }
+    if (PyObject_GetBuffer(object, &view, PyBUF_FULL_RO) < 0) {
+        PyErr_Clear(); /* an array of dates, for one */
+        return 0;
+    }
+    uint64_t bytes = (uint64_t)view.len;
+    PyBuffer_Release(&view);
+    return bytes;
+}
+
+uint64_t rmpy_object_bytes(PyObject *object)
+{
+    uint64_t bytes = 0;
+    if (PyTuple_Check(object)) { /* (samples, rate_hz), a set of arrays */
+        Py_ssize_t count = PyTuple_GET_SIZE(object) < 8 ? PyTuple_GET_SIZE(object) : 8;
+        for (Py_ssize_t i = 0; i < count; i++) {
+            bytes += buffer_bytes(PyTuple_GET_ITEM(object, i));
+        }
+    } else {
+        bytes = buffer_bytes(object);
+    }
+    return bytes < RM_PACKET_PAYLOAD_MAX ? bytes : RM_PACKET_PAYLOAD_MAX;
+}
+
 /* ---- giving back */
 
 void rmpy_drain_releases(void)

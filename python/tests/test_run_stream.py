@@ -4,7 +4,7 @@ import asyncio
 import gc
 
 import pytest
-from running import Call, in_loop, plan_of, untranslated  # noqa: F401
+from running import Call, in_loop, plan_of, plan_of_rows, run, untranslated  # noqa: F401
 
 from remotemedia import _core, _drive
 
@@ -216,3 +216,64 @@ def test_interrupt_and_cancel_come_from_any_thread():
                 await stream.pull("out")
 
     in_loop(main())
+
+
+ARRAY_BYTES = 1 << 20
+
+
+def array_kinds():
+    np = pytest.importorskip("numpy")
+    from remotemedia import Audio
+
+    return {
+        "bytes": lambda: bytes(ARRAY_BYTES),
+        "bytearray": lambda: bytearray(ARRAY_BYTES),
+        "array": lambda: np.zeros(ARRAY_BYTES // 4, np.float32),
+        "slices": lambda: np.zeros((2, ARRAY_BYTES // 4), np.float32)[:, ::2],
+        "audio": lambda: Audio(np.zeros((1, ARRAY_BYTES // 4), np.float32), 48000),
+    }
+
+
+@pytest.mark.parametrize("kind", ["bytes", "bytearray", "array", "slices", "audio"])
+def test_a_capacity_in_bytes_holds_for_live_objects(kind):
+    """Three items of a megabyte fill an edge of three, which has places for a thousand."""
+    make = array_kinds()[kind]
+
+    async def made_while_nobody_takes(capacity):
+        made, gate = [], asyncio.Event()
+
+        def produce():
+            for number in range(200):
+                made.append(number)
+                yield make()
+
+        async def take(item):
+            await gate.wait()
+            return len(memoryview(item[0] if kind == "audio" else item).tobytes())
+
+        nodes = [Call(produce), Call(take)]
+        rows = [{"id": "n0", "node_type": "live:N0"}, {"id": "n1", "node_type": "live:N1"},
+                {"id": "out", "node_type": "python.collect"}]
+        links = [{"from": "n0", "to": "n1", "capacity": capacity}, {"from": "n1", "to": "out"}]
+        plan = plan_of_rows(rows, links, nodes, first_is_source=True, blocking=False)
+        results = []
+        running = asyncio.create_task(_drive.run(plan, {}, {"out": results}))
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        held = len(made)
+        gate.set()
+        await running
+        assert results == [ARRAY_BYTES] * 200
+        return held
+
+    held = in_loop(made_while_nobody_takes({"packets": 1000, "bytes": 3 * ARRAY_BYTES}))
+    assert held == 4  # one in the consumer's hands, three on the edge
+    assert in_loop(made_while_nobody_takes(1000)) == 200
+
+
+def test_an_object_whose_buffer_cannot_be_had_passes_all_the_same():
+    np = pytest.importorskip("numpy")
+    dates = np.array(["2020-01-01"], "M8[D]")
+    released = memoryview(b"abc")
+    released.release()
+    assert run([dates, released], Call(lambda x: x)) == [dates, released]
