@@ -5,10 +5,11 @@
 #include "catalog_json.h" /* static const char catalog_json[] */
 #include "cli.h"
 
-enum { CATALOG_TYPES_MAX = 256, OWNED_MAX = 4096 };
+enum { TYPE_NAME_BYTES = 256, CATALOG_TYPES_MAX = 256, OWNED_MAX = 4096 };
 
 /* A node type made at run time, with what it points to. */
 typedef struct made_type {
+    char name[TYPE_NAME_BYTES]; /* of the node\'s own code */
     rm_node_type type;
     rm_port inputs[RM_PORTS_MAX + 1], outputs[RM_PORTS_MAX + 1];
     rm_param params[64];
@@ -244,10 +245,12 @@ static rm_status make_type(void *context, const rm_node_spec *spec, const rm_nod
         *ret_type = known;
         return RM_OK;
     }
-    made_type *made = made_type_new("python.code");
+    made_type *made = made_type_new("");
     if (!made) {
         return rm_fail(err, RM_ENOMEM, "no memory for a node type");
     }
+    snprintf(made->name, sizeof made->name, "%s", spec->node_type);
+    made->type.name = made->name;
     use_ports(tier, spec->id, made);
     made->type.user = made;
     *ret_type = &made->type;

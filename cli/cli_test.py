@@ -306,7 +306,10 @@ def a_new_app_is_complete_and_checks():
             check("@NAME@" not in path.read_text(), path)
         check(json.loads((app / "pipeline.json").read_text())["metadata"]["name"] == "my-app")
         check(run("validate", app / "pipeline.json").code == OK)
-        check(run("graph", app / "pipeline.json").code == OK)
+        r = run("graph", app / "pipeline.json", LC_ALL="C.UTF-8")
+        check(r.code == OK and r.out.splitlines() == [
+            "● inputs.text  rm.input", "│ any format", "● count  nodes:WordCount", "│ any format",
+            "● outputs.counts  rm.output"], r)
         compile((app / "nodes.py").read_text(), "nodes.py", "exec")
         r = run("new", "app", "my-app", cwd=f.path)
         check(r.code == FAILED and "File exists" in r.err, r)
@@ -315,7 +318,10 @@ def a_new_app_is_complete_and_checks():
             check(r.code == USAGE or name == "../x/", (name, r))
         j = json.loads(run("new", "app", "other/", "--json", cwd=f.path).out)
         check(j["folder"] == "other" and "pipeline.json" in j["files"], j)
-        check(run("new", "lib", "x", cwd=f.path).code == USAGE)
+        r = run("new", "lib", "x", cwd=f.path)
+        check(r.code == USAGE and "'lib', want app" in r.err, r)
+        r = run("new", "app", "no/such", cwd=f.path)
+        check(r.code == FAILED and "must be there" in r.err, r)
 
 
 # ---- graph

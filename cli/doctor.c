@@ -7,7 +7,7 @@
 
 #include "cli.h"
 
-enum { FAILURES_MAX = 64, ROWS_MAX = 512 };
+enum { FAILURES_MAX = 64, ROWS_MAX = 512, NAME_COLUMNS_MAX = 28 };
 
 typedef enum row_state { ROW_OK, ROW_MISSING, ROW_BROKEN } row_state;
 
@@ -244,6 +244,9 @@ static void print_row(bool color, const row *r, unsigned columns)
     unsigned indent = columns + (cli_is_utf8() ? 6 : 7);
     printf("  %s%s%s %-*s  ", cli_paint(color, styles[r->state]),
            (cli_is_utf8() ? marks : plain)[r->state], cli_reset(color), (int)columns, r->name);
+    if (strlen(r->name) > columns) {
+        printf("\n%*s", (int)indent, "");
+    }
     cli_print_wrapped(stdout, r->detail, indent, cli_width(STDOUT_FILENO));
     if (r->help[0]) {
         printf("%*s%s", (int)indent, "", cli_paint(color, CLI_CYAN));
@@ -260,7 +263,7 @@ static void print_text(const checkup *c)
         unsigned columns = 14;
         for (size_t i = part->begin; i < part->end; i++) {
             unsigned length = (unsigned)strlen(c->row[i].name);
-            columns = length > columns ? length : columns;
+            columns = length > columns && length <= NAME_COLUMNS_MAX ? length : columns;
         }
         printf("%s%s%s%s\n", s ? "\n" : "", cli_paint(color, CLI_BOLD), part->title,
                cli_reset(color));

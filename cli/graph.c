@@ -40,6 +40,7 @@ typedef struct drawn_edge {
  * that they feed. */
 typedef struct drawing {
     const char *name;
+    bool is_plan;
     size_t node_count, edge_count;
     drawn_node *node;
     drawn_edge *edge;
@@ -49,6 +50,7 @@ typedef struct drawing {
 
 static void take_plan(drawing *d, const rm_plan *plan)
 {
+    d->is_plan = true;
     for (size_t i = 0; i < d->node_count; i++) {
         rm_plan_node node;
         rm_plan_node_at(plan, i, &node);
@@ -241,7 +243,7 @@ static void print_label(const rails *r, size_t rail)
 {
     const drawn_edge *edge = &r->d->edge[r->edge[rail]];
     bool ports = names_ports(r->d, edge);
-    if (!ports && !edge->format[0] && !edge->is_link) {
+    if (!ports && !r->d->is_plan) {
         return;
     }
     print_rails(r, SIZE_MAX);
@@ -249,8 +251,8 @@ static void print_label(const rails *r, size_t rail)
     if (ports) {
         printf("%s.%s to %s  ", r->d->node[edge->from].id, edge->from_port, edge->to_port);
     }
-    printf("%s%s%s\n", edge->format, edge->is_link ? "  (to another thread)" : "",
-           cli_reset(r->color));
+    printf("%s%s%s\n", edge->format[0] ? edge->format : "any format",
+           edge->is_link ? "  (to another thread)" : "", cli_reset(r->color));
 }
 
 /* The rails that end in this node become one; returns it. */

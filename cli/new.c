@@ -66,6 +66,8 @@ static rm_status make_app(const char *folder, const char *name, rm_error *err)
         rm_status status = rm_fail_os(err, failed, "cannot make the folder '%s'", folder);
         if (failed == EEXIST) {
             rm_error_help(err, "choose another name; what is there is left alone");
+        } else if (failed == ENOENT) {
+            rm_error_help(err, "the folder that it is to be in must be there");
         }
         return status;
     }

@@ -339,7 +339,8 @@ static rm_status check_choice(parse *p, const char *what, const char *choices, c
         }
         cli_near_try(&near, name);
     }
-    (void)rm_fail_as(p->err, RM_CODE_USAGE, "%s is '%.60s', want one of %s", what, text, choices);
+    (void)rm_fail_as(p->err, RM_CODE_USAGE, "%s is '%.60s', want %s%s", what, text,
+                     strchr(choices, '|') ? "one of " : "", choices);
     snprintf(help, sizeof help, "did you mean '%s'?", near.best ? near.best : "");
     return usage(p, near.best ? help : NULL);
 }

@@ -21,4 +21,4 @@ class WordCount(Node):
 
     def process(self, text):
         self.counts.update((text.lower() if self.lowercase else text).split())
-        return {"words": sum(self.counts.values()), "most": self.counts.most_common(3)}
+        return {"words": sum(self.counts.values()), "most": dict(self.counts.most_common(3))}
