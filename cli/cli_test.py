@@ -422,11 +422,11 @@ def a_good_manifest_is_ok():
 
 BAD = [  # name, manifest, code, words of the message or help, pointer or None
     ("not JSON", '{"version": "v1",\n "nodes": [}', 101, ["line"], None),
-    ("empty", "", 101, [], None),
+    ("empty", "", 101, ["is empty", "the least is"], None),
     ("nested a million deep", "[" * 1_000_000, 110, ["nested"], None),
-    ("unknown version", {"version": "v9", "nodes": [TONE]}, 102, ["v9", "v1"], "/version"),
+    ("unknown version", {"version": "v9", "nodes": [TONE]}, 102, ["v9", "v1", "a newer"], "/version"),
     ("no version", {"nodes": [TONE]}, 104, ["version"], None),
-    ("unknown requires", manifest([TONE], requires=["sandbox"]), 103, ["sandbox"], "/requires/0"),
+    ("unknown requires", manifest([TONE], requires=["sandbox"]), 103, ["sandbox", "a newer"], "/requires/0"),
     ("unknown node", manifest([node(node_type="test.tonne")]), 301,
      ["test.tonne", "did you mean 'test.tone'?"], "/nodes/0/node_type"),
     ("unknown param", manifest([node(params={"rate": 1})]), 302, ["rate", "did you mean"],

@@ -37,10 +37,12 @@ static rm_status read_all(int fd, const char *name, text_file *file, rm_error *e
     uint64_t bytes = S_ISREG(about.st_mode) ? (uint64_t)about.st_size : 0;
     for (;;) {
         if (bytes > CLI_MANIFEST_BYTES_MAX) {
-            return rm_fail_as(err, RM_CODE_MANIFEST_TOO_LARGE,
-                              "manifest '%s' has %llu bytes%s, want at most %zu", name,
-                              (unsigned long long)bytes, S_ISREG(about.st_mode) ? "" : " and more",
-                              CLI_MANIFEST_BYTES_MAX);
+            rm_status status = rm_fail_as(
+                err, RM_CODE_MANIFEST_TOO_LARGE, "manifest '%s' has %llu bytes%s, want at most %zu",
+                name, (unsigned long long)bytes, S_ISREG(about.st_mode) ? "" : " and more",
+                CLI_MANIFEST_BYTES_MAX);
+            rm_error_help(err, "is it the media? a manifest names the files that its nodes read");
+            return status;
         }
         if (file->bytes == file->capacity && grow(file, err) != RM_OK) {
             return RM_ENOMEM;

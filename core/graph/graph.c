@@ -85,8 +85,12 @@ static void check_requires(const json_t *manifest, rmi_findings *findings)
         if (!known) {
             char pointer[32];
             snprintf(pointer, sizeof pointer, "/requires/%zu", i);
-            add(findings, RM_CODE_MANIFEST_REQUIRES, pointer,
-                "the manifest requires '%.60s', which this version does not know", feature);
+            rm_error error = RM_ERROR_INIT;
+            (void)rm_fail_as(&error, RM_CODE_MANIFEST_REQUIRES,
+                             "the manifest requires '%.60s', which this version does not know",
+                             feature);
+            rm_error_help(&error, "a newer RemoteMedia may know it");
+            rmi_findings_add(findings, RM_SEVERITY_ERROR, pointer, &error);
         }
     }
 }
@@ -411,7 +415,18 @@ rm_status rmi_graph_of_nodes(const char *json, size_t bytes, rm_graph **ret_grap
     return RM_OK;
 }
 
-static rm_status syntax_error(const json_error_t *where, rm_report *report, rm_error *err)
+static bool is_blank(const char *text, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        if (!strchr(" \t\r\n", text[i]) || text[i] == '\0') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static rm_status syntax_error(const json_error_t *where, bool blank, rm_report *report,
+                              rm_error *err)
 {
     rm_error error = RM_ERROR_INIT;
     enum json_error_code code = json_error_code(where);
@@ -421,6 +436,11 @@ static rm_status syntax_error(const json_error_t *where, rm_report *report, rm_e
     if (code == json_error_stack_overflow) {
         (void)rm_fail_as(&error, RM_CODE_MANIFEST_TOO_LARGE,
                          "the manifest is nested deeper than 2,048 levels");
+    } else if (blank) {
+        (void)rm_fail_as(&error, RM_CODE_MANIFEST_SYNTAX,
+                         "the manifest is empty, want a JSON object");
+        rm_error_help(&error, "the least is {\"version\": \"v1\", \"nodes\": [{\"id\": …, "
+                              "\"node_type\": …}]}");
     } else {
         (void)rm_fail_as(&error,
                          code == json_error_duplicate_key ? RM_CODE_MANIFEST_DUPLICATE
@@ -429,7 +449,8 @@ static rm_status syntax_error(const json_error_t *where, rm_report *report, rm_e
     }
     uint32_t line = where->line > 0 ? (uint32_t)where->line : 1;
     uint32_t column = where->column > 0 ? (uint32_t)where->column : 1;
-    rm_finding finding = {RM_SEVERITY_ERROR, error.code, line, column, "", error.message, ""};
+    rm_finding finding = {RM_SEVERITY_ERROR, error.code, line, column, "",
+                          error.message,     error.help};
     rm_report_add(report, &finding);
     rm_error_wrap(&error, "line %u, column %u", line, column);
     if (err) {
@@ -458,7 +479,7 @@ rm_status rm_graph_parse(const char *json, size_t bytes, rm_graph **ret_graph, r
     }
     json_t *manifest = json_loadb(json, bytes, JSON_REJECT_DUPLICATES, &where);
     if (!manifest) {
-        return syntax_error(&where, report, err);
+        return syntax_error(&where, is_blank(json, bytes), report, err);
     }
     rm_status status = rmi_graph_from_json(manifest, json, bytes, ret_graph, report, err);
     json_decref(manifest);

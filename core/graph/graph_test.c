@@ -59,12 +59,16 @@ static const struct {
     rm_code code;
     const char *part, *help, *pointer;
 } faults[] = {
-    {"", RM_CODE_MANIFEST_SYNTAX, "not valid JSON", "", ""},
     {"{\"version\":", RM_CODE_MANIFEST_SYNTAX, "line 1, column", "", ""},
     {"[1]", RM_CODE_MANIFEST_TYPE, "the manifest is a list, want object", "", ""},
     {"{\"version\":\"v1\",\"version\":\"v1\"}", RM_CODE_MANIFEST_DUPLICATE, "duplicate", "", ""},
     {"{\"version\":\"v2\",\"nodes\":[" NODE("a", "x") "]}", RM_CODE_MANIFEST_VERSION,
-     "version is \"v2\", want \"v1\"", "", "/version"},
+     "version is \"v2\", want \"v1\"", "a newer RemoteMedia may read it", "/version"},
+    {"", RM_CODE_MANIFEST_SYNTAX, "the manifest is empty, want a JSON object",
+     "the least is {\"version\": \"v1\", \"nodes\": [{\"id\": …, \"node_type\": …}]}", ""},
+    {" \n\t", RM_CODE_MANIFEST_SYNTAX, "the manifest is empty",
+     "the least is {\"version\": \"v1\", \"nodes\": [{\"id\": …, \"node_type\": …}]}", ""},
+    {HEAD "[]]}", RM_CODE_MANIFEST_TYPE, "nodes[0] is a list, want object", "", "/nodes/0"},
     {"{\"nodes\":[" NODE("a", "x") "]}", RM_CODE_MANIFEST_MISSING,
      "lacks the required field \"version\"", "", ""},
     {"{\"version\":\"v1\",\"nodes\":[]}", RM_CODE_MANIFEST_VALUE, "nodes has 0 entries", "",
@@ -93,7 +97,7 @@ static const struct {
      RM_CODE_MANIFEST_VALUE, "want one of block", "did you mean \"drop_oldest\"?",
      "/connections/0/policy"},
     {"{\"version\":\"v1\",\"requires\":[\"ports\",\"sandbox\"],\"nodes\":[" NODE("a", "x") "]}",
-     RM_CODE_MANIFEST_REQUIRES, "'sandbox'", "", "/requires/1"},
+     RM_CODE_MANIFEST_REQUIRES, "'sandbox'", "a newer RemoteMedia may know it", "/requires/1"},
     {HEAD "{\"id\":\"a\",\"node_type\":\"x\",\"on_error\":\"explode\"}]}", RM_CODE_MANIFEST_VALUE,
      "explode", "", "/nodes/0/on_error"},
     {"{\"version\":\"v1\",\"inputs\":{\"mic\":{\"node\":\"z\"}},\"nodes\":[" NODE("a", "x") "]}",

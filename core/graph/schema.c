@@ -32,6 +32,7 @@ typedef struct check {
     void *context;
     unsigned depth;
     unsigned unknown; /* fields so far */
+    char name[96];    /* what last_token() made */
     char pointer[POINTER_BYTES_MAX];
 } check;
 
@@ -65,10 +66,23 @@ static const char *show(const json_t *value, char *buffer, size_t size)
     return buffer;
 }
 
-static const char *last_token(const check *c)
+/* What the pointer points at, for a message: a member's name, or "nodes[0]". */
+static const char *last_token(check *c)
 {
     const char *slash = strrchr(c->pointer, '/');
-    return slash && slash[1] ? slash + 1 : "the manifest";
+    if (!slash || !slash[1]) {
+        return "the manifest";
+    }
+    const char *parent = slash;
+    while (parent > c->pointer && parent[-1] != '/') {
+        parent--;
+    }
+    if (parent == slash || slash[1 + strspn(slash + 1, "0123456789")]) {
+        return slash + 1;
+    }
+    snprintf(c->name, sizeof c->name, "%.*s[%.20s]",
+             (int)(slash - parent < 60 ? slash - parent : 60), parent, slash + 1);
+    return c->name;
 }
 
 static const json_t *follow_ref(check *c, const json_t *schema)
@@ -142,9 +156,11 @@ static void check_choices(check *c, const json_t *schema, const json_t *value)
     char shown[80], wanted[200];
     if (only && !json_equal(only, value)) {
         bool is_version = strcmp(c->pointer, "/version") == 0;
-        fail(c, is_version ? RM_CODE_MANIFEST_VERSION : RM_CODE_MANIFEST_VALUE,
-             "%s is %s, want \"%s\"", last_token(c), show(value, shown, sizeof shown),
-             json_string_value(only));
+        char message[MESSAGE_BYTES_MAX];
+        snprintf(message, sizeof message, "%s is %s, want \"%s\"", last_token(c),
+                 show(value, shown, sizeof shown), json_string_value(only));
+        tell(c, RM_SEVERITY_ERROR, is_version ? RM_CODE_MANIFEST_VERSION : RM_CODE_MANIFEST_VALUE,
+             message, is_version ? "a newer RemoteMedia may read it" : "");
     }
     for (size_t i = 0; i < json_array_size(choices); i++) {
         if (json_equal(json_array_get(choices, i), value)) {

@@ -98,6 +98,8 @@ static rm_status open_failed(const media_source *source, int av_error, rm_error 
         return rm_fail_as(err, RM_CODE_MEDIA_DATA, "%s is empty, want an audio or video file",
                           message);
     }
+    snprintf(message, sizeof message,
+             "media file '%.300s' is no audio or video that libav* can read", source->path);
     rm_status status = media_fail(err, av_error, RM_CODE_MEDIA_DATA, message);
     rm_error_help(err, "ffprobe says what libav* knows about a file");
     return status;
