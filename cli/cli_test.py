@@ -278,6 +278,9 @@ def doctor_tells_what_is_there_and_what_is_broken():
         r = run("doctor", REMOTEMEDIA_MODULE_PATH=path)
         check(r.code == FAILED and "test.garbage" in r.out and "1 broken" in r.out, r)
         check("no such folder" in r.out, r)
+        r = run("run", "test.garbage", REMOTEMEDIA_MODULE_PATH=path)
+        check(r.code == FAILED and "error[E0306]: cannot load module" in r.err, r)
+        check("test.garbage.so" in r.err and "did you mean" not in r.err, r)
         j = json.loads(run("doctor", "--json", REMOTEMEDIA_MODULE_PATH=path).out)
         check(not j["ok"] and [x["name"] for x in j["native_nodes"] if x["state"] == "broken"] ==
               ["test.garbage.so"], j)

@@ -219,6 +219,12 @@ rm_status rm_registry_find(rm_registry *registry, const char *name, const rm_nod
             return status;
         }
         row = find_row(registry, name);
+        if (status == RM_OK && !row) {
+            (void)rm_fail_as(err, RM_CODE_MODULE_LOAD,
+                             "the module of node type '%.64s' holds others, and not this one",
+                             name);
+            return RM_EFAIL;
+        }
     }
     if (row) {
         *ret_type = row->type;

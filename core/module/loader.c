@@ -128,7 +128,12 @@ static rm_status load_type(rm_registry *registry, const char *name, rm_error *er
         char file[PATH_BYTES_MAX + 80];
         snprintf(file, sizeof file, "%s/%s.so", path->folder[i], name);
         if (access(file, R_OK) == 0) {
-            return rm_registry_load(registry, file, err);
+            rm_status status = rm_registry_load(registry, file, err);
+            if (status == RM_ENOENT) { /* it is there, and broken: not to be taken for unknown */
+                status = RM_EFAIL;
+                rm_error_help(err, "`remotemedia doctor` looks at all modules");
+            }
+            return status;
         }
     }
     return RM_ENOENT;

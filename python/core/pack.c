@@ -537,7 +537,10 @@ static int refuse(PyObject *value)
 {
     PyObject *name = rmpy_type_name(value);
     if (name) {
-        PyErr_Format(PyExc_TypeError, "a %U is not in the value model", name);
+        PyErr_Format(PyExc_TypeError,
+                     "a %U is not in the value model, want None, bool, a number, str, bytes, list, "
+                     "tuple, dict, set, datetime or an array",
+                     name);
         Py_DECREF(name);
     }
     return -1;
