@@ -2,6 +2,8 @@
  * budget holds. */
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/test.h"
@@ -45,6 +47,28 @@ TEST(a_packet_is_clean_and_aligned_for_each_size)
         rmi_pool_give(pool, packet);
     }
     CHECK_INT(rmi_pool_out(pool), 0);
+    rmi_pool_free(pool);
+}
+
+/* Else the first write to each page of a large buffer would be a fault on the sample path. */
+TEST(the_pages_of_a_new_packet_are_there)
+{
+    enum { BYTES = 4 << 20, PAGES = BYTES / 4096 };
+    static unsigned char present[PAGES];
+    if (sysconf(_SC_PAGESIZE) != 4096) {
+        SKIP("pages of another size");
+    }
+    rmi_pool *pool = pool_of(BYTES * 4);
+    rm_packet *packet = NULL;
+    CHECK_INT(rmi_pool_take(pool, BYTES, &packet), RM_OK);
+    uintptr_t first = ((uintptr_t)packet->payload + 4095) & ~(uintptr_t)4095;
+    CHECK_INT(mincore((void *)first, BYTES - 4096, present), 0);
+    unsigned count = 0;
+    for (unsigned i = 0; i < PAGES - 1; i++) {
+        count += present[i] & 1;
+    }
+    CHECK_INT(count, PAGES - 1);
+    rm_packet_unref(packet);
     rmi_pool_free(pool);
 }
 
@@ -225,7 +249,7 @@ TEST(each_constructor_survives_a_failed_allocation)
     }
 }
 
-TEST_MAIN(T(a_packet_is_clean_and_aligned_for_each_size),
+TEST_MAIN(T(a_packet_is_clean_and_aligned_for_each_size), T(the_pages_of_a_new_packet_are_there),
           T(the_same_block_is_used_again_and_costs_no_allocation),
           T(the_budget_refuses_and_a_return_is_told),
           T(a_foreign_buffer_is_released_once_by_its_last_reference),
