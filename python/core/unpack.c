@@ -333,7 +333,8 @@ static PyObject *unpack_ext(reader *r, uint64_t bytes)
     if (!has(r, bytes + 1)) {
         return truncated();
     }
-    int type = (int8_t)*r->at++;
+    int type = *r->at < 128 ? *r->at : *r->at - 256; /* -128 to 127 */
+    r->at++;
     switch (type) {
     case EXT_INT: return unpack_long(r, bytes);
     case EXT_TUPLE: return unpack_tuple(r, bytes);
