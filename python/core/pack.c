@@ -201,7 +201,9 @@ static char *write_digits(PyObject *magnitude, char *end)
         Py_SETREF(rest, pair ? Py_NewRef(PyTuple_GET_ITEM(pair, 0)) : NULL);
         Py_XDECREF(pair);
     }
-    at += strspn(at, "0");
+    while (at < end && *at == '0') {
+        at++;
+    }
     char *result = rest ? at : NULL;
     Py_XDECREF(rest);
     Py_XDECREF(base);
