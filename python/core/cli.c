@@ -1,8 +1,9 @@
 /* The `remotemedia` command inside the interpreter: the C program, with Python nodes.
  *
- *     cli(argv, registry, run) ─▶ rm_cli_main() ─▶ setup_registry: registry's resolver
- *                                              ─▶ run: run(plan, on_session), which drives a
- * Session └ each slice ─▶ rm_cli_run_tick()
+ *     cli(argv, registry, run) ─▶ rm_cli_main()
+ *         ─▶ setup_registry: registry's resolver
+ *         ─▶ run: run(plan, on_session), which drives a Session
+ *                 └ each slice ─▶ rm_cli_run_tick()
  *
  * Threads: the command runs without the GIL, and takes it where it comes back to Python.
  */

@@ -1,9 +1,10 @@
 /* Coroutines and generators run as the node's own long-lived Task.
  *
- *     inline step   swap current task ─▶ enter context ─▶ send(None) ─▶ back      nothing goes
- *                   through the loop as long as nothing waits
- *     it waits      the future that came out gets the Task's own callback; when it is done, the
- * loop steps the Task, and that is this file's send() or throw()
+ *     inline step   swap current task ─▶ enter context ─▶ send(None) ─▶ back
+ *                   nothing goes through the loop as long as nothing waits
+ *     it waits      the future that came out gets the Task's own callback; when
+ *                   it is done, the loop steps the Task, and that is this file's
+ *                   send() or throw()
  *
  * For its Task a runner plays two roles. It is the coroutine that the Task runs (send, throw,
  * close). And it is the future that the Task waits for while the node has nothing to do: what the
