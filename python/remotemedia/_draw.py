@@ -97,15 +97,13 @@ def _type_text(node: Node) -> str:
 
 
 def _box(id: str, node: Node, place: Place) -> str:
-    from .node import TypedNode
-    from .nodes import TYPES
+    from ._resolve import is_native
 
     left, top, width = place
-    is_python = not isinstance(node, TypedNode) or node.node_type in TYPES
     params = ", ".join(f"{k}={v!r}" for k, v in node.get_params().items())[:500]
     return (
         f"<g><title>{escape(node.node_type)} {escape(params)}</title>"
-        f'<rect class="{"p" if is_python else "b"}" x="{left:.1f}" y="{top:.1f}" '
+        f'<rect class="{"b" if is_native(node) else "p"}" x="{left:.1f}" y="{top:.1f}" '
         f'width="{width:.1f}" height="{BOX_H}" rx="7"/>'
         f'<text class="t" x="{left + 11:.1f}" y="{top + 20:.1f}">{escape(id)}</text>'
         f'<text class="s" x="{left + 11:.1f}" y="{top + 36:.1f}">{escape(_type_text(node))}</text>'

@@ -234,6 +234,11 @@ def ports(node: Node) -> tuple[list[str], list[str]] | None:
     return inputs, [p.name for p in spec.outputs]
 
 
+def is_native(node: Node) -> bool:
+    """Its type is a native one, which the plan takes where Python has one of that name too."""
+    return isinstance(node, TypedNode) and _describe(node.node_type) is not None
+
+
 def _describe(name: str) -> dict[str, Any] | None:
     if ":" in name:
         return None

@@ -372,6 +372,8 @@ def test_a_pipeline_draws_itself():
     root = ElementTree.fromstring(shown["image/svg+xml"])
     texts = [element.text for element in root.iter() if element.tag.endswith("text")]
     assert texts == ["tone", "test.tone", "Scale", "Scale"]
+    boxes = [element.get("class") for element in root.iter() if element.tag.endswith("rect")]
+    assert boxes == ["b", "p"]  # native, Python
     assert shown["text/plain"] == repr(pipeline)
     ElementTree.fromstring(Pipeline("p").to_svg())
 
