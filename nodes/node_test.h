@@ -32,15 +32,17 @@ static inline __attribute__((unused)) rm_error refusal_of(const char *type, cons
     return err;
 }
 
-static inline __attribute__((unused)) void push_audio(rm_harness *harness, uint32_t rate_hz,
-                                                      uint16_t channels, uint8_t format,
-                                                      uint32_t frames, const void *samples,
-                                                      int64_t pts_ns)
+/* The format of interleaved audio, to be handed on. */
+#define AUDIO(rate, count, format) \
+    (&(const rm_format_line){      \
+        .audio = {.rate_hz = (rate), .channels = (count), .sample_format = (format)}})
+
+static inline __attribute__((unused)) void push_audio(rm_harness *harness,
+                                                      const rm_format_line *format, uint32_t frames,
+                                                      const void *samples, int64_t pts_ns)
 {
     rm_packet *packet = NULL;
-    CHECK_INT(
-        rm_harness_audio_new(harness, rate_hz, channels, format, frames, samples, pts_ns, &packet),
-        RM_OK);
+    CHECK_INT(rm_harness_audio_new(harness, format, frames, samples, pts_ns, &packet), RM_OK);
     CHECK_INT(rm_harness_push(harness, 0, packet), RM_OK);
 }
 

@@ -90,11 +90,13 @@ rm_status rm_harness_packet_new(rm_harness *harness, uint64_t payload_bytes, rm_
     return rm_session_packet_new(harness->session, payload_bytes, ret_packet);
 }
 
-rm_status rm_harness_audio_new(rm_harness *harness, uint32_t rate_hz, uint16_t channels,
-                               uint8_t sample_format, uint32_t frames, const void *samples,
-                               int64_t pts_ns, rm_packet **ret_packet)
+rm_status rm_harness_audio_new(rm_harness *harness, const rm_format_line *format, uint32_t frames,
+                               const void *samples, int64_t pts_ns, rm_packet **ret_packet)
 {
-    uint64_t bytes = (uint64_t)frames * channels * rm_sample_format_bytes(sample_format);
+    uint32_t rate_hz = format->audio.rate_hz;
+    uint64_t frame_bytes =
+        (uint64_t)format->audio.channels * rm_sample_format_bytes(format->audio.sample_format);
+    uint64_t bytes = frames * frame_bytes;
     rm_packet *packet = NULL;
     rm_status status = rm_harness_packet_new(harness, bytes, &packet);
     if (status != RM_OK) {
@@ -103,9 +105,7 @@ rm_status rm_harness_audio_new(rm_harness *harness, uint32_t rate_hz, uint16_t c
     packet->header.kind = RM_KIND_AUDIO;
     packet->header.pts_ns = pts_ns;
     packet->header.duration_ns = rate_hz ? (int64_t)frames * 1000000000 / rate_hz : 0;
-    packet->header.format.audio.rate_hz = rate_hz;
-    packet->header.format.audio.channels = channels;
-    packet->header.format.audio.sample_format = sample_format;
+    packet->header.format = *format;
     packet->header.instance.audio.frames = frames;
     if (bytes && samples) {
         memcpy(packet->payload, samples, bytes);

@@ -30,9 +30,9 @@ RM_API void rm_harness_free(rm_harness *harness);
 RM_API RM_MUST_USE rm_status rm_harness_packet_new(rm_harness *harness, uint64_t payload_bytes,
                                                    rm_packet **ret_packet);
 /* An audio packet with header filled and samples copied (interleaved; bytes = frames × channels ×
- * sample size). */
-RM_API RM_MUST_USE rm_status rm_harness_audio_new(rm_harness *harness, uint32_t rate_hz,
-                                                  uint16_t channels, uint8_t sample_format,
+ * sample size; NULL: left as they are). format: its member audio; rate_hz also gives the duration.
+ */
+RM_API RM_MUST_USE rm_status rm_harness_audio_new(rm_harness *harness, const rm_format_line *format,
                                                   uint32_t frames, const void *samples,
                                                   int64_t pts_ns, rm_packet **ret_packet);
 

@@ -17,7 +17,7 @@ static void push_counting(rm_harness *harness, uint32_t first, uint32_t frames)
     for (uint32_t i = 0; i < frames; i++) {
         samples[i] = (int16_t)(first + i);
     }
-    push_audio(harness, RATE_HZ, 1, RM_SAMPLE_S16, frames, samples, (int64_t)first * 125000);
+    push_audio(harness, AUDIO(RATE_HZ, 1, RM_SAMPLE_S16), frames, samples, (int64_t)first * 125000);
 }
 
 /* The next chunk has to be frames `first` on, `silent` of them silence. */
@@ -108,7 +108,7 @@ TEST(the_rest_is_padded_or_dropped)
 TEST(silence_of_unsigned_samples_is_their_middle)
 {
     rm_harness *harness = chunker("{\"chunk_frames\": 4, \"rest\": \"pad\"}");
-    push_audio(harness, RATE_HZ, 1, RM_SAMPLE_U8, 1, "x", 0);
+    push_audio(harness, AUDIO(RATE_HZ, 1, RM_SAMPLE_U8), 1, "x", 0);
     rm_harness_end(harness, 0);
     rm_packet *packet = pull(harness, 0);
     CHECK(packet != NULL && memcmp(packet->payload, "x\x80\x80\x80", 4) == 0);
@@ -122,7 +122,7 @@ TEST(a_packet_that_is_a_chunk_is_not_copied)
     static int16_t samples[160];
     for (int i = 0; i < 3; i++) {
         rm_packet *in = NULL;
-        CHECK_INT(rm_harness_audio_new(harness, RATE_HZ, 1, RM_SAMPLE_S16, 160, samples,
+        CHECK_INT(rm_harness_audio_new(harness, AUDIO(RATE_HZ, 1, RM_SAMPLE_S16), 160, samples,
                                        i * 20000000, &in),
                   RM_OK);
         CHECK_INT(rm_harness_push(harness, 0, in), RM_OK);
@@ -183,7 +183,7 @@ TEST(a_gap_or_another_format_ends_the_run)
     CHECK_INT(packet->header.instance.audio.frames, 100);
     rm_packet_unref(packet);
     static float samples[200];
-    push_audio(harness, 2 * RATE_HZ, 1, RM_SAMPLE_F32, 130, samples, 1130 * 125000);
+    push_audio(harness, AUDIO(2 * RATE_HZ, 1, RM_SAMPLE_F32), 130, samples, 1130 * 125000);
     check_chunk(harness, 1100, 30, 0);
     packet = pull(harness, 0);
     CHECK(packet != NULL);

@@ -20,7 +20,7 @@ TEST(formats_and_layouts_are_converted)
     static const int16_t in[] = {0, 16384, -32768, 8192, 32767, -1};
     rm_harness *harness =
         harness_of("audio.convert", "{\"sample_format\": \"f32\", \"layout\": \"planar\"}");
-    push_audio(harness, 8000, 2, RM_SAMPLE_S16, 3, in, 77);
+    push_audio(harness, AUDIO(8000, 2, RM_SAMPLE_S16), 3, in, 77);
     rm_packet *packet = converted(harness);
     const rm_packet_header *h = &packet->header;
     CHECK_INT(h->format.audio.sample_format, RM_SAMPLE_F32);
@@ -48,7 +48,7 @@ TEST(what_is_right_already_passes_untouched)
         harness_of("audio.convert", "{\"sample_format\": \"s16\", \"channels\": 1, "
                                     "\"layout\": \"interleaved\"}");
     rm_packet *in = NULL;
-    CHECK_INT(rm_harness_audio_new(harness, 8000, 1, RM_SAMPLE_S16, 1, "ab", 0, &in), RM_OK);
+    CHECK_INT(rm_harness_audio_new(harness, AUDIO(8000, 1, RM_SAMPLE_S16), 1, "ab", 0, &in), RM_OK);
     CHECK_INT(rm_harness_push(harness, 0, in), RM_OK);
     rm_packet *out = converted(harness);
     CHECK(out == in);
@@ -60,7 +60,7 @@ TEST(channels_are_mixed_and_never_clip)
 {
     static const float in[] = {1, 0.5f, 0.25f, 1, 1, 1};
     rm_harness *harness = harness_of("audio.convert", "{\"channels\": 1}");
-    push_audio(harness, 48000, 2, RM_SAMPLE_F32, 3, in, 0);
+    push_audio(harness, AUDIO(48000, 2, RM_SAMPLE_F32), 3, in, 0);
     rm_packet *packet = converted(harness);
     const float *out = packet->payload;
     CHECK_INT(packet->header.format.audio.channels, 1);
@@ -75,7 +75,7 @@ TEST(channels_are_mixed_and_never_clip)
     for (int i = 0; i < 6; i++) {
         sum += matrix[i] * (double)six[i];
     }
-    push_audio(harness, 48000, 6, RM_SAMPLE_F32, 1, six, 0);
+    push_audio(harness, AUDIO(48000, 6, RM_SAMPLE_F32), 1, six, 0);
     packet = converted(harness);
     CHECK_NEAR((double)*(float *)packet->payload, sum, 1e-6);
     rm_packet_unref(packet);
@@ -87,7 +87,7 @@ TEST(a_matrix_of_ones_own_is_used)
     static const int16_t in[] = {1000, 200, -1000, 300};
     rm_harness *harness =
         harness_of("audio.convert", "{\"matrix\": [[0.5, 0], [0, 2], [-1, 1]], \"channels\": 3}");
-    push_audio(harness, 8000, 2, RM_SAMPLE_S16, 2, in, 0);
+    push_audio(harness, AUDIO(8000, 2, RM_SAMPLE_S16), 2, in, 0);
     rm_packet *packet = converted(harness);
     const int16_t *out = packet->payload;
     static const int16_t want[] = {500, 400, -800, -500, 600, 1300};
@@ -96,7 +96,7 @@ TEST(a_matrix_of_ones_own_is_used)
         CHECK_INT(out[i], want[i]);
     }
     rm_packet_unref(packet);
-    push_audio(harness, 8000, 1, RM_SAMPLE_S16, 2, in, 0);
+    push_audio(harness, AUDIO(8000, 1, RM_SAMPLE_S16), 2, in, 0);
     rm_error err = run_badly(harness);
     CHECK_INT(err.code, RM_CODE_PACKET_FORMAT);
     CHECK_CONTAINS(err.message, "matrix has 2 columns, and the audio has 1 channels");
@@ -106,7 +106,7 @@ TEST(a_matrix_of_ones_own_is_used)
 TEST(a_matrix_may_keep_the_number_of_channels)
 {
     rm_harness *harness = harness_of("audio.convert", "{\"matrix\": [[0, 1], [1, 0]]}");
-    push_audio(harness, 8000, 2, RM_SAMPLE_U8, 1, "\x90\x20", 0);
+    push_audio(harness, AUDIO(8000, 2, RM_SAMPLE_U8), 1, "\x90\x20", 0);
     rm_packet *packet = converted(harness);
     CHECK_INT(memcmp(packet->payload, "\x20\x90", 2), 0);
     rm_packet_unref(packet);
@@ -117,7 +117,8 @@ TEST(metadata_and_flags_stay_with_the_packet)
 {
     rm_harness *harness = harness_of("audio.convert", "{\"sample_format\": \"f32\"}");
     rm_packet *packet = NULL;
-    CHECK_INT(rm_harness_audio_new(harness, 8000, 1, RM_SAMPLE_S16, 1, "ab", 0, &packet), RM_OK);
+    CHECK_INT(rm_harness_audio_new(harness, AUDIO(8000, 1, RM_SAMPLE_S16), 1, "ab", 0, &packet),
+              RM_OK);
     CHECK_INT(rm_packet_set_metadata(packet, "\x81\xa1k\xc3", 4), RM_OK);
     packet->header.flags = RM_FLAG_DISCONTINUITY;
     CHECK_INT(rm_harness_push(harness, 0, packet), RM_OK);
@@ -133,9 +134,9 @@ TEST(a_stream_may_change_its_format)
 {
     rm_harness *harness = harness_of("audio.convert", "{\"sample_format\": \"s16\"}");
     static const float f[] = {0.5f, -0.5f};
-    push_audio(harness, 8000, 1, RM_SAMPLE_F32, 1, f, 0);
-    push_audio(harness, 16000, 2, RM_SAMPLE_F32, 1, f, 125000);
-    push_audio(harness, 16000, 2, RM_SAMPLE_S16, 0, NULL, 187500);
+    push_audio(harness, AUDIO(8000, 1, RM_SAMPLE_F32), 1, f, 0);
+    push_audio(harness, AUDIO(16000, 2, RM_SAMPLE_F32), 1, f, 125000);
+    push_audio(harness, AUDIO(16000, 2, RM_SAMPLE_S16), 0, NULL, 187500);
     rm_packet *packet = converted(harness);
     CHECK_INT(*(int16_t *)packet->payload, 16384);
     CHECK_INT(packet->header.format.audio.rate_hz, 8000);
@@ -212,7 +213,7 @@ TEST(each_allocation_may_fail)
     struck = true;
     for (unsigned nth = 1; struck && nth < 1000; nth++) {
         rm_harness *harness = harness_of("audio.convert", "{\"channels\": 1}");
-        push_audio(harness, 8000, 2, RM_SAMPLE_S16, 1, "abcd", 0);
+        push_audio(harness, AUDIO(8000, 2, RM_SAMPLE_S16), 1, "abcd", 0);
         rmi_alloc_fault_begin(nth);
         rm_status status = rm_harness_run(harness, NULL);
         struck = rmi_alloc_fault_end();
@@ -229,7 +230,7 @@ TEST(a_steady_stream_allocates_nothing)
     static int16_t in[640];
     for (int i = 0; i < 100; i++) {
         allocations = i == 20 ? rmi_alloc_count() : allocations;
-        push_audio(harness, 16000, 2, RM_SAMPLE_S16, 320, in, i * 20000000);
+        push_audio(harness, AUDIO(16000, 2, RM_SAMPLE_S16), 320, in, i * 20000000);
         rm_packet_unref(converted(harness));
     }
     CHECK_INT(rmi_alloc_count() - allocations, 0);

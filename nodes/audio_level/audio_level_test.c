@@ -33,7 +33,7 @@ static void push_constant(rm_harness *harness, float value, uint32_t frames, int
     for (uint32_t i = 0; i < frames; i++) {
         samples[i] = i % 2 ? value : -value;
     }
-    push_audio(harness, 8000, 1, RM_SAMPLE_F32, frames, samples, pts_ns);
+    push_audio(harness, AUDIO(8000, 1, RM_SAMPLE_F32), frames, samples, pts_ns);
 }
 
 TEST(each_packet_has_its_level)
@@ -74,12 +74,12 @@ TEST(channels_are_told_together_or_each)
         samples[2 * i] = i % 2 ? 16384 : -16384;
     }
     rm_harness *harness = harness_of("audio.level", "{\"channels\": \"each\"}");
-    push_audio(harness, 8000, 2, RM_SAMPLE_S16, 800, samples, 0);
+    push_audio(harness, AUDIO(8000, 2, RM_SAMPLE_S16), 800, samples, 0);
     check_level(harness, "{\"start_s\":0.0,\"end_s\":0.1,\"rms_dbfs\":[-6.021,-120.0],"
                          "\"peak_dbfs\":[-6.021,-120.0]}");
     rm_harness_free(harness);
     harness = harness_of("audio.level", NULL);
-    push_audio(harness, 8000, 2, RM_SAMPLE_S16, 800, samples, 0);
+    push_audio(harness, AUDIO(8000, 2, RM_SAMPLE_S16), 800, samples, 0);
     check_level(harness,
                 "{\"start_s\":0.0,\"end_s\":0.1,\"rms_dbfs\":-9.031,\"peak_dbfs\":-6.021}");
     rm_harness_free(harness);
@@ -89,7 +89,7 @@ TEST(sixty_four_channels_fit)
 {
     static float samples[64];
     rm_harness *harness = harness_of("audio.level", "{\"channels\": \"each\", \"interval_ms\": 0}");
-    push_audio(harness, 8000, 64, RM_SAMPLE_F32, 1, samples, 0);
+    push_audio(harness, AUDIO(8000, 64, RM_SAMPLE_F32), 1, samples, 0);
     char *json = next_level(harness);
     unsigned commas = 0;
     for (const char *c = json; c && *c; c++) {
@@ -105,7 +105,7 @@ TEST(a_gap_and_another_format_end_an_interval)
     rm_harness *harness = harness_of("audio.level", NULL);
     push_constant(harness, 1, 80, 0);
     push_constant(harness, 0.1f, 80, 1000000000);
-    push_audio(harness, 16000, 1, RM_SAMPLE_U8, 1, "\x80", 1010000000);
+    push_audio(harness, AUDIO(16000, 1, RM_SAMPLE_U8), 1, "\x80", 1010000000);
     rm_harness_end(harness, 0);
     check_level(harness, "{\"start_s\":0.0,\"end_s\":0.01,\"rms_dbfs\":0.0,\"peak_dbfs\":0.0}");
     check_level(harness, "{\"start_s\":1.0,\"end_s\":1.01,\"rms_dbfs\":-20.0,\"peak_dbfs\":-20.0}");
@@ -174,7 +174,7 @@ TEST(what_is_no_number_is_told)
 {
     rm_harness *harness = harness_of("audio.level", "{\"interval_ms\": 0}");
     float samples[] = {0.5f, NAN};
-    push_audio(harness, 8000, 1, RM_SAMPLE_F32, 2, samples, 0);
+    push_audio(harness, AUDIO(8000, 1, RM_SAMPLE_F32), 2, samples, 0);
     char *json = next_level(harness);
     CHECK_CONTAINS(json, "\"peak_dbfs\":{\"$float\":\"nan\"}");
     rm_free(json);

@@ -64,7 +64,7 @@ static void push_sine(rm_harness *harness, uint32_t rate_hz, size_t total, uint3
         for (uint32_t i = 0; i < frames; i++) {
             in[i] = (float)sine(done + i, frequency_hz, rate_hz);
         }
-        push_audio(harness, rate_hz, 1, RM_SAMPLE_F32, frames, in,
+        push_audio(harness, AUDIO(rate_hz, 1, RM_SAMPLE_F32), frames, in,
                    start_ns + (int64_t)(done * 1000000000 / rate_hz));
         collect(harness);
     }
@@ -179,7 +179,7 @@ TEST(a_block_that_soxr_gives_at_once_comes_at_once)
         CHECK(!soxr_process(soxr, in, PIECE, NULL, ignored, 8192, &given));
         expected += given;
         largest = given > largest ? given : largest;
-        push_audio(harness, 44100, 1, RM_SAMPLE_F32, PIECE, in,
+        push_audio(harness, AUDIO(44100, 1, RM_SAMPLE_F32), PIECE, in,
                    (int64_t)(k * PIECE * 1000000000 / 44100));
         collect(harness);
         CHECK_INT(out.count, expected);
@@ -199,7 +199,7 @@ TEST(low_delay_answers_sooner)
         rm_harness *harness = resampler(16000, more[i]);
         for (size_t k = 0; k < 50; k++) {
             static float in[960];
-            push_audio(harness, 48000, 1, RM_SAMPLE_F32, 960, in, (int64_t)k * 20000000);
+            push_audio(harness, AUDIO(48000, 1, RM_SAMPLE_F32), 960, in, (int64_t)k * 20000000);
             collect(harness);
             double held = (double)(k + 1) * 20 - (double)out.count / 16;
             delay_ms[i] = held > delay_ms[i] ? held : delay_ms[i];
@@ -231,7 +231,7 @@ TEST(each_format_and_layout_gives_the_same_sound)
         snprintf(convert, sizeof convert, "{\"sample_format\": \"%s\", \"layout\": \"%s\"}",
                  names[f / 2], f % 2 ? "planar" : "interleaved");
         rm_harness *first = harness_of("audio.convert", convert);
-        push_audio(first, 16000, 2, RM_SAMPLE_F64, FRAMES, in, 0);
+        push_audio(first, AUDIO(16000, 2, RM_SAMPLE_F64), FRAMES, in, 0);
         rm_harness *harness = resampler(8000, "");
         rm_harness *last = harness_of("audio.convert", "{\"sample_format\": \"f32\", "
                                                        "\"matrix\": [[0.5, -0.5]]}");
@@ -259,7 +259,7 @@ TEST(the_same_rate_passes_untouched)
 {
     rm_harness *harness = resampler(8000, "");
     rm_packet *in = NULL;
-    CHECK_INT(rm_harness_audio_new(harness, 8000, 1, RM_SAMPLE_S16, 1, "ab", 0, &in), RM_OK);
+    CHECK_INT(rm_harness_audio_new(harness, AUDIO(8000, 1, RM_SAMPLE_S16), 1, "ab", 0, &in), RM_OK);
     CHECK_INT(rm_harness_push(harness, 0, in), RM_OK);
     rm_packet *packet = pull(harness, 0);
     CHECK(packet == in);
@@ -289,10 +289,11 @@ TEST(a_gap_ends_the_run_and_begins_another)
     rm_harness *harness = resampler(16000, "");
     begin();
     for (int i = 0; i < 10; i++) { /* jitter of 5 ms is none */
-        push_audio(harness, 48000, 1, RM_SAMPLE_F32, 480, in, i * 10000000 + (i % 2 ? 5000000 : 0));
+        push_audio(harness, AUDIO(48000, 1, RM_SAMPLE_F32), 480, in,
+                   i * 10000000 + (i % 2 ? 5000000 : 0));
         collect(harness);
     }
-    push_audio(harness, 48000, 1, RM_SAMPLE_F32, 480, in, 1000000000);
+    push_audio(harness, AUDIO(48000, 1, RM_SAMPLE_F32), 480, in, 1000000000);
     size_t tail = 0;
     int64_t end_ns = out.next_ns;
     rm_packet *packet = pull(harness, 0);
@@ -355,7 +356,8 @@ TEST(a_swap_in_mid_stream_neither_loses_nor_doubles_a_frame)
             for (int k = 0; k < 480; k++) {
                 in[k] = (float)sine((size_t)(packet * 480 + k), 997, 48000);
             }
-            push_audio(harness, 48000, 1, RM_SAMPLE_F32, 480, in, packet * (int64_t)10000000);
+            push_audio(harness, AUDIO(48000, 1, RM_SAMPLE_F32), 480, in,
+                       packet * (int64_t)10000000);
             collect(harness);
             if (packet == 39) {
                 rm_error err = RM_ERROR_INIT;
@@ -394,7 +396,8 @@ TEST(wrong_parameters_and_packets_are_named)
     CHECK_CONTAINS(err.message, "rate_hz is 999 Hz, want 1000 to 768000");
     rm_harness *harness = resampler(8000, "");
     rm_packet *packet = NULL;
-    CHECK_INT(rm_harness_audio_new(harness, 16000, 1, RM_SAMPLE_S16, 1, "ab", 0, &packet), RM_OK);
+    CHECK_INT(rm_harness_audio_new(harness, AUDIO(16000, 1, RM_SAMPLE_S16), 1, "ab", 0, &packet),
+              RM_OK);
     packet->header.instance.audio.frames = 1000; /* lies */
     CHECK_INT(rm_harness_push(harness, 0, packet), RM_OK);
     err = run_badly(harness);
@@ -410,7 +413,7 @@ TEST(a_steady_stream_allocates_nothing)
     static float in[960];
     for (int i = 0; i < 200; i++) {
         allocations = i == 50 ? rmi_alloc_count() : allocations;
-        push_audio(harness, 48000, 1, RM_SAMPLE_F32, 960, in, i * 20000000ll);
+        push_audio(harness, AUDIO(48000, 1, RM_SAMPLE_F32), 960, in, i * 20000000ll);
         begin();
         collect(harness);
     }
@@ -433,7 +436,7 @@ TEST(each_allocation_may_fail)
     for (unsigned nth = 1; struck && nth < 1000; nth++) {
         static const uint8_t in[2000];
         rm_harness *harness = resampler(4000, "");
-        push_audio(harness, 8000, 1, RM_SAMPLE_U8, 2000, in, 0);
+        push_audio(harness, AUDIO(8000, 1, RM_SAMPLE_U8), 2000, in, 0);
         rm_harness_end(harness, 0);
         rmi_alloc_fault_begin(nth);
         rm_status status = rm_harness_run(harness, NULL);

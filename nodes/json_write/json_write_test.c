@@ -70,7 +70,7 @@ TEST(other_packets_are_told_by_what_they_are)
 {
     test_file file = file_of("", 0);
     rm_harness *harness = writer_to(file.path, "");
-    push_audio(harness, 8000, 2, RM_SAMPLE_S16, 1, "abcd", 125);
+    push_audio(harness, AUDIO(8000, 2, RM_SAMPLE_S16), 1, "abcd", 125);
     push_kind(harness, RM_KIND_BYTES, "xyz", 3);
     rm_packet *packet = NULL;
     CHECK_INT(rm_harness_packet_new(harness, 24, &packet), RM_OK);

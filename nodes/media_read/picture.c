@@ -72,12 +72,20 @@ static uint8_t rotation_of(const AVStream *stream)
     return (uint8_t)((int)(turns + 8.5) % 4);
 }
 
-static void describe(media_source *source, enum AVPixelFormat format, rm_format_line *line)
+/* What a packet of the picture is like. */
+typedef struct picture_form {
+    enum AVPixelFormat format;
+    rm_format_line line;
+} picture_form;
+
+/* Fills in the line for the format. */
+static void describe(media_source *source, picture_form *form)
 {
+    rm_format_line *line = &form->line;
     AVStream *stream = source->streams[MEDIA_VIDEO].stream;
     AVFrame *frame = source->frame;
     memset(line, 0, sizeof *line);
-    line->video.fourcc = fourcc_of(format);
+    line->video.fourcc = fourcc_of(form->format);
     line->video.width = (uint32_t)frame->width;
     line->video.height = (uint32_t)frame->height;
     put_ratio(av_guess_sample_aspect_ratio(source->container, stream, frame), &line->video.sar_num,
@@ -94,7 +102,7 @@ static void describe(media_source *source, enum AVPixelFormat format, rm_format_
     line->video.matrix = (uint8_t)frame->colorspace;
     line->video.range = is_full ? 2 : frame->color_range == AVCOL_RANGE_MPEG ? 1 : 0;
     line->video.rotation = rotation_of(stream);
-    line->video.planes = (uint8_t)av_pix_fmt_count_planes(format);
+    line->video.planes = (uint8_t)av_pix_fmt_count_planes(form->format);
 }
 
 static void release_buffer(void *owner)
@@ -174,10 +182,11 @@ static rm_status convert(picture_converter *converter, const AVFrame *frame,
     return RM_OK;
 }
 
+/* Into a packet of our own, as `form`; frames of another pixel format are converted. */
 static rm_status copy(rm_node *node, const AVFrame *frame, picture_converter *converter,
-                      const rm_format_line *line, enum AVPixelFormat format, rm_packet **ret_packet,
-                      rm_error *err)
+                      const picture_form *form, rm_packet **ret_packet, rm_error *err)
 {
+    enum AVPixelFormat format = form->format;
     int bytes = av_image_get_buffer_size(format, frame->width, frame->height, 64);
     rm_packet *packet = NULL;
     rm_status status = bytes < 0 ? RM_EINVAL : rm_packet_new(node, (uint64_t)bytes, &packet);
@@ -200,8 +209,8 @@ static rm_status copy(rm_node *node, const AVFrame *frame, picture_converter *co
         rm_packet_unref(packet);
         return status;
     }
-    packet->header.format = *line;
-    for (unsigned p = 0; p < line->video.planes; p++) {
+    packet->header.format = form->line;
+    for (unsigned p = 0; p < form->line.video.planes; p++) {
         packet->header.instance.video.offset_bytes[p] =
             (uint32_t)(planes[p] - (uint8_t *)packet->payload);
         packet->header.instance.video.stride_bytes[p] = (uint32_t)lines[p];
@@ -213,15 +222,14 @@ static rm_status copy(rm_node *node, const AVFrame *frame, picture_converter *co
 rm_status picture_frame_packet(rm_node *node, media_source *source, picture_converter *converter,
                                rm_packet **ret_packet, rm_error *err)
 {
-    rm_format_line line;
-    enum AVPixelFormat format = nearest_format(source->frame->format);
-    describe(source, format, &line);
+    picture_form form = {.format = nearest_format(source->frame->format)};
+    describe(source, &form);
     rm_status status = RM_EUNSUPPORTED;
-    if (format == source->frame->format) {
-        status = wrap(node, source, &line, ret_packet);
+    if (form.format == source->frame->format) {
+        status = wrap(node, source, &form.line, ret_packet);
     }
     if (status == RM_EUNSUPPORTED) {
-        status = copy(node, source->frame, converter, &line, format, ret_packet, err);
+        status = copy(node, source->frame, converter, &form, ret_packet, err);
     }
     if (status == RM_OK) {
         (*ret_packet)->header.kind = RM_KIND_VIDEO;

@@ -36,25 +36,25 @@ static void fill_row(uint8_t *row, int pixels, int bytes_a_pixel, const uint8_t 
     }
 }
 
-static void fill_plane(const picture *to, unsigned plane, int x, int y, int width, int height,
-                       draw_colour colour)
+static int pixel_bytes(uint32_t fourcc, bool is_chroma)
 {
-    bool is_chroma = plane > 0;
-    bool is_pair = is_chroma && to->fourcc == RM_FOURCC_NV12;
-    int bytes_a_pixel = to->fourcc == RM_FOURCC_RGB24  ? 3
-                        : to->fourcc == RM_FOURCC_RGBA ? 4
-                        : is_pair                      ? 2
-                                                       : 1;
-    if (is_chroma) { /* the last column and row of an odd picture have chroma too */
-        width = (width + 1) / 2;
-        height = (height + 1) / 2;
-        x /= 2;
-        y /= 2;
+    switch (fourcc) {
+    case RM_FOURCC_RGB24: return 3;
+    case RM_FOURCC_RGBA: return 4;
+    case RM_FOURCC_NV12: return is_chroma ? 2 : 1; /* U and V side by side */
+    default: return 1;
     }
-    for (int row = 0; row < height; row++) {
-        fill_row(to->plane[plane] + (ptrdiff_t)(y + row) * to->stride[plane] +
-                     (ptrdiff_t)x * bytes_a_pixel,
-                 width, bytes_a_pixel, colour.component + plane);
+}
+
+static void fill_plane(const picture *to, unsigned plane, draw_box box, draw_colour colour)
+{
+    int bytes = pixel_bytes(to->fourcc, plane > 0);
+    if (plane > 0) { /* the last column and row of an odd picture have chroma too */
+        box = (draw_box){box.x / 2, box.y / 2, (box.width + 1) / 2, (box.height + 1) / 2};
+    }
+    uint8_t *row = to->plane[plane] + (ptrdiff_t)box.y * to->stride[plane] + box.x * bytes;
+    for (int y = 0; y < box.height; y++, row += to->stride[plane]) {
+        fill_row(row, box.width, bytes, colour.component + plane);
     }
 }
 
@@ -63,12 +63,12 @@ static int cut(int value, int limit)
     return value < 0 ? 0 : value < limit ? value & ~1 : limit;
 }
 
-void draw_rectangle(const picture *to, int x, int y, int width, int height, draw_colour colour)
+void draw_rectangle(const picture *to, draw_box box, draw_colour colour)
 {
-    int left = cut(x, to->width), right = cut(x + width, to->width);
-    int top = cut(y, to->height), bottom = cut(y + height, to->height);
+    int left = cut(box.x, to->width), right = cut(box.x + box.width, to->width);
+    int top = cut(box.y, to->height), bottom = cut(box.y + box.height, to->height);
     for (unsigned p = 0; p < VIDEO_PLANES_MAX && to->plane[p] && right > left; p++) {
-        fill_plane(to, p, left, top, right - left, bottom - top, colour);
+        fill_plane(to, p, (draw_box){left, top, right - left, bottom - top}, colour);
     }
 }
 
@@ -79,32 +79,30 @@ void draw_rectangle(const picture *to, int x, int y, int width, int height, draw
  *  _3_  */
 static const uint8_t segments_of[10] = {0x3f, 0x06, 0x5b, 0x4f, 0x66, 0x6d, 0x7d, 0x07, 0x7f, 0x6f};
 
-static void draw_digit(const picture *to, int x, int y, int size, int digit, draw_colour colour)
+static void draw_digit(const picture *to, draw_box box, int digit, draw_colour colour)
 {
-    int line = size / 5 < 2 ? 2 : size / 5 & ~1, tall = 2 * size;
-    const struct {
-        int x, y, width, height;
-    } segments[7] = {
-        {0, 0, size, line},
-        {size - line, 0, line, size},
-        {size - line, size, line, size},
-        {0, tall - line, size, line},
-        {0, size, line, size},
-        {0, 0, line, size},
-        {0, size - line / 2, size, line},
+    int size = box.width, tall = box.height, line = size / 5 < 2 ? 2 : size / 5 & ~1;
+    const draw_box segments[7] = {
+        {box.x, box.y, size, line},
+        {box.x + size - line, box.y, line, size},
+        {box.x + size - line, box.y + size, line, size},
+        {box.x, box.y + tall - line, size, line},
+        {box.x, box.y + size, line, size},
+        {box.x, box.y, line, size},
+        {box.x, box.y + size - line / 2, size, line},
     };
     for (int i = 0; i < 7; i++) {
         if (segments_of[digit] >> i & 1) {
-            draw_rectangle(to, x + segments[i].x, y + segments[i].y, segments[i].width,
-                           segments[i].height, colour);
+            draw_rectangle(to, segments[i], colour);
         }
     }
 }
 
-void draw_number(const picture *to, int x, int y, int size, uint32_t number, int digits,
-                 draw_colour colour)
+void draw_number(const picture *to, draw_box first, uint32_t number, int digits, draw_colour colour)
 {
     for (int place = digits - 1; place >= 0; place--, number /= 10) {
-        draw_digit(to, x + place * (size + size / 2), y, size, (int)(number % 10), colour);
+        draw_box box = first;
+        box.x += place * (first.width + first.width / 2);
+        draw_digit(to, box, (int)(number % 10), colour);
     }
 }

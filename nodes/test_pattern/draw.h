@@ -17,12 +17,17 @@ typedef struct draw_colour {
  * limited range. */
 draw_colour draw_rgb(uint32_t fourcc, uint8_t matrix, int red, int green, int blue);
 
+/* In pixels; x, y: top left. */
+typedef struct draw_box {
+    int x, y, width, height;
+} draw_box;
+
 /* Fills a rectangle; its sides are cut to even numbers and to the picture. */
-void draw_rectangle(const picture *to, int x, int y, int width, int height, draw_colour colour);
+void draw_rectangle(const picture *to, draw_box box, draw_colour colour);
 
 /* The decimal digits of a number, seven segments each, right-aligned in `digits` places with
- * leading zeros; x, y: top left. A place is size wide and twice as high, with a gap of size / 2. */
-void draw_number(const picture *to, int x, int y, int size, uint32_t number, int digits,
+ * leading zeros. first: of the first place, twice as high as wide; the gap is half its width. */
+void draw_number(const picture *to, draw_box first, uint32_t number, int digits,
                  draw_colour colour);
 
 #endif

@@ -45,15 +45,15 @@ static void draw_background(const picture *to, uint8_t matrix)
     int ramp_y = to->height * 4 / 6 & ~1, code_y = to->height * 5 / 6 & ~1;
     for (int i = 0; i < 8; i++) {
         int x = to->width * i / 8 & ~1, end = to->width * (i + 1) / 8;
-        draw_rectangle(to, x, 0, end - x, ramp_y,
+        draw_rectangle(to, (draw_box){x, 0, end - x, ramp_y},
                        draw_rgb(to->fourcc, matrix, bars[i][0], bars[i][1], bars[i][2]));
     }
     for (int x = 0; x < to->width; x += 2) {
         int grey = x * 255 / (to->width - 1);
-        draw_rectangle(to, x, ramp_y, 2, code_y - ramp_y,
+        draw_rectangle(to, (draw_box){x, ramp_y, 2, code_y - ramp_y},
                        draw_rgb(to->fourcc, matrix, grey, grey, grey));
     }
-    draw_rectangle(to, 0, code_y, to->width, to->height - code_y,
+    draw_rectangle(to, (draw_box){0, code_y, to->width, to->height - code_y},
                    draw_rgb(to->fourcc, matrix, 128, 128, 128));
 }
 
@@ -64,7 +64,7 @@ static void draw_code(const pattern *p, const picture *to, uint32_t number)
     for (int i = 0; i < CODE_BITS; i++) {
         int x = to->width * i / CODE_BITS & ~1, end = to->width * (i + 1) / CODE_BITS & ~1;
         bool is_one = number >> (CODE_BITS - 1 - i) & 1;
-        draw_rectangle(to, x, y + gap, end - x, to->height - y - 2 * gap,
+        draw_rectangle(to, (draw_box){x, y + gap, end - x, to->height - y - 2 * gap},
                        is_one ? p->white : p->black);
     }
 }
@@ -74,7 +74,7 @@ static void draw_moving(const pattern *p, const picture *to, uint32_t number)
     int side = to->height / 8 & ~1, way = to->width - side;
     int step = to->width / 64 < 2 ? 2 : to->width / 64 & ~1;
     int x = (int)((uint64_t)number * (uint64_t)step % (uint64_t)way) & ~1;
-    draw_rectangle(to, x, (to->height * 4 / 6 - side) & ~1, side, side, p->white);
+    draw_rectangle(to, (draw_box){x, (to->height * 4 / 6 - side) & ~1, side, side}, p->white);
 }
 
 static void draw_counter(const pattern *p, const picture *to, uint32_t number)
@@ -84,8 +84,9 @@ static void draw_counter(const pattern *p, const picture *to, uint32_t number)
     if (size < 6 || x < 0) {
         return; /* too small to be read */
     }
-    draw_rectangle(to, x, y, width, 3 * size, p->black);
-    draw_number(to, x + size / 2, y + size / 2, size, number, DIGITS, p->white);
+    draw_rectangle(to, (draw_box){x, y, width, 3 * size}, p->black);
+    draw_number(to, (draw_box){x + size / 2, y + size / 2, size, 2 * size}, number, DIGITS,
+                p->white);
 }
 
 /* ---- the node */

@@ -37,8 +37,8 @@ TEST(the_head_says_what_is_there)
     static const int16_t samples[] = {1, -2, 3, -4, 5, -6};
     size_t bytes;
     rm_harness *harness = writer_to(file.path, "");
-    push_audio(harness, 44100, 2, RM_SAMPLE_S16, 1, samples, 0);
-    push_audio(harness, 44100, 2, RM_SAMPLE_S16, 2, samples + 2, 0);
+    push_audio(harness, AUDIO(44100, 2, RM_SAMPLE_S16), 1, samples, 0);
+    push_audio(harness, AUDIO(44100, 2, RM_SAMPLE_S16), 2, samples + 2, 0);
     finish(harness);
     uint8_t *wav = content_of(&file, &bytes);
     CHECK_INT(bytes, 12 + 36 + 24 + 8 + 12);
@@ -89,8 +89,8 @@ TEST(every_kind_of_sample_comes_back)
         char more[60];
         snprintf(more, sizeof more, ", \"sample_format\": \"%s\"", kinds[k].name);
         rm_harness *harness = writer_to(file.path, more);
-        push_audio(harness, 48000, 3, RM_SAMPLE_F64, 5000, samples, 0);
-        push_audio(harness, 48000, 3, RM_SAMPLE_F64, 1, samples + 15000, 0);
+        push_audio(harness, AUDIO(48000, 3, RM_SAMPLE_F64), 5000, samples, 0);
+        push_audio(harness, AUDIO(48000, 3, RM_SAMPLE_F64), 1, samples + 15000, 0);
         finish(harness);
         char params[100];
         snprintf(params, sizeof params, "{\"path\": \"%s\", \"packet_ms\": 1000}", file.path);
@@ -210,7 +210,7 @@ TEST(an_odd_number_of_bytes_is_padded)
     test_file file = file_of("", 0);
     size_t bytes;
     rm_harness *harness = writer_to(file.path, "");
-    push_audio(harness, 8000, 1, RM_SAMPLE_U8, 3, "abc", 0);
+    push_audio(harness, AUDIO(8000, 1, RM_SAMPLE_U8), 3, "abc", 0);
     finish(harness);
     uint8_t *wav = content_of(&file, &bytes);
     CHECK_INT(bytes, 80 + 4);
@@ -241,7 +241,7 @@ TEST(a_pipe_gets_a_head_without_sizes)
     CHECK_INT(pipe(ends), 0);
     snprintf(path, sizeof path, "/proc/self/fd/%d", ends[1]);
     rm_harness *harness = writer_to(path, "");
-    push_audio(harness, 8000, 1, RM_SAMPLE_S16, 3, samples, 0);
+    push_audio(harness, AUDIO(8000, 1, RM_SAMPLE_S16), 3, samples, 0);
     finish(harness);
     CHECK_INT(read(ends[0], wav, sizeof wav), 44 + 6);
     CHECK_INT(get(wav + 4, 4), 0xFFFFFFFF);
@@ -266,7 +266,7 @@ TEST(a_slow_reader_is_waited_for_and_nothing_is_lost)
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", ends[1]);
     rm_harness *harness = writer_to(path, "");
-    push_audio(harness, 8000, 1, RM_SAMPLE_S16, FRAMES, samples, 0);
+    push_audio(harness, AUDIO(8000, 1, RM_SAMPLE_S16), FRAMES, samples, 0);
     rm_harness_end(harness, 0);
     size_t bytes = 0;
     rm_status status = RM_PENDING;
@@ -295,7 +295,7 @@ TEST(a_full_disk_is_an_error_and_the_file_stays_readable)
     limit = (struct rlimit){80 + 4001, before.rlim_max};
     rm_harness *harness = writer_to(file.path, "");
     CHECK_INT(setrlimit(RLIMIT_FSIZE, &limit), 0); /* without our care: SIGXFSZ, the end of us */
-    push_audio(harness, 8000, 1, RM_SAMPLE_S16, 3000, samples, 0);
+    push_audio(harness, AUDIO(8000, 1, RM_SAMPLE_S16), 3000, samples, 0);
     rm_error err = run_badly(harness);
     CHECK_INT(err.code, RM_CODE_MEDIA_WRITE);
     CHECK_CONTAINS(err.message, "cannot write '/proc/self/fd/");
@@ -319,7 +319,7 @@ TEST(a_reader_that_has_gone_is_an_error)
     snprintf(path, sizeof path, "/proc/self/fd/%d", ends[1]);
     rm_harness *harness = writer_to(path, "");
     close(ends[0]);
-    push_audio(harness, 8000, 1, RM_SAMPLE_S16, 1, "ab", 0);
+    push_audio(harness, AUDIO(8000, 1, RM_SAMPLE_S16), 1, "ab", 0);
     rm_error err = run_badly(harness);
     CHECK_INT(err.code, RM_CODE_MEDIA_WRITE);
     CHECK_CONTAINS(err.message, "Broken pipe");
@@ -333,10 +333,10 @@ TEST(another_rate_is_refused_another_sample_format_converted)
     size_t bytes;
     rm_harness *harness = writer_to(file.path, "");
     static const float half[] = {0.5f};
-    push_audio(harness, 8000, 1, RM_SAMPLE_S16, 1, "ab", 0);
-    push_audio(harness, 8000, 1, RM_SAMPLE_F32, 1, half, 0);
+    push_audio(harness, AUDIO(8000, 1, RM_SAMPLE_S16), 1, "ab", 0);
+    push_audio(harness, AUDIO(8000, 1, RM_SAMPLE_F32), 1, half, 0);
     (void)run_well(harness);
-    push_audio(harness, 16000, 1, RM_SAMPLE_S16, 1, "ab", 0);
+    push_audio(harness, AUDIO(16000, 1, RM_SAMPLE_S16), 1, "ab", 0);
     rm_error err = run_badly(harness);
     CHECK_INT(err.code, RM_CODE_PACKET_FORMAT);
     CHECK_CONTAINS(err.message, "was begun with 8000 Hz, 1 channels; now come 16000 Hz, 1");
@@ -369,7 +369,7 @@ TEST(each_allocation_may_fail_and_a_stream_makes_none)
     static int16_t samples[320];
     for (int i = 0; i < 50; i++) {
         allocations = i == 10 ? rmi_alloc_count() : allocations;
-        push_audio(harness, 16000, 1, RM_SAMPLE_S16, 320, samples, 0);
+        push_audio(harness, AUDIO(16000, 1, RM_SAMPLE_S16), 320, samples, 0);
         (void)run_well(harness);
     }
     CHECK_INT(rmi_alloc_count() - allocations, 0);

@@ -33,6 +33,58 @@ static void free_sessions(rmpy_run *run)
     }
 }
 
+static bool owns_session(const rmpy_run *run, unsigned long thread)
+{
+    const rmpy_session *s = run->sessions;
+    while (s && s->thread != thread) {
+        s = s->next;
+    }
+    return s;
+}
+
+/* The other threads that run sessions, as threading.Thread: a list, or NULL with an exception. Only
+ * daemons are left when the gate is called. */
+static PyObject *owners_of_sessions(const rmpy_run *run)
+{
+    PyObject *owners = PyList_New(0);
+    PyObject *threading = PyImport_ImportModule("threading");
+    PyObject *all = threading ? PyObject_CallMethod(threading, "enumerate", NULL) : NULL;
+    for (Py_ssize_t i = 0; owners && all && i < PyList_GET_SIZE(all); i++) {
+        PyObject *ident = PyObject_GetAttrString(PyList_GET_ITEM(all, i), "ident");
+        unsigned long thread = ident ? PyLong_AsUnsignedLong(ident) : 0;
+        Py_XDECREF(ident);
+        if (!PyErr_Occurred() && thread != PyThread_get_thread_ident() &&
+            owns_session(run, thread) && PyList_Append(owners, PyList_GET_ITEM(all, i)) < 0) {
+            break;
+        }
+    }
+    Py_XDECREF(threading);
+    Py_XDECREF(all);
+    if (PyErr_Occurred()) {
+        Py_CLEAR(owners);
+    }
+    return owners;
+}
+
+/* A thread whose run was ended cleans up, raises and perhaps prints: the interpreter must not go on
+ * to its own end meanwhile, or it aborts where such a thread holds a stream. */
+static void join_owners(PyObject *owners, int64_t deadline_ns)
+{
+    for (Py_ssize_t i = 0; owners && i < PyList_GET_SIZE(owners); i++) {
+        double left_s = (double)(deadline_ns - rmpy_now_ns()) / 1e9;
+        PyObject *none =
+            PyObject_CallMethod(PyList_GET_ITEM(owners, i), "join", "d", left_s > 0 ? left_s : 0.0);
+        if (!none) {
+            PyErr_WriteUnraisable(owners);
+        }
+        Py_XDECREF(none);
+    }
+    if (!owners) {
+        PyErr_WriteUnraisable(NULL);
+    }
+    Py_XDECREF(owners);
+}
+
 static PyObject *shutdown(PyObject *module, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"grace_s", NULL};
@@ -45,9 +97,12 @@ static PyObject *shutdown(PyObject *module, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_ValueError, "shutdown: grace_s is not within 0 to 3600");
         return NULL;
     }
+    int64_t deadline_ns = rmpy_now_ns() + (int64_t)(grace_s * 1e9);
+    PyObject *owners = owners_of_sessions(run);
     run->shut = true;
     end_sessions(run);
     bool none = rmpy_worker_shutdown(run, (int64_t)(grace_s * 1e9));
+    join_owners(owners, deadline_ns);
     free_sessions(run);
     if (!none) {
         rm_log(RM_LOG_WARNING, "python", "a call of a node still runs on a thread at exit");
@@ -66,7 +121,7 @@ PyMethodDef rmpy_session_methods[] = {
                "True: a coroutine function or an async generator function.")},
     {"shutdown", (PyCFunction)(void (*)(void))shutdown, METH_VARARGS | METH_KEYWORDS,
      PyDoc_STR("shutdown($module, /, grace_s=1.0)\n--\n\n"
-               "Cancels what runs, waits for the worker threads, lets no new work in.")},
+               "Cancels what runs, waits for the threads of it, lets no new work in.")},
     {NULL, NULL, 0, NULL},
 };
 
