@@ -242,35 +242,45 @@ static bool read_some(rm_cli_run *run, cli_feed *feed)
     return got > 0;
 }
 
+/* All that was read. False: nothing was. */
+static bool take_block(cli_feed *feed, const char **ret_item, size_t *ret_bytes)
+{
+    *ret_item = feed->data + feed->begin;
+    *ret_bytes = feed->end - feed->begin;
+    feed->begin = feed->end;
+    return *ret_bytes > 0;
+}
+
+/* A line without its end, or what stands after the last one. False: no whole line is there. */
+static bool take_line(cli_feed *feed, const char **ret_item, size_t *ret_bytes)
+{
+    const char *begin = feed->data + feed->begin;
+    size_t bytes = feed->end - feed->begin;
+    const char *newline = bytes ? memchr(begin, '\n', bytes) : NULL;
+    if (!newline && !(feed->at_end && bytes > 0)) {
+        return false;
+    }
+    size_t length = newline ? (size_t)(newline - begin) : bytes;
+    feed->begin += length + (newline != NULL);
+    feed->line++;
+    *ret_item = begin;
+    *ret_bytes = length - (length > 0 && begin[length - 1] == '\r');
+    return true;
+}
+
 /* The next item; its bytes are in feed->data. False: not there yet, or no more. */
 static bool next_item(rm_cli_run *run, cli_feed *feed, const char **ret_item, size_t *ret_bytes)
 {
+    bool blocks = feed->cut == CLI_CUT_BLOCKS;
     for (;;) {
-        char *begin = feed->data ? feed->data + feed->begin : NULL;
-        size_t bytes = feed->end - feed->begin;
-        if (feed->cut == CLI_CUT_BLOCKS && bytes > 0) {
-            *ret_item = begin;
-            *ret_bytes = bytes;
-            feed->begin = feed->end;
+        bool taken = feed->data && (blocks ? take_block : take_line)(feed, ret_item, ret_bytes);
+        if (taken && (*ret_bytes > 0 || feed->cut == CLI_CUT_LINES)) {
             return true;
         }
-        char *newline = bytes ? memchr(begin, '\n', bytes) : NULL;
-        if (newline || (feed->at_end && bytes > 0)) {
-            size_t length = newline ? (size_t)(newline - begin) : bytes;
-            feed->begin += length + (newline != NULL);
-            feed->line++;
-            length -= length > 0 && begin[length - 1] == '\r';
-            if (length == 0 && feed->cut != CLI_CUT_LINES) {
-                continue; /* an empty line is no value */
-            }
-            *ret_item = begin;
-            *ret_bytes = length;
-            return true;
+        if (taken) {
+            continue; /* an empty line is no value */
         }
-        if (!read_some(run, feed) && !feed->at_end) {
-            return false;
-        }
-        if (feed->at_end && feed->begin == feed->end) {
+        if (!read_some(run, feed) && (!feed->at_end || feed->begin == feed->end)) {
             return false;
         }
     }

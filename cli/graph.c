@@ -198,26 +198,55 @@ static void print_rails(const rails *r, size_t node_rail)
     }
 }
 
+/* Where rails join or part. Of each pair of marks the second is for parting. */
+enum {
+    MARK_NONE,
+    MARK_RAIL,
+    MARK_MAIN,
+    MARK_JOIN,
+    MARK_PART,
+    MARK_JOINS,
+    MARK_PARTS,
+    MARK_CROSS,
+    MARK_LINE
+};
+
+typedef struct junction {
+    uint64_t mask;
+    size_t main, last;
+    bool joins;
+} junction;
+
+/* What stands on rail i where those of `mask` join (or part) at `main`, the last one at `last`. */
+static const char *junction_mark(const rails *r, const junction *j, size_t i)
+{
+    static const struct {
+        const char *utf8, *plain;
+    } marks[] = {[MARK_NONE] = {" ", " "},  [MARK_RAIL] = {"│", "|"},  [MARK_MAIN] = {"├", "+"},
+                 [MARK_JOIN] = {"╯", "'"},  [MARK_PART] = {"╮", "."},  [MARK_JOINS] = {"┴", "+"},
+                 [MARK_PARTS] = {"┬", "+"}, [MARK_CROSS] = {"┼", "-"}, [MARK_LINE] = {"─", "-"}};
+    bool busy = is_busy(r, i);
+    int mark = busy ? MARK_RAIL : MARK_NONE;
+    if (i == j->main) {
+        mark = MARK_MAIN;
+    } else if (j->mask >> i & 1) {
+        mark = (i == j->last ? MARK_JOIN : MARK_JOINS) + !j->joins;
+    } else if (i > j->main && i < j->last) {
+        mark = busy ? MARK_CROSS : MARK_LINE;
+    }
+    return r->utf8 ? marks[mark].utf8 : marks[mark].plain;
+}
+
 /* A row that joins (or parts) the rails of `mask` at `main`. */
 static void print_junction(const rails *r, uint64_t mask, size_t main, bool joins)
 {
-    size_t last = 63 - (size_t)__builtin_clzll(mask);
+    junction j = {mask, main, 63 - (size_t)__builtin_clzll(mask), joins};
+    size_t end = r->count > j.last + 1 ? r->count : j.last + 1;
+    const char *line = r->utf8 ? "─" : "-";
     fputs(cli_paint(r->color, CLI_CYAN), stdout);
-    size_t end = r->count > last + 1 ? r->count : last + 1;
     for (size_t i = 0; i < end; i++) {
-        bool in = mask >> i & 1;
-        const char *mark = is_busy(r, i) ? "│" : " ", *plain = is_busy(r, i) ? "|" : " ";
-        if (i == main) {
-            mark = "├", plain = "+";
-        } else if (in && i == last) {
-            mark = joins ? "╯" : "╮", plain = joins ? "'" : ".";
-        } else if (in) {
-            mark = joins ? "┴" : "┬", plain = "+";
-        } else if (i > main && i < last) {
-            mark = is_busy(r, i) ? "┼" : "─", plain = "-";
-        }
-        const char *between = i >= main && i < last ? (r->utf8 ? "─" : "-") : " ";
-        printf("%s%s", r->utf8 ? mark : plain, i + 1 < end ? between : "");
+        const char *between = i >= main && i < j.last ? line : " ";
+        printf("%s%s", junction_mark(r, &j, i), i + 1 < end ? between : "");
     }
     printf("%s\n", cli_reset(r->color));
 }

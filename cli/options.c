@@ -364,6 +364,27 @@ static rm_status keep_value(parse *p, const cli_option *option, const char *text
     return status;
 }
 
+/* The option's value, which is in its own word or the next one; "" for one that takes none. */
+static rm_status value_of(parse *p, const cli_option *option, const char *given,
+                          const char **ret_value)
+{
+    if (!option->value && given) {
+        (void)rm_fail_as(p->err, RM_CODE_USAGE, "--%s takes no value, got '%.60s'", option->name,
+                         given);
+        return usage(p, NULL);
+    }
+    if (option->value && !given) {
+        if (p->at + 1 >= p->argc) {
+            (void)rm_fail_as(p->err, RM_CODE_USAGE, "--%s needs a value: %s", option->name,
+                             option->value);
+            return usage(p, NULL);
+        }
+        given = p->argv[++p->at];
+    }
+    *ret_value = given ? given : "";
+    return RM_OK;
+}
+
 /* "--name", "--name=value", "--name value", "-n", "-n value". */
 static rm_status parse_option(parse *p, const char *word)
 {
@@ -380,20 +401,8 @@ static rm_status parse_option(parse *p, const char *word)
     if (!option) {
         return unknown_option(p, word, is_long ? length + 2 : strlen(word));
     }
-    if (!option->value && given) {
-        (void)rm_fail_as(p->err, RM_CODE_USAGE, "--%s takes no value, got '%.60s'", option->name,
-                         given);
-        return usage(p, NULL);
-    }
-    if (option->value && !given) {
-        if (p->at + 1 >= p->argc) {
-            (void)rm_fail_as(p->err, RM_CODE_USAGE, "--%s needs a value: %s", option->name,
-                             option->value);
-            return usage(p, NULL);
-        }
-        given = p->argv[++p->at];
-    }
-    return keep_value(p, option, given ? given : "");
+    rm_status status = value_of(p, option, given, &given);
+    return status == RM_OK ? keep_value(p, option, given) : status;
 }
 
 static rm_status check_operands(parse *p)

@@ -33,6 +33,17 @@ def read_references(path):
     return references
 
 
+def edit_costs(reference, heard):
+    """cost[i][j]: words to change, add or take away from the first i to make the first j."""
+    cost = [list(range(len(heard) + 1))]
+    for i, wanted in enumerate(reference, 1):
+        row = [i]
+        for j, got in enumerate(heard, 1):
+            row.append(min(cost[-1][j - 1] + (wanted != got), cost[-1][j] + 1, row[-1] + 1))
+        cost.append(row)
+    return cost
+
+
 def align(reference, heard):
     """The cheapest way from the reference to what was heard.
 
@@ -41,12 +52,7 @@ def align(reference, heard):
     list of (str or None, str or None)
         Pairs of words; None on the left: too much was heard, on the right: missed.
     """
-    rows, columns = len(reference) + 1, len(heard) + 1
-    cost = [[i + j if not (i and j) else 0 for j in range(columns)] for i in range(rows)]
-    for i in range(1, rows):
-        for j in range(1, columns):
-            swap = cost[i - 1][j - 1] + (reference[i - 1] != heard[j - 1])
-            cost[i][j] = min(swap, cost[i - 1][j] + 1, cost[i][j - 1] + 1)
+    cost = edit_costs(reference, heard)
     pairs, i, j = [], len(reference), len(heard)
     while i or j:
         same = i and j and cost[i][j] == cost[i - 1][j - 1] + (reference[i - 1] != heard[j - 1])

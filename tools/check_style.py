@@ -8,7 +8,7 @@ import sys
 import lizard
 import tap
 
-FUNCTION_LINES_MAX, COMPLEXITY_MAX, PARAMETERS_MAX, FILE_LINES_MAX = 70, 22, 8, 1000
+FUNCTION_LINES_MAX, COMPLEXITY_MAX, PARAMETERS_MAX, FILE_LINES_MAX = 70, 15, 6, 1000
 BANNED_CALLS = re.compile(r"(?<![\w.>])(strcpy|strcat|sprintf|vsprintf|strtok|atoi|gets|localtime"
                           r"|rand|system)\s*\(")
 # Spelled in halves, so that this file passes its own check.
@@ -59,7 +59,7 @@ def text_problems(name, text):
 def check_itself(report):
     """A check that cannot fail is none."""
     long = "int f(void)\n{\n" + "    g();\n" * 70 + "}\n"
-    seven = "int f(int a, int b, int c, int d, int e, int g, int h, int i, int j)\n{\n    return 0;\n}\n"
+    seven = "int f(int a, int b, int c, int d, int e, int g, int h)\n{\n    return 0;\n}\n"
     knotty = "int f(int a)\n{\n" + "    if (a) { g(); }\n" * COMPLEXITY_MAX + "}\n"
     missed = [text for text in (long, seven, knotty) if not list(function_problems("x.c", text))]
     missed += [text for text in ("a = sys" "tem(b);",) if not list(call_problems("x.c", text))]

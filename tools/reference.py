@@ -24,17 +24,32 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # ---- manifest
 
 
+def reference_text(target):
+    name = target.rsplit("/", 1)[-1]
+    return f"[{name}](#{name})" if target.startswith("#/$defs/") else f"`{name}`"
+
+
+def values_text(values):
+    return ", ".join(f"`{json.dumps(value)}`" for value in values)
+
+
+def choices_text(choices):
+    return " or ".join(dict.fromkeys(type_text(choice) for choice in choices))
+
+
+SHORT_FORMS = {
+    "$ref": reference_text,
+    "const": lambda value: values_text([value]),
+    "enum": values_text,
+    "oneOf": choices_text,
+    "anyOf": choices_text,
+}
+
+
 def type_text(field):
-    if "$ref" in field:
-        name = field["$ref"].rsplit("/", 1)[-1]
-        return f"[{name}](#{name})" if field["$ref"].startswith("#/$defs/") else f"`{name}`"
-    if "const" in field:
-        return f"`{json.dumps(field['const'])}`"
-    if "enum" in field:
-        return ", ".join(f"`{json.dumps(value)}`" for value in field["enum"])
-    for key in ("oneOf", "anyOf"):
+    for key, text_of in SHORT_FORMS.items():
         if key in field:
-            return " or ".join(dict.fromkeys(type_text(choice) for choice in field[key]))
+            return text_of(field[key])
     kind = field.get("type", "anything")
     text = " or ".join(kind) if isinstance(kind, list) else kind
     if text == "array" and "items" in field:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import VALUE_NOT_ACCEPTABLE, SerializationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 DEPTH_MAX = 100
 
@@ -39,6 +39,46 @@ def _from_array(value: Any) -> Any:
     return {"$ndarray": {"dtype": array.dtype.str, "shape": list(value.shape), "data": data}}
 
 
+def _from_int(value: int, depth: int) -> Any:
+    return int(value) if -(2**63) <= value < 2**63 else {"$int": str(int(value))}
+
+
+def _from_float(value: float, depth: int) -> Any:
+    return float(value) if math.isfinite(value) else {"$float": str(float(value))}
+
+
+def _from_bytes(value: bytes, depth: int) -> Any:
+    from base64 import b64encode
+
+    return {"$bytes": b64encode(value).decode("ascii")}
+
+
+def _from_dict(value: dict[Any, Any], depth: int) -> Any:
+    if not all(isinstance(key, str) for key in value):
+        raise SerializationError("a dict has a key that is no str", code=VALUE_NOT_ACCEPTABLE)
+    return {
+        f"${key}" if key.startswith("$") else key: to_json(item, depth)
+        for key, item in value.items()
+    }
+
+
+def _from_items(value: Iterable[Any], depth: int) -> list[Any]:
+    return [to_json(item, depth) for item in value]
+
+
+# What stands in the manifest for a value of these types; bool before int, which it is too.
+_FORMS: list[tuple[Any, Callable[[Any, int], Any]]] = [
+    ((type(None), bool, str), lambda value, depth: value),
+    (int, _from_int),
+    (float, _from_float),
+    ((bytes, bytearray, memoryview), _from_bytes),
+    (dict, _from_dict),
+    (list, _from_items),
+    (tuple, lambda value, depth: {"$tuple": _from_items(value, depth)}),
+    ((set, frozenset), lambda value, depth: {"$set": _from_items(sorted(value, key=repr), depth)}),
+]
+
+
 def to_json(value: Any, depth: int = 0) -> Any:
     """What stands in the manifest for a value.
 
@@ -51,29 +91,9 @@ def to_json(value: Any, depth: int = 0) -> Any:
         raise SerializationError(
             f"a value is nested more than {DEPTH_MAX} deep", code=VALUE_NOT_ACCEPTABLE
         )
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, int):
-        return int(value) if -(2**63) <= value < 2**63 else {"$int": str(int(value))}
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else {"$float": str(float(value))}
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        from base64 import b64encode
-
-        return {"$bytes": b64encode(value).decode("ascii")}
-    if isinstance(value, dict):
-        if not all(isinstance(key, str) for key in value):
-            raise SerializationError("a dict has a key that is no str", code=VALUE_NOT_ACCEPTABLE)
-        return {
-            f"${key}" if key.startswith("$") else key: to_json(item, depth + 1)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [to_json(item, depth + 1) for item in value]
-    if isinstance(value, tuple):
-        return {"$tuple": [to_json(item, depth + 1) for item in value]}
-    if isinstance(value, (set, frozenset)):
-        return {"$set": [to_json(item, depth + 1) for item in sorted(value, key=repr)]}
+    for types, convert in _FORMS:
+        if isinstance(value, types):
+            return convert(value, depth + 1)
     if _is_array(value):
         return _from_array(value)
     if hasattr(value, "__fspath__"):

@@ -9,6 +9,7 @@ and edges; it shares nothing with the engine.
 from __future__ import annotations
 
 import collections
+import os
 from dataclasses import dataclass
 
 MASK = 0xFFFFFFFFFFFF
@@ -159,6 +160,10 @@ class Expected:
         self.failure = None
         self.drops = any(edge.get("policy", "block") != "block" for edge in manifest["connections"])
         self.may_end_early = any("zip" in n["node_type"] or "take" in n["node_type"] for n in manifest["nodes"])
+        self.follow(manifest)
+
+    def follow(self, manifest):
+        """Fills in what each sink gets."""
         outputs = {}
         for node in manifest["nodes"]:  # the generator writes them in topological order
             edges = sorted(
@@ -229,12 +234,18 @@ def is_part(part, whole):
 
 def differences(stream, got, cut):
     """cut: the run ended early, so that something may be missing at the end."""
-    if stream.exact:
-        want = stream.sequences[0]
-        if got != (want[: len(got)] if cut else want):
-            at = next((i for i, (a, b) in enumerate(zip(got, want, strict=False)) if a != b), min(len(got), len(want)))
-            yield f"{len(got)} numbers, want {len(want)}; the first difference is at {at}"
-        return
+    compare = differences_of_one if stream.exact else differences_of_several
+    return compare(stream, got, cut)
+
+
+def differences_of_one(stream, got, cut):
+    want = stream.sequences[0]
+    if got != (want[: len(got)] if cut else want):
+        at = len(os.path.commonprefix([got, want]))
+        yield f"{len(got)} numbers, want {len(want)}; the first difference is at {at}"
+
+
+def differences_of_several(stream, got, cut):
     want = collections.Counter(n for s in stream.sequences for n in s)
     have = collections.Counter(got)
     if have - want:
