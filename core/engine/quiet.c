@@ -311,8 +311,24 @@ static bool grow(rmi_edge *edge)
     return true;
 }
 
+/* What an edge is full of: its packets, and its bytes where those are bounded. */
+static void print_fill(const rmi_edge *edge, char *text, size_t size)
+{
+    const rmi_link *link = edge->link;
+    uint64_t bytes_max = link ? link->bytes_max : edge->bytes_max;
+    if (!bytes_max) {
+        snprintf(text, size, "%u packets", edge->capacity);
+        return;
+    }
+    uint32_t queued =
+        link ? atomic_load(&link->tail) - atomic_load(&link->head) : rmi_edge_length(edge);
+    snprintf(text, size, "%u packets of %u, %llu bytes at most", queued, edge->capacity,
+             (unsigned long long)bytes_max);
+}
+
 static void report_edge(const rmi_edge *edge, rm_error *ret_error)
 {
+    char fill[96];
     const rmi_node *to = edge->to, *from = producer_of(edge);
     const char *input = "?", *other = "nobody";
     for (uint16_t i = 0; i < to->n_in; i++) {
@@ -322,10 +338,11 @@ static void report_edge(const rmi_edge *edge, rm_error *ret_error)
             break;
         }
     }
+    print_fill(edge, fill, sizeof fill);
     (void)rm_fail_as(ret_error, RM_CODE_EDGE_DEADLOCK,
-                     "the edge %s -> %s is full (%u packets) while '%s' waits for its input '%s' "
+                     "the edge %s -> %s is full (%s) while '%s' waits for its input '%s' "
                      "from '%s'",
-                     from->pub.id, to->pub.id, edge->capacity, to->pub.id, input, other);
+                     from->pub.id, to->pub.id, fill, to->pub.id, input, other);
     rm_error_help(ret_error, "give that connection a larger capacity (\"capacity\": {\"packets\": "
                              "…, \"grow_max\": …})");
     snprintf(ret_error->node, sizeof ret_error->node, "%s", to->pub.id);

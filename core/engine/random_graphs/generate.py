@@ -47,7 +47,8 @@ class Generator:
         if self.random.random() < 0.7:
             limits["packets"] = self.random.choice([1, 1, 2, 3, 5, 8, 16])
         if self.random.random() < 0.1:
-            limits["bytes"] = self.random.choice([8, 20, 64])
+            # They grow with the packets, up to more than NUMBERS_MAX: no graph need lock.
+            limits["bytes"] = self.random.choice([64, 100, 200])
         edge["capacity"] = limits
         lossy = self.may_drop and not whole and self.random.random() < 0.2
         if lossy:

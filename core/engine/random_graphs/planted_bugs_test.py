@@ -38,8 +38,6 @@ BUGS = [
     ("an edge that grows mixes up its packets", "core/engine/edge.c",
      "edge->ring[(edge->head + i) & edge->mask]", "edge->ring[i & edge->mask]"),
     ("edges do not grow", "core/engine/quiet.c", "if (edge && grow(edge)) {", "if (false) {"),
-    ("bytes of packets that left an edge are not taken off", "core/engine/strand.c",
-     "    edge->bytes -= packet->header.payload_bytes;", ""),
     ("a link that drops takes back the newest", "core/engine/link.c",
      "link->ring[head & link->mask], __ATOMIC_ACQUIRE);\n        if (atomic_compare_exchange_strong("
      "&link->head, &head, head + 1)) {\n            return packet;",
