@@ -7,6 +7,7 @@ import struct
 import sys
 import wave
 
+import schemas
 import tap
 
 OUT = tap.ROOT / "demo-out"
@@ -36,6 +37,12 @@ def transcript(report):
     report.ok(f"the third says '{WORDS}'", [] if WORDS in third else [third])
     wrong = [row for row in rows if not 0 <= row["start_s"] < row["end_s"] <= 8]
     report.ok("each utterance has a start before its end", wrong)
+
+
+def manifests(report):
+    for name in ("manifest.json", "film.json"):
+        manifest = json.loads((OUT / name).read_text("utf-8"))
+        report.ok(f"{name} fits the published schema", schemas.problems(manifest))
 
 
 def png_size(path):
@@ -73,6 +80,7 @@ def main():
     if code == 0:
         speech(report, text)
         transcript(report)
+        manifests(report)
         film(report, text)
         pasted(report, text)
     return report.end()

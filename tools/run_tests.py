@@ -6,6 +6,7 @@ failed. What each part printed is in build/test-logs/NAME.log.
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ import runners
 from runners import BUILD, ROOT, Count, Log
 
 FUZZ_S, FUZZ_LONG_S = 30, 3600
+BENCH_S_MAX, GRAPHS_LONG = 1800, 50000
 FAILURE_LINES_MAX = 15
 COVERAGE_PERCENT_MIN = 85
 PREFIX = BUILD / "prefix"
@@ -168,7 +170,7 @@ def sanitized_extension(log, package, env):
     libraries = [subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True,
                                 check=True).stdout.strip() for name in ("libasan.so", "libubsan.so")]
     env = env | {
-        "ASAN_OPTIONS": "detect_leaks=0:strict_string_checks=1",
+        "ASAN_OPTIONS": "use_sigaltstack=0:detect_leaks=0:strict_string_checks=1",
         "LD_PRELOAD": " ".join(libraries),
         "PYTHONMALLOC": "malloc",
         "PYTHONPATH": package,
@@ -225,6 +227,39 @@ def fuzz(log, options):
         return Count(failed=1, failures=["fuzz: does not build"])
     seconds = FUZZ_LONG_S if options.long else FUZZ_S
     return check(log, "run_fuzzers", folder, str(seconds))
+
+
+@part("every benchmark beside its peer; its bars", long_only=True)
+def bench(log, options):
+    rows_file = BUILD / "bench.json"
+    rows_file.unlink(missing_ok=True)
+    code, text = log.run([sys.executable, ROOT / "bench" / "run", "--install", "--json", rows_file],
+                         timeout_s=BENCH_S_MAX)
+    rows = json.loads(rows_file.read_text(encoding="utf-8")) if rows_file.exists() else []
+    count = Count()
+    for row in rows:
+        told = f"{row['row']}: {row['ratio']:.3g}, want {row['bar']}"
+        if row["met"] is False:
+            count.fail(f"bench {told}")
+        else:
+            count.passed += 1
+    if code != 0 and not count.failed:
+        count.fail(f"bench/run ended with {code}\n{text[-500:]}")
+    return count
+
+
+@part("more random graphs than each run has", long_only=True)
+def graphs(log, options):
+    folder = runners.meson_build(log, "test-unit", ["-Dbuildtype=debugoptimized", f"--prefix={PREFIX}"])
+    if not folder:
+        return Count(failed=1, failures=["test-unit does not build"])
+    home = ROOT / "core" / "engine" / "random_graphs"
+    runner = folder / "core" / "engine" / "random_graphs" / "random_graphs_runner"
+    count = Count()
+    for words in ([], ["--disturb", "interrupt"], ["--disturb", "cancel"]):
+        argv = [sys.executable, home / "random_graphs_test.py", runner, "--seeds", str(GRAPHS_LONG)]
+        count += runners.tap(log, "random graphs", [*argv, *words])
+    return count
 
 
 @part("everything optional off: four libraries are enough")

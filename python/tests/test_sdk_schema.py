@@ -1,0 +1,79 @@
+"""Every manifest that the tree shows or makes fits the published schema, by PyPI's jsonschema."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("jsonschema")
+
+from remotemedia import Node, Pipeline, _core
+from remotemedia._resolve import find_class
+from remotemedia.nodes import TYPES
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path += [str(ROOT / "tools"), str(ROOT / "core" / "engine" / "random_graphs")]
+
+from generate import manifest_of
+from schemas import MANIFEST, SCHEMAS, problems
+
+
+def test_the_schemas_are_schemas():
+    for schema in SCHEMAS.values():
+        MANIFEST.check_schema(schema)
+    assert problems({"version": "v2", "nodes": []}) and problems({"version": "v1", "nods": []})
+
+
+def test_what_a_pipeline_writes():
+    class Scale(Node):
+        def __init__(self, factors):
+            super().__init__()
+            self.factors = factors
+
+        def process(self, item):
+            return item
+
+    pipeline = Pipeline("p", [Node("test.tone"), Scale({"a": (1, b"x")})], on_error="skip")
+    manifest = json.loads(pipeline.serialize())
+    assert manifest["nodes"][1]["on_error"] == "skip"
+    assert problems(manifest) == []
+
+
+def test_the_example_of_each_node_type():
+    registry = _core.Registry()
+    registry.load_all()
+    examples = {name: registry.describe(name)["example"] for name in registry.names()}
+    examples |= {name: find_class(name).spec.example for name in TYPES}
+    examples = {name: text for name, text in examples.items() if text}
+    assert len(examples) > 10
+    for name, text in examples.items():
+        assert problems(json.loads(_core.Graph.inline(text).to_json())) == [], name
+
+
+def test_random_graphs():
+    for seed in range(50):
+        assert problems(manifest_of(seed)) == [], seed
+
+
+def test_a_new_app(tmp_path):
+    command = [sys.executable, "-m", "remotemedia", "new", "app", "talk"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    manifests = list((tmp_path / "talk").glob("*.json"))
+    assert manifests
+    for path in manifests:
+        assert problems(json.loads(path.read_text(encoding="utf-8"))) == [], path
+
+
+def test_the_manifests_of_the_documentation():
+    blocks = [
+        json.loads(block)
+        for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
+        for block in re.findall(r"^```json[^\n]*\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+    ]
+    manifests = [block for block in blocks if "nodes" in block]
+    assert manifests
+    for manifest in manifests:
+        assert problems(manifest) == []
