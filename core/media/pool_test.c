@@ -167,13 +167,12 @@ typedef struct returner {
 static void *return_packets(void *argument)
 {
     returner *work = argument;
-    bool found = true;
-    while (found || !atomic_load(&work->stop)) {
-        found = false;
+    bool last = false;
+    while (!last) {
+        last = atomic_load(&work->stop); /* before the look: then nothing comes any more */
         for (size_t i = 0; i < RMI_COUNT(work->slot); i++) {
             rm_packet *packet = atomic_exchange(&work->slot[i], NULL);
             if (packet) {
-                found = true;
                 rm_packet_unref(packet);
             }
         }
