@@ -238,8 +238,8 @@ rm_status rm_session_packet_new(rm_session *session, uint64_t payload_bytes, rm_
 {
     rmi_strand *home = session->strands[0];
     bool own = atomic_load_explicit(&home->thread, memory_order_relaxed) == rmi_thread_self();
-    rm_status status = own ? rmi_pool_take(home->pool, payload_bytes, ret_packet)
-                           : rmi_pool_take_shared(home->pool, payload_bytes, ret_packet);
+    rm_status status = own ? rmi_pool_take(home->pool, payload_bytes, 0, ret_packet)
+                           : rmi_pool_take_shared(home->pool, payload_bytes, 0, ret_packet);
     if (RMI_UNLIKELY(status == RM_EAGAIN)) {
         status = rmi_owner_asks_for_memory(session);
     } else {

@@ -301,15 +301,16 @@ rm_status rm_packet_new(rm_node *pub, uint64_t payload_bytes, rm_packet **ret_pa
 {
     rmi_node *node = rmi_node_of(pub);
     rmi_strand *strand = node->strand;
+    uint32_t rank = node->calls == node->reserve_call ? RMI_RANK_LAST : node->index;
     if (RMI_UNLIKELY(atomic_load_explicit(&strand->thread, memory_order_relaxed) !=
                      rmi_thread_self())) {
-        rm_status shared = rmi_pool_take_shared(strand->pool, payload_bytes, ret_packet);
+        rm_status shared = rmi_pool_take_shared(strand->pool, payload_bytes, rank, ret_packet);
         if (shared == RM_EAGAIN) {
             atomic_store(&node->memory_refused, true);
         }
         return shared;
     }
-    rm_status status = rmi_pool_take(strand->pool, payload_bytes, ret_packet);
+    rm_status status = rmi_pool_take(strand->pool, payload_bytes, rank, ret_packet);
     if (RMI_UNLIKELY(status == RM_EAGAIN)) {
         node->wants_memory = true;
     }

@@ -131,12 +131,11 @@ struct rmi_node {
     rmi_message ready_message, complete_message;
     _Atomic bool ready_posted, complete_posted;
     _Atomic bool memory_refused; /* to the thread that works for it */
+    uint64_t reserve_call;       /* the number of the one call that may use the reserve */
     rm_status complete_status;
     rm_error complete_error;
     int64_t cancel_deadline_ns; /* PENDING work that was told to give up */
 
-    /* swap: what takes the place once the node is idle */
-    struct rmi_node *successor;
     rmi_in_port *in_port; /* n_current of them */
     rmi_edge *taken;      /* any: where the current packet came from */
     void *owned[4];       /* memory behind pub: id, params, texts, state */

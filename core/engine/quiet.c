@@ -194,25 +194,54 @@ static rmi_node *first_waiting(const rm_session *session, uint32_t strand)
     return NULL;
 }
 
-/* Whoever waits tries again with all that is free, a strand at a time: two of them could each take
- * a part and lack the rest. False: each has had its turn since anything was done. */
-static bool share_caches(rm_session *session)
+/* The node furthest downstream that waits and has not had the reserve may use it in its next call.
+ * False: each of them had it since anything was done. */
+static bool give_reserve(rm_session *session)
 {
-    uint64_t freed = 0, progress = 0;
     for (uint32_t i = 0; i < session->strand_count; i++) {
-        freed += rmi_pool_shrink(session->strands[i]->pool);
+        rmi_pool_keep_nothing(session->strands[i]->pool);
     }
+    while (session->reserve_given > 0) {
+        rmi_node *node = session->nodes[--session->reserve_given];
+        if (waits_for_memory(node)) {
+            node->reserve_call = node->calls + 1;
+            tell_of_memory(node->strand);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void note_progress(rm_session *session)
+{
+    uint64_t progress = 0;
     for (uint32_t i = 0; i < session->node_count; i++) {
         progress += session->nodes[i]->items + session->nodes[i]->emitted;
     }
     if (progress != session->memory_progress) {
         session->memory_progress = progress;
         session->memory_round = 0;
+        session->reserve_given = session->node_count;
     }
+}
+
+/* Whoever waits tries again with all that is free, a strand at a time: two of them could each take
+ * a part and lack the rest. Then with the reserve. False: each has had its turn since anything was
+ * done. */
+static bool share_caches(rm_session *session)
+{
+    uint64_t freed = 0;
+    for (uint32_t i = 0; i < session->strand_count; i++) {
+        freed += rmi_pool_shrink(session->strands[i]->pool);
+    }
+    note_progress(session);
     const rmi_node *node = first_waiting(session, session->memory_round);
     if (node) {
         session->memory_round = node->strand->index + 1;
         tell_of_memory(node->strand);
+        return true;
+    }
+    if (give_reserve(session)) {
         return true;
     }
     return freed > 0 && atomic_exchange(&session->owner_wants_memory, false);
@@ -368,10 +397,10 @@ static bool resolve(rm_session *session, rm_error *ret_error)
     return edge;
 }
 
-/* ---- reserves */
+/* ---- what strands keep for reuse */
 
-/* What a strand keeps in reserve while another one waits goes back. */
-static void give_reserves(rmi_strand *strand)
+/* What a strand keeps for reuse while another one waits goes back. */
+static void give_caches(rmi_strand *strand)
 {
     rm_session *session = strand->session;
     bool asked = atomic_load(&session->owner_wants_memory) && strand->index > 0;
@@ -428,7 +457,7 @@ bool rmi_strand_rest(rmi_strand *strand)
     rm_session *session = strand->session;
     bool is_home = strand->index == 0, goes_on = false;
     rm_error error = RM_ERROR_INIT;
-    give_reserves(strand);
+    give_caches(strand);
     pthread_mutex_lock(&session->lock);
     strand->rest = sum_up(strand);
     strand->resting = true;

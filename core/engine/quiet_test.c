@@ -140,7 +140,7 @@ TEST(memory_that_a_queue_holds_is_named_with_who_waits)
     }
 }
 
-/* ---- memory that comes from outside, or from another strand's reserve */
+/* ---- memory that comes from outside, or from another strand's free lists */
 
 /* Packets of `swallow` bytes, `left` of them; then it waits until it is released. */
 static rm_status bulk_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
@@ -292,7 +292,7 @@ TEST(work_that_lacked_memory_is_called_again_once_there_is_some)
     }
 }
 
-TEST(what_one_strand_keeps_in_reserve_another_one_gets)
+TEST(what_one_strand_keeps_for_reuse_another_one_gets)
 {
     for (size_t i = 0; i < 2; i++) {
         rm_driver driver = drivers[i];
@@ -336,6 +336,56 @@ TEST(what_one_strand_keeps_in_reserve_another_one_gets)
         rm_node_ready(a.node);
         CHECK_INT(finish(session, driver), RM_DONE);
         CHECK_INT(d.seen, 3);
+        rm_session_free(session);
+    }
+}
+
+/* A new packet of `swallow` bytes for each that comes. */
+static rm_status copy_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    rm_packet *packet = NULL;
+    (void)err;
+    rm_status status = rm_packet_new(node, probe_of(node)->swallow, &packet);
+    if (status != RM_OK) {
+        return status;
+    }
+    packet->header.kind = RM_KIND_BYTES;
+    packet->header.stream_id = inputs->packet[0]->header.stream_id;
+    probe_of(node)->seen++;
+    return rm_emit(node, 0, packet);
+}
+
+/* source ─▶ copy ─▶ copy ─▶ copy ─▶ sink, whose queues together would hold all the memory many
+ * times over; the source has filled what it may before the others begin. */
+TEST(what_a_source_queues_leaves_memory_for_the_nodes_after_it)
+{
+    static const uint32_t strands[][4] = {{0, 0, 0, 0}, {2, 3, 4, 0}, {2, 0, 2, 0}, {0, 2, 0, 2}};
+    static const uint32_t bytes[] = {3264, 200, 9000};
+    for (size_t i = 0; i < RMI_COUNT(strands) * RMI_COUNT(bytes); i++) {
+        uint32_t size = bytes[i % RMI_COUNT(bytes)];
+        const uint32_t *strand = strands[i / RMI_COUNT(bytes)];
+        probe a = {.left = 600, .swallow = size, .released = true}, c = {0};
+        probe copy[3] = {{.swallow = size}, {.swallow = size}, {.swallow = size}};
+        rm_node_type source = source_type(&a), sink = sink_type(&c), types[3];
+        source.process = bulk_process;
+        rm_session *session = small_session(5, RM_DRIVER_CALLER);
+        uint32_t before = add(session, &source, "source", 1);
+        for (uint32_t k = 0; k < 3; k++) {
+            types[k] = node_type(&copy[k], copy_process);
+            uint32_t node = add(session, &types[k], "copy", strand[k]);
+            join(session, before, node, 1024);
+            before = node;
+        }
+        uint32_t last = add(session, &sink, "sink", strand[3]);
+        join(session, before, last, 1024);
+        start(session);
+        if (strand[0] == 0) {
+            while (!atomic_load(&session->strands[1]->waits_for_memory)) {
+                sched_yield();
+            }
+        }
+        CHECK_INT(finish(session, RM_DRIVER_CALLER), RM_DONE);
+        CHECK_INT(c.seen, 600);
         rm_session_free(session);
     }
 }
@@ -386,5 +436,6 @@ TEST_MAIN(T(an_edge_that_locks_a_graph_grows_over_threads_too),
           T(memory_that_a_queue_holds_is_named_with_who_waits),
           T(what_the_owner_has_not_pulled_or_not_given_back_may_free_memory),
           T(work_that_lacked_memory_is_called_again_once_there_is_some),
-          T(what_one_strand_keeps_in_reserve_another_one_gets),
+          T(what_one_strand_keeps_for_reuse_another_one_gets),
+          T(what_a_source_queues_leaves_memory_for_the_nodes_after_it),
           T(an_owner_that_waits_for_memory_of_its_own_queues_is_told))

@@ -632,6 +632,7 @@ rm_status rmi_session_start(rm_session *session, rm_error *err)
                 : 0;
     }
     find_direct_edges(session);
+    rmi_budget_set_ranks(session->budget, session->node_count);
     atomic_store(&session->strands[0]->thread, rmi_thread_self());
     if (session->options.driver == RM_DRIVER_CALLER) {
         session->strands[0]->parking.wake =

@@ -76,6 +76,7 @@ struct rm_session {
     /* quiet.h, by the home strand. */
     uint32_t memory_round;    /* strands below this were given all that is free … */
     uint64_t memory_progress; /* … since so many items were done */
+    uint32_t reserve_given;   /* nodes from this one on had the reserve since then */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;

@@ -14,12 +14,16 @@
 enum {
     PAYLOAD_OFFSET = sizeof(rm_packet),
     SMALLEST_PAYLOAD_LOG2 = 6, /* 64 bytes */
+    RESERVE_PARTS = 4,         /* one of them is the reserve */
+    OF_RESERVE = 128,          /* added to the size class of a block that was taken of it */
 };
+_Static_assert((int)OF_RESERVE > (int)RMI_POOL_CLASSES, "one bit says it");
 _Static_assert(sizeof(rm_packet) == 192, "three cache lines, so that the payload is aligned");
 
 struct rmi_budget {
     _Atomic uint32_t refs;
     uint64_t bytes_max;
+    uint32_t ranks;
     _Atomic uint64_t bytes;
     _Atomic uint64_t bytes_peak;
     _Atomic uint64_t
@@ -70,13 +74,35 @@ uint64_t rmi_budget_bytes_max(const rmi_budget *budget)
     return budget->bytes_max;
 }
 
-static bool charge(rmi_budget *budget, uint64_t bytes)
+void rmi_budget_set_ranks(rmi_budget *budget, uint32_t ranks)
+{
+    budget->ranks = ranks;
+}
+
+static uint64_t reserve_bytes(const rmi_budget *budget)
+{
+    return budget->bytes_max / RESERVE_PARTS;
+}
+
+/* To how many bytes a taker may fill the budget. What does not fit beside the reserve would never
+ * come: it may take of that. */
+static uint64_t fill_max(const rmi_budget *budget, uint32_t rank, uint64_t bytes)
+{
+    uint64_t reserve = reserve_bytes(budget);
+    if (rank >= budget->ranks || bytes > budget->bytes_max - reserve) {
+        return budget->bytes_max;
+    }
+    return budget->bytes_max - reserve / budget->ranks * (budget->ranks - rank);
+}
+
+static bool charge(rmi_budget *budget, uint64_t bytes, uint32_t rank, bool *ret_of_reserve)
 {
     uint64_t now = atomic_fetch_add_explicit(&budget->bytes, bytes, memory_order_relaxed) + bytes;
-    if (now > budget->bytes_max) {
+    if (now > fill_max(budget, rank, bytes)) {
         atomic_fetch_sub_explicit(&budget->bytes, bytes, memory_order_relaxed);
         return false;
     }
+    *ret_of_reserve = now > budget->bytes_max - reserve_bytes(budget);
     uint64_t peak = atomic_load_explicit(&budget->bytes_peak, memory_order_relaxed);
     while (now > peak &&
            !atomic_compare_exchange_weak_explicit(&budget->bytes_peak, &peak, now,
@@ -117,7 +143,7 @@ static uint64_t class_bytes(uint32_t size_class)
 
 static uint64_t block_bytes(uint32_t size_class)
 {
-    return PAYLOAD_OFFSET + class_bytes(size_class);
+    return PAYLOAD_OFFSET + class_bytes(size_class % OF_RESERVE);
 }
 
 static void block_free(rmi_budget *budget, rm_packet *packet)
@@ -149,11 +175,17 @@ uint64_t rmi_pool_out(const rmi_pool *pool)
            pool->given;
 }
 
+/* What was taken of the reserve is there again at once, for everybody. */
 static void put_free(rmi_pool *pool, rm_packet *packet)
 {
-    packet->host.next = pool->free[packet->host.size_class];
-    pool->free[packet->host.size_class] = packet;
+    uint32_t size_class = packet->host.size_class;
     pool->given++;
+    if (size_class >= OF_RESERVE || pool->keeps_nothing) {
+        block_free(pool->budget, packet);
+        return;
+    }
+    packet->host.next = pool->free[size_class];
+    pool->free[size_class] = packet;
 }
 
 static void put_free_all(rmi_pool *pool, rm_packet *first)
@@ -212,6 +244,12 @@ uint64_t rmi_pool_shrink(rmi_pool *pool)
     return bytes;
 }
 
+void rmi_pool_keep_nothing(rmi_pool *pool)
+{
+    (void)rmi_pool_shrink(pool);
+    pool->keeps_nothing = true;
+}
+
 uint64_t rmi_packet_charge(const rm_packet *packet, const rmi_budget *budget)
 {
     const rmi_pool *pool = packet->host.pool;
@@ -246,13 +284,15 @@ void rmi_pool_free(rmi_pool *pool)
 }
 
 /* A block from the system: charged, touched, not yet counted as taken. */
-static rm_status block_new(rmi_pool *pool, uint32_t size_class, rm_packet **ret_packet)
+static rm_status block_new(rmi_pool *pool, uint32_t size_class, uint32_t rank,
+                           rm_packet **ret_packet)
 {
     uint64_t bytes = block_bytes(size_class);
+    bool of_reserve = false;
     if (bytes > pool->budget->bytes_max) {
         return RM_ENOMEM;
     }
-    if (!charge(pool->budget, bytes)) {
+    if (!charge(pool->budget, bytes, rank, &of_reserve)) {
         return RM_EAGAIN;
     }
     rm_packet *packet = rmi_aligned_calloc(RM_PACKET_ALIGNMENT, bytes);
@@ -261,7 +301,7 @@ static rm_status block_new(rmi_pool *pool, uint32_t size_class, rm_packet **ret_
         return RM_ENOMEM;
     }
     packet->host.pool = pool;
-    packet->host.size_class = size_class;
+    packet->host.size_class = size_class + (of_reserve ? OF_RESERVE : 0);
     *ret_packet = packet;
     return RM_OK;
 }
@@ -290,7 +330,7 @@ static void yield_to_pressure(rmi_pool *pool)
     }
 }
 
-static rm_status refill(rmi_pool *pool, uint32_t size_class)
+static rm_status refill(rmi_pool *pool, uint32_t size_class, uint32_t rank)
 {
     drain_returned(pool);
     if (pool->free[size_class]) {
@@ -298,10 +338,10 @@ static rm_status refill(rmi_pool *pool, uint32_t size_class)
     }
     yield_to_pressure(pool);
     rm_packet *packet = NULL;
-    rm_status status = block_new(pool, size_class, &packet);
+    rm_status status = block_new(pool, size_class, rank, &packet);
     if (status == RM_EAGAIN) {
         free_lists_release(pool);
-        status = block_new(pool, size_class, &packet);
+        status = block_new(pool, size_class, rank, &packet);
     }
     if (status == RM_EAGAIN) {
         pool->pressure_seen =
@@ -310,19 +350,21 @@ static rm_status refill(rmi_pool *pool, uint32_t size_class)
     if (status != RM_OK) {
         return status;
     }
+    pool->keeps_nothing &= rmi_budget_bytes(pool->budget) > pool->budget->bytes_max / 2;
     packet->host.next = NULL;
     pool->free[size_class] = packet;
     return RM_OK;
 }
 
-rm_status rmi_pool_take(rmi_pool *pool, uint64_t payload_bytes, rm_packet **ret_packet)
+rm_status rmi_pool_take(rmi_pool *pool, uint64_t payload_bytes, uint32_t rank,
+                        rm_packet **ret_packet)
 {
     if (RMI_UNLIKELY(payload_bytes > RM_PACKET_PAYLOAD_MAX)) {
         return RM_ENOMEM;
     }
     uint32_t size_class = class_of(payload_bytes);
     if (RMI_UNLIKELY(!pool->free[size_class])) {
-        rm_status status = refill(pool, size_class);
+        rm_status status = refill(pool, size_class, rank);
         if (status != RM_OK) {
             return status;
         }
@@ -335,13 +377,14 @@ rm_status rmi_pool_take(rmi_pool *pool, uint64_t payload_bytes, rm_packet **ret_
     return RM_OK;
 }
 
-rm_status rmi_pool_take_shared(rmi_pool *pool, uint64_t payload_bytes, rm_packet **ret_packet)
+rm_status rmi_pool_take_shared(rmi_pool *pool, uint64_t payload_bytes, uint32_t rank,
+                               rm_packet **ret_packet)
 {
     if (payload_bytes > RM_PACKET_PAYLOAD_MAX) {
         return RM_ENOMEM;
     }
     rm_packet *packet = NULL;
-    rm_status status = block_new(pool, class_of(payload_bytes), &packet);
+    rm_status status = block_new(pool, class_of(payload_bytes), rank, &packet);
     if (status != RM_OK) {
         if (status == RM_EAGAIN) {
             atomic_fetch_add_explicit(&pool->budget->pressure, 1, memory_order_relaxed);

@@ -9,6 +9,10 @@
  * when a free list is empty, are charged to the budget that all pools of a session share, and are
  * touched whole when they come, so that no page fault meets the data path later.
  *
+ * A budget's last quarter is a reserve: a taker may fill the budget to its share only, which is the
+ * larger the further downstream it is, so that what is queued leaves room for the nodes that will
+ * empty the queues. Blocks of the reserve are not kept for reuse.
+ *
  * Ownership: packets may outlive their pool: rmi_pool_free() closes it, and the last packet that
  * returns releases what is left.
  * Threads: take and give by the owner strand; take_shared and rm_packet_unref() by any thread.
@@ -38,13 +42,25 @@ void rmi_budget_free(rmi_budget *budget); /* drops one reference; NULL is fine *
 uint64_t rmi_budget_bytes(const rmi_budget *budget);
 uint64_t rmi_budget_bytes_peak(const rmi_budget *budget);
 uint64_t rmi_budget_bytes_max(const rmi_budget *budget);
+/* Takers have ranks from 0 (furthest upstream) up; `ranks` of them share the reserve. None: all may
+ * take of it. Before the first block. */
+void rmi_budget_set_ranks(rmi_budget *budget, uint32_t ranks);
+
+/* The rank of one who may use all that there is. */
+#define RMI_RANK_LAST UINT32_MAX
 
 typedef struct rmi_pool {
     rm_packet *free[RMI_POOL_CLASSES]; /* linked by host.next */
     rmi_budget *budget;
     uint64_t taken, given; /* by the owner; their difference is out */
     uint64_t pressure_seen;
-    bool wanted; /* rmi_pool_want() was asked for one call of on_return */
+    union {
+        struct {
+            bool wanted;        /* rmi_pool_want() was asked for one call of on_return */
+            bool keeps_nothing; /* what comes back goes to the system, until memory is plenty */
+        };
+        uint16_t on_give; /* either: not the common case */
+    };
     void (*on_return)(void *context);
     void *on_return_context;
 
@@ -70,16 +86,20 @@ bool rmi_pool_want(rmi_pool *pool);
 uint64_t rmi_pool_out(const rmi_pool *pool);
 /* Gives what is free back to the system; returns how many bytes. Owner strand. */
 uint64_t rmi_pool_shrink(rmi_pool *pool);
+/* Shrinks, and keeps nothing more for reuse while the budget is more than half full: each block is
+ * then asked for anew, and whoever is further downstream gets it first. Owner strand. */
+void rmi_pool_keep_nothing(rmi_pool *pool);
 
 /* What the packet takes of this budget; 0: it is of another one. */
 uint64_t rmi_packet_charge(const rm_packet *packet, const rmi_budget *budget);
 
 /* A packet with a cleared header (version, units, pts_ns RM_TIME_NONE, payload_bytes set) and one
- * reference. RM_EAGAIN: the budget is used up; RM_ENOMEM: it never fits, or the system has none.
- * Owner strand. */
-RM_MUST_USE rm_status rmi_pool_take(rmi_pool *pool, uint64_t payload_bytes, rm_packet **ret_packet);
+ * reference. RM_EAGAIN: a new block would fill the budget beyond what the rank may;
+ * RM_ENOMEM: it never fits, or the system has none. Owner strand. */
+RM_MUST_USE rm_status rmi_pool_take(rmi_pool *pool, uint64_t payload_bytes, uint32_t rank,
+                                    rm_packet **ret_packet);
 /* The same from any thread; slower. */
-RM_MUST_USE rm_status rmi_pool_take_shared(rmi_pool *pool, uint64_t payload_bytes,
+RM_MUST_USE rm_status rmi_pool_take_shared(rmi_pool *pool, uint64_t payload_bytes, uint32_t rank,
                                            rm_packet **ret_packet);
 /* Turns a packet without payload into one around foreign memory or an object. */
 void rmi_packet_set_foreign(rm_packet *packet, void *payload, uint64_t payload_bytes,
@@ -98,7 +118,7 @@ static inline void rmi_pool_give(rmi_pool *pool, rm_packet *packet)
         return;
     }
     if (RMI_UNLIKELY(packet->host.pool != pool || packet->host.release || packet->metadata ||
-                     pool->wanted)) {
+                     pool->on_give || packet->host.size_class >= RMI_POOL_CLASSES)) {
         rmi_pool_recycle(pool, packet);
         return;
     }

@@ -34,7 +34,7 @@ TEST(a_packet_is_clean_and_aligned_for_each_size)
     rmi_pool *pool = pool_of(1 << 20);
     for (uint64_t bytes = 0; bytes <= 5000; bytes += bytes < 300 ? 1 : 97) {
         rm_packet *packet = NULL;
-        CHECK_INT(rmi_pool_take(pool, bytes, &packet), RM_OK);
+        CHECK_INT(rmi_pool_take(pool, bytes, RMI_RANK_LAST, &packet), RM_OK);
         CHECK_INT(packet->header.payload_bytes, bytes);
         CHECK_INT(packet->header.pts_ns == RM_TIME_NONE, 1);
         CHECK_INT(packet->header.version, 1);
@@ -60,7 +60,7 @@ TEST(the_pages_of_a_new_packet_are_there)
     }
     rmi_pool *pool = pool_of(BYTES * 4);
     rm_packet *packet = NULL;
-    CHECK_INT(rmi_pool_take(pool, BYTES, &packet), RM_OK);
+    CHECK_INT(rmi_pool_take(pool, BYTES, RMI_RANK_LAST, &packet), RM_OK);
     uintptr_t first = ((uintptr_t)packet->payload + 4095) & ~(uintptr_t)4095;
     CHECK_INT(mincore((void *)first, BYTES - 4096, present), 0);
     unsigned count = 0;
@@ -76,10 +76,10 @@ TEST(the_same_block_is_used_again_and_costs_no_allocation)
 {
     rmi_pool *pool = pool_of(1 << 20);
     rm_packet *first = NULL, *again = NULL;
-    CHECK_INT(rmi_pool_take(pool, 1920, &first), RM_OK);
+    CHECK_INT(rmi_pool_take(pool, 1920, RMI_RANK_LAST, &first), RM_OK);
     rmi_pool_give(pool, first);
     uint64_t before = rmi_alloc_count();
-    CHECK_INT(rmi_pool_take(pool, 1900, &again), RM_OK);
+    CHECK_INT(rmi_pool_take(pool, 1900, RMI_RANK_LAST, &again), RM_OK);
     CHECK(first == again);
     CHECK_INT(rmi_alloc_count() - before, 0);
     CHECK_INT(again->header.flags, 0);
@@ -95,25 +95,60 @@ TEST(the_budget_refuses_and_a_return_is_told)
     rm_packet *packet[64];
     size_t n = 0;
     rm_status status = RM_OK;
-    while (n < 64 && (status = rmi_pool_take(pool, 8192, &packet[n])) == RM_OK) {
+    while (n < 64 && (status = rmi_pool_take(pool, 8192, RMI_RANK_LAST, &packet[n])) == RM_OK) {
         n++;
     }
     CHECK_INT(status, RM_EAGAIN);
     CHECK_INT(n, 7); /* of 8,192 + 192 bytes */
     rm_packet *other = NULL;
-    CHECK_INT(rmi_pool_take(pool, 1 << 20, &other), RM_ENOMEM);
+    CHECK_INT(rmi_pool_take(pool, 1 << 20, RMI_RANK_LAST, &other), RM_ENOMEM);
     CHECK(!rmi_pool_want(pool));
     rmi_pool_give(pool, packet[--n]);
     CHECK_INT(told, 1);
-    CHECK_INT(rmi_pool_take(pool, 8192, &packet[n++]), RM_OK);
+    CHECK_INT(rmi_pool_take(pool, 8192, RMI_RANK_LAST, &packet[n++]), RM_OK);
     CHECK(!rmi_pool_want(pool));
     rm_packet_unref(packet[--n]);
     CHECK_INT(told, 2);
-    CHECK_INT(rmi_pool_take(pool, 4000, &other), RM_OK); /* the cache of another class gives way */
+    /* the cache of another class gives way */
+    CHECK_INT(rmi_pool_take(pool, 4000, RMI_RANK_LAST, &other), RM_OK);
     rmi_pool_give(pool, other);
     while (n) {
         rmi_pool_give(pool, packet[--n]);
     }
+    rmi_pool_free(pool);
+}
+
+static size_t take_all(rmi_pool *pool, uint32_t rank, rm_packet **packets)
+{
+    size_t n = 0;
+    while (rmi_pool_take(pool, 800, rank, &packets[n]) == RM_OK) {
+        n++;
+    }
+    return n;
+}
+
+TEST(who_is_further_downstream_may_fill_more_of_the_budget)
+{
+    rmi_pool *pool = pool_of(64000 * 2);
+    rm_packet *packet[128], *large = NULL;
+    rmi_budget_set_ranks(pool->budget, 4);
+    size_t n = 0;
+    for (uint32_t rank = 0; rank < 5; rank++) { /* blocks of 896 + 192 bytes */
+        n += take_all(pool, rank, &packet[n]);
+        CHECK_INT(n, (96000 + rank * 8000) / 1088);
+    }
+    size_t cached = 96000 / 1088;
+    while (n > cached) { /* of the reserve: not kept, so they are there for others */
+        rmi_pool_give(pool, packet[--n]);
+        CHECK_INT(rmi_budget_bytes(pool->budget), n * 1088);
+    }
+    while (n) {
+        rmi_pool_give(pool, packet[--n]);
+        CHECK_INT(rmi_budget_bytes(pool->budget), cached * 1088);
+    }
+    CHECK_INT(rmi_pool_take(pool, 110000, 0, &large), RM_OK); /* fits nowhere else */
+    rmi_pool_give(pool, large);
+    CHECK_INT(rmi_budget_bytes(pool->budget), 0);
     rmi_pool_free(pool);
 }
 
@@ -122,7 +157,7 @@ TEST(a_foreign_buffer_is_released_once_by_its_last_reference)
     rmi_pool *pool = pool_of(1 << 20);
     unsigned released = 0;
     rm_packet *packet = NULL;
-    CHECK_INT(rmi_pool_take(pool, 0, &packet), RM_OK);
+    CHECK_INT(rmi_pool_take(pool, 0, RMI_RANK_LAST, &packet), RM_OK);
     CHECK_INT(rm_packet_is_sole(packet), 1);
     rm_packet_ref(packet);
     CHECK_INT(rm_packet_is_sole(packet), 0);
@@ -147,7 +182,7 @@ TEST(packets_may_outlive_their_pool)
     CHECK_INT(rmi_pool_new(budget, &pool, NULL), RM_OK);
     rm_packet *kept[3];
     for (size_t i = 0; i < 3; i++) {
-        CHECK_INT(rmi_pool_take(pool, 100, &kept[i]), RM_OK);
+        CHECK_INT(rmi_pool_take(pool, 100, RMI_RANK_LAST, &kept[i]), RM_OK);
     }
     rmi_pool_free(pool);
     CHECK(rmi_budget_bytes(budget) > 0);
@@ -194,7 +229,7 @@ TEST(another_thread_returns_what_the_owner_takes)
     unsigned waited = 0;
     for (unsigned i = 0; i < 20000; i++) {
         rm_packet *packet = NULL;
-        while (rmi_pool_take(pool, 4000, &packet) == RM_EAGAIN) {
+        while (rmi_pool_take(pool, 4000, RMI_RANK_LAST, &packet) == RM_EAGAIN) {
             unsigned before = atomic_load(&told);
             if (!rmi_pool_want(pool)) {
                 waited++;
@@ -229,7 +264,7 @@ TEST(each_constructor_survives_a_failed_allocation)
             status = rmi_pool_new(budget, &pool, NULL);
         }
         if (status == RM_OK) {
-            status = rmi_pool_take(pool, 100, &packet);
+            status = rmi_pool_take(pool, 100, RMI_RANK_LAST, &packet);
         }
         if (status == RM_OK) {
             status = rm_packet_set_metadata(packet, "\x80", 1);
@@ -251,6 +286,7 @@ TEST(each_constructor_survives_a_failed_allocation)
 TEST_MAIN(T(a_packet_is_clean_and_aligned_for_each_size), T(the_pages_of_a_new_packet_are_there),
           T(the_same_block_is_used_again_and_costs_no_allocation),
           T(the_budget_refuses_and_a_return_is_told),
+          T(who_is_further_downstream_may_fill_more_of_the_budget),
           T(a_foreign_buffer_is_released_once_by_its_last_reference),
           T(packets_may_outlive_their_pool), T(another_thread_returns_what_the_owner_takes),
           T(each_constructor_survives_a_failed_allocation))

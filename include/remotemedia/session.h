@@ -47,7 +47,7 @@ typedef struct rm_session_options {
      */
     void (*on_event)(void *context, const rm_event *event);
     void *event_context;
-    uint64_t memory_bytes_max; /* of buffers; 0: 256 MiB */
+    uint64_t memory_bytes_max; /* of buffers, a quarter not for sources; 0: 256 MiB */
     int metrics_off;           /* 1: no time histograms (counts stay) */
 } rm_session_options;
 
