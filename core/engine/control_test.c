@@ -36,9 +36,10 @@ static rm_status asking_process(rm_node *node, const rm_inputs *inputs, rm_error
     return RM_OK;
 }
 
-static void run_requests(uint32_t strands, uint32_t times, rm_status want)
+static const rm_port two_out[] = {{.name = "a"}, {.name = "b"}, {0}};
+
+static void run_requests(uint32_t times)
 {
-    static const rm_port two_out[] = {{.name = "a"}, {.name = "b"}, {0}};
     probe a = {.left = 20}, b = {.swallow = times};
     rm_node_type source = source_type(&a), sink = node_type(&b, asking_process);
     source.outputs = two_out;
@@ -46,18 +47,18 @@ static void run_requests(uint32_t strands, uint32_t times, rm_status want)
     sink.outputs = NULL;
     sink.control = NULL;
     memset(asked_ops, 0, sizeof asked_ops);
-    rm_session *session = session_of(strands, RM_DRIVER_CALLER);
+    rm_session *session = session_of(1, RM_DRIVER_CALLER);
     uint32_t x = add(session, &source, "source", 0), z = add(session, &sink, "sink", 0);
     join_ports(session, x, 1, z, 0, 4);
     start(session);
-    CHECK_INT(drive(session, 100), want);
+    CHECK_INT(drive(session, 100), RM_DONE);
     CHECK_INT(b.seen, 20);
     rm_session_free(session);
 }
 
 TEST(a_request_reaches_what_feeds_the_input_between_two_calls)
 {
-    run_requests(1, 1, RM_DONE);
+    run_requests(1);
     CHECK_INT(asked_ops[RM_CONTROL_BIT_RATE], 20);
     CHECK_INT(asked_port, 1); /* the output that the asking node hangs on */
     CHECK_INT(asked_argument, 20);
@@ -66,8 +67,72 @@ TEST(a_request_reaches_what_feeds_the_input_between_two_calls)
 
 TEST(more_requests_than_there_is_room_for_are_refused)
 {
-    run_requests(1, RMI_CONTROLS_MAX + 3, RM_DONE);
+    run_requests(RMI_CONTROLS_MAX + 3);
     CHECK_INT(asked_ops[RM_CONTROL_BIT_RATE], 20 * RMI_CONTROLS_MAX);
+}
+
+/* Sends until it was asked for 20 things. */
+static rm_status until_asked_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    (void)inputs;
+    (void)err;
+    if (asked_ops[RM_CONTROL_BIT_RATE] == 20) {
+        return RM_DONE;
+    }
+    return send_number(node, 1, ++probe_of(node)->seen);
+}
+
+/* Asks 20 times, for 1 to 20; where there is no room it asks for the same at the next item. */
+static rm_status ask_in_turn_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    probe *p = probe_of(node);
+    (void)inputs;
+    (void)err;
+    while (p->seen < 20) {
+        rm_control want = {.op = RM_CONTROL_BIT_RATE, .argument = p->seen + 1};
+        rm_status status = rm_request(node, 0, &want);
+        if (status != RM_OK) {
+            CHECK_INT(status, RM_ELIMIT);
+            break;
+        }
+        p->seen++;
+    }
+    return RM_OK;
+}
+
+/* Each arrives once, in order; one that fails is told and ends nothing. */
+static rm_status in_order_request(rm_node *node, const rm_control *control, rm_error *err)
+{
+    if (control->op == RM_CONTROL_BIT_RATE) {
+        CHECK_INT(control->argument, asked_ops[RM_CONTROL_BIT_RATE] + 1);
+    }
+    return note_request(node, control, err);
+}
+
+TEST(a_request_reaches_another_thread)
+{
+    for (uint32_t i = 0; i < 4; i++) { /* the one who asks, or who is asked, away from home */
+        probe a = {0}, b = {0};
+        rm_node_type source = source_type(&a), sink = node_type(&b, ask_in_turn_process);
+        source.outputs = two_out;
+        source.process = until_asked_process;
+        source.control = in_order_request;
+        sink.outputs = NULL;
+        sink.control = NULL;
+        memset(asked_ops, 0, sizeof asked_ops);
+        rm_driver driver = i & 2 ? RM_DRIVER_THREAD : RM_DRIVER_CALLER;
+        rm_session *session = session_of(2, driver);
+        uint32_t x = add(session, &source, "source", i & 1);
+        uint32_t z = add(session, &sink, "sink", ~i & 1);
+        join_ports(session, x, 1, z, 0, 4);
+        start(session);
+        CHECK_INT(driver == RM_DRIVER_CALLER ? drive(session, 100)
+                                             : rm_session_wait(session, 20000),
+                  RM_DONE);
+        CHECK_INT(asked_ops[RM_CONTROL_BIT_RATE], 20);
+        CHECK_INT(asked_port, 1);
+        rm_session_free(session);
+    }
 }
 
 static rm_packet_header seen_header;
@@ -142,5 +207,5 @@ TEST(a_packet_inherits_what_it_does_not_say)
 }
 
 TEST_MAIN(T(a_request_reaches_what_feeds_the_input_between_two_calls),
-          T(more_requests_than_there_is_room_for_are_refused),
+          T(more_requests_than_there_is_room_for_are_refused), T(a_request_reaches_another_thread),
           T(a_packet_inherits_what_it_does_not_say))

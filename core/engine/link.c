@@ -34,6 +34,7 @@ rm_status rmi_link_new(uint32_t capacity, rmi_policy policy, rmi_link **ret_link
     sending->policy = receiving->policy = (uint8_t)policy;
     link->quarter_mask = quarter_mask(capacity, sending->mask);
     link->epoch_message.run = rmi_link_receive_epoch;
+    link->request_message.run = rmi_link_receive_requests;
     link->sending = sending;
     link->receiving = receiving;
     sending->link = receiving->link = link;
@@ -87,6 +88,20 @@ rm_status rmi_link_grow(rmi_link *link)
     link->capacity = sending->capacity = receiving->capacity = capacity;
     link->quarter_mask = quarter_mask(capacity, link->mask);
     sending->grown++;
+    return RM_OK;
+}
+
+rm_status rmi_link_request(rmi_link *link, const rm_control *control)
+{
+    uint32_t tail = atomic_load_explicit(&link->request_tail, memory_order_relaxed);
+    if (tail - atomic_load(&link->request_head) == RMI_LINK_REQUESTS_MAX) {
+        return RM_ELIMIT;
+    }
+    link->request[tail % RMI_LINK_REQUESTS_MAX] = *control;
+    atomic_store(&link->request_tail, tail + 1);
+    if (!atomic_exchange(&link->request_posted, true)) {
+        rmi_strand_post(link->producer, &link->request_message);
+    }
     return RM_OK;
 }
 

@@ -23,10 +23,14 @@
 
 #include <stdatomic.h>
 
+#include <remotemedia/node.h>
+
 #include "engine/edge.h"
 #include "engine/message.h"
 
 typedef struct rmi_strand rmi_strand;
+
+enum { RMI_LINK_REQUESTS_MAX = 16 }; /* a power of two */
 
 struct rmi_link {
     rm_packet **ring;
@@ -42,6 +46,12 @@ struct rmi_link {
     rmi_message epoch_message;
     _Atomic bool epoch_posted;
     _Atomic uint32_t epoch_wanted;
+
+    /* What the consumer asked for, on its way to the producer: a ring as that of the packets. */
+    rmi_message request_message;
+    _Atomic bool request_posted;
+    _Atomic uint32_t request_head, request_tail;
+    rm_control request[RMI_LINK_REQUESTS_MAX];
 
     /* Looked at by either side for each packet and hardly ever written, so apart from what is
      * written for each packet. */
@@ -75,6 +85,11 @@ RM_MUST_USE rm_status rmi_link_grow(rmi_link *link);
 
 /* Runs on the consumer's strand. */
 void rmi_link_receive_epoch(rmi_strand *strand, rmi_message *message);
+
+/* Consumer: asks the node that feeds the link. RM_ELIMIT: so many requests are on their way. */
+RM_MUST_USE rm_status rmi_link_request(rmi_link *link, const rm_control *control);
+/* Runs on the producer's strand. */
+void rmi_link_receive_requests(rmi_strand *strand, rmi_message *message);
 
 /* Full in packets or in bytes. Thread: the producer, or who sees both sides rest. */
 bool rmi_link_is_full(const rmi_link *link);

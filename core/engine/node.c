@@ -332,6 +332,15 @@ rm_status rm_packet_new_foreign(rm_node *pub, void *payload, uint64_t payload_by
     return status;
 }
 
+static rm_status request_here(rmi_strand *strand, rmi_node *from, const rm_control *control)
+{
+    if (strand->control_count == RMI_CONTROLS_MAX) {
+        return RM_ELIMIT;
+    }
+    strand->controls[strand->control_count++] = (rmi_pending_control){from, *control};
+    return RM_OK;
+}
+
 rm_status rm_request(rm_node *pub, uint32_t input, const rm_control *control)
 {
     rmi_node *node = rmi_node_of(pub);
@@ -342,18 +351,15 @@ rm_status rm_request(rm_node *pub, uint32_t input, const rm_control *control)
         if (edge->to_port != input) {
             continue;
         }
-        if (!edge->from) {
-            return RM_EUNSUPPORTED; /* a link: requests do not cross strands */
+        const rmi_edge *sending = edge->link ? edge->link->sending : edge;
+        rm_control asked = *control;
+        asked.port = sending->from_port;
+        asked.line = NULL;
+        status = edge->link ? rmi_link_request(edge->link, &asked)
+                            : request_here(strand, edge->from, &asked);
+        if (status != RM_OK) {
+            return status;
         }
-        if (strand->control_count == RMI_CONTROLS_MAX) {
-            return RM_ELIMIT;
-        }
-        rmi_pending_control *pending = &strand->controls[strand->control_count++];
-        pending->node = edge->from;
-        pending->control = *control;
-        pending->control.port = edge->from_port;
-        pending->control.line = NULL;
-        status = RM_OK;
     }
     return status;
 }

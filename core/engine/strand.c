@@ -677,21 +677,37 @@ static void run_timers(rmi_strand *strand)
     }
 }
 
+static void deliver(rmi_strand *strand, rmi_node *node, const rm_control *control)
+{
+    if (!node->pub.type->control || node->state >= RMI_NODE_ENDED) {
+        return;
+    }
+    rm_status status = node->pub.type->control(&node->pub, control, &node->error);
+    if (status < 0) {
+        describe(node, status);
+        rmi_session_node_recovered(strand->session, node, &node->error);
+        node->error.status = RM_OK;
+    }
+}
+
 static void deliver_controls(rmi_strand *strand)
 {
     for (uint32_t i = 0; i < strand->control_count; i++) {
-        rmi_node *node = strand->controls[i].node;
-        if (node->pub.type->control && node->state < RMI_NODE_ENDED) {
-            rm_status status =
-                node->pub.type->control(&node->pub, &strand->controls[i].control, &node->error);
-            if (status < 0) {
-                describe(node, status);
-                rmi_session_node_recovered(strand->session, node, &node->error);
-                node->error.status = RM_OK;
-            }
-        }
+        deliver(strand, strand->controls[i].node, &strand->controls[i].control);
     }
     strand->control_count = 0;
+}
+
+void rmi_link_receive_requests(rmi_strand *strand, rmi_message *message)
+{
+    rmi_link *link = RMI_CONTAINER(message, rmi_link, request_message);
+    atomic_store(&link->request_posted, false);
+    uint32_t head = atomic_load_explicit(&link->request_head, memory_order_relaxed);
+    while (head != atomic_load(&link->request_tail)) {
+        rm_control control = link->request[head % RMI_LINK_REQUESTS_MAX];
+        atomic_store(&link->request_head, ++head);
+        deliver(strand, link->sending->from, &control);
+    }
 }
 
 void rmi_strand_post(rmi_strand *strand, rmi_message *message)
