@@ -54,7 +54,8 @@ class Log:
         argv = [str(word) for word in argv]
         with self.path.open("a", encoding="utf-8") as log:
             log.write(f"$ {' '.join(argv)}\n")
-        environment = os.environ | {key: str(value) for key, value in (env or {}).items()}
+        given = {key: str(value) for key, value in (env or {}).items()}
+        environment = {"NINJA": str(tool("ninja"))} | os.environ | given
         process = subprocess.Popen(
             argv,
             cwd=cwd,
