@@ -26,9 +26,24 @@ GRACE_S = 2.0
 OVER = (_core.DONE, _core.FAILED)
 
 
+# Modules whose frames lie between a run and the code of a node.
+OWN = tuple(f"{__package__}.{name}" for name in ("_drive", "_host", "_resolve", "session"))
+
+
 def translate(error, node, item):
     """The exception that a run raises. Replaced by the SDK, which adds node and item."""
     return error
+
+
+def from_node_on(error):
+    """The error, its traceback without the frames of this package that lead to the node's code.
+
+    ``process`` and ``flush`` are called from C and have none; so all of a node's errors look alike.
+    """
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_globals.get("__name__") in OWN:
+        traceback = traceback.tb_next
+    return error.with_traceback(traceback)
 
 
 class _Work:
@@ -45,7 +60,8 @@ class _Work:
             try:
                 self.nodes[id] = kind.make()
             except Exception as error:
-                raise translate(error, id, None) from error.__cause__
+                made = translate(from_node_on(error), id, None)
+                raise made from made.__cause__
         self.session = _core.Session(plan, self.nodes, memory_bytes_max=memory_bytes_max)
         self.feed = feed
         for id, source in feed.items():
@@ -76,7 +92,8 @@ class _Work:
     def failed(self, error, node=None, item=None):
         """Keeps the first failure; what came of cleaning up after it is its context at most."""
         if self.problem is None:
-            self.problem = translate(error, node, item) if node is not None else error
+            made = node is not None
+            self.problem = translate(from_node_on(error), node, item) if made else error
 
     def take_failure(self):
         failure = self.session.failure()
@@ -126,6 +143,7 @@ async def _call(work, loop, id, function, inline=False):
 
 
 async def _initialize(work, loop):
+    """False where a node failed. What it raised is not raised here: that would add to its traceback."""
     for id in work.nodes:
         method, light = work.method(id, "initialize")
         work.begun.append(id)
@@ -134,7 +152,8 @@ async def _initialize(work, loop):
                 await _call(work, loop, id, method, light)
         except Exception as error:
             work.failed(error, id)
-            raise work.problem from error.__cause__
+            return False
+    return True
 
 
 async def _until_over(work, loop):
@@ -215,6 +234,15 @@ async def _end(work, loop):
     session.close()
 
 
+async def _go(work, loop):
+    import asyncio
+
+    done = loop.create_future()
+    if work.session.start(done, asyncio.current_task()) not in OVER:
+        await done
+    work.take_failure()
+
+
 async def _run(work, on_session):
     import asyncio
 
@@ -222,14 +250,11 @@ async def _run(work, on_session):
     session = work.session
     try:
         session.attach(loop)
-        await _initialize(work, loop)
-        work.open(loop)
-        if on_session is not None:
-            on_session(session)
-        done = loop.create_future()
-        if session.start(done, asyncio.current_task()) not in OVER:
-            await done
-        work.take_failure()
+        if await _initialize(work, loop):
+            work.open(loop)
+            if on_session is not None:
+                on_session(session)
+            await _go(work, loop)
     except BaseException as error:
         work.failed(error)
     await _end(work, loop)
@@ -291,34 +316,37 @@ async def _go_on(work):
     loop = asyncio.get_running_loop()
     try:
         work.session.attach(loop)
-        done = loop.create_future()
-        if work.session.start(done, asyncio.current_task()) not in OVER:
-            await done
-        work.take_failure()
+        await _go(work, loop)
     except BaseException as error:
         work.failed(error)
     await _end(work, loop)
     work.finish()
 
 
+def _initialize_now(work):
+    """As `_initialize`."""
+    for id in work.nodes:
+        method, _ = work.method(id, "initialize")
+        work.begun.append(id)
+        try:
+            if method is not None:
+                _call_now(work, id, method)
+        except Exception as error:
+            work.failed(error, id)
+            return False
+    return True
+
+
 def _run_now(work, on_session):
     session = work.session
     try:
-        for id in work.nodes:
-            method, _ = work.method(id, "initialize")
-            work.begun.append(id)
-            try:
-                if method is not None:
-                    _call_now(work, id, method)
-            except Exception as error:
-                work.failed(error, id)
-                raise work.problem from error.__cause__
-        work.open()
-        if on_session is not None:
-            on_session(session)
-        if session.run() not in OVER:
-            return _go_on(work)
-        work.take_failure()
+        if _initialize_now(work):
+            work.open()
+            if on_session is not None:
+                on_session(session)
+            if session.run() not in OVER:
+                return _go_on(work)
+            work.take_failure()
     except BaseException as error:
         work.failed(error)
     _end_now(work)
@@ -365,13 +393,14 @@ class Stream:
         session = self.session = work.session
         try:
             session.attach(loop)
-            await _initialize(work, loop)
-            session.on_room = self._on_room
-            session.on_output = self._on_output
-            work.open(loop)
-            session.start(None, asyncio.current_task())
+            if await _initialize(work, loop):
+                session.on_room = self._on_room
+                session.on_output = self._on_output
+                work.open(loop)
+                session.start(None, asyncio.current_task())
         except BaseException as error:
             work.failed(error)
+        if work.problem is not None:
             await _end(work, loop)
             work.finish()
         return self

@@ -1,16 +1,20 @@
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from ._core import Plan, Session
+
+Raised = TypeVar("Raised", bound=BaseException)
 
 __all__ = ["Stream", "run", "run_sync"]
 
 GRACE_S: float
 OVER: tuple[int, int]
+OWN: tuple[str, ...]
 
 translate: Callable[[BaseException, str | None, int | None], BaseException]
 
+def from_node_on(error: Raised) -> Raised: ...
 async def run(
     plan: Plan,
     feed: Mapping[str, object],

@@ -219,7 +219,8 @@ async def initialize(pipeline: Pipeline) -> None:
         await _clean(pipeline, begun)
         if not isinstance(error, Exception):
             raise
-        raise PipelineError(f"Pipeline initialization failed: node '{id}': {error}") from error
+        text = f"Pipeline initialization failed: node '{id}': {error}"
+        raise PipelineError(text) from _drive.from_node_on(error)
     pipeline.is_initialized = True
 
 
@@ -236,8 +237,9 @@ async def _clean(pipeline: Pipeline, hosts: list[Host]) -> None:
             result = host.cleanup()
             if result is not None:
                 await result
-        except Exception:
-            pipeline.logger.exception("cleanup of node '%s' failed", host.node.name)
+        except Exception as error:
+            text = "cleanup of node '%s' failed"
+            pipeline.logger.error(text, host.node.name, exc_info=_drive.from_node_on(error))
 
 
 @asynccontextmanager
