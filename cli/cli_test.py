@@ -196,6 +196,122 @@ def every_command_has_an_example_that_parses():
 # ---- completion, man
 
 
+def tables():
+    """(command, its options and those of each command) for every command; then (None, options
+    in the place of a command). As the program itself walks its table."""
+    told = json.loads(run("help", "--json").out)
+    commands = [(c, c["options"] + told["common_options"]) for c in told["commands"]]
+    return [*commands, (None, told["global_options"])]
+
+
+def names(options):
+    return sorted("--" + o["name"] for o in options)
+
+
+def spelled(option):
+    """As help and manual show it: -s, --set=NODE.PARAM=VALUE."""
+    letter = f"-{option['letter']}, " if option["letter"] else ""
+    value = f"={option['value']}" if option["value"] else ""
+    return f"{letter}--{option['name']}{value}"
+
+
+def without_blanks(text):
+    return re.sub(r"\s+", " ", text)
+
+
+def choices_of(option):
+    return option["choices"].split("|") if option["choices"] else []
+
+
+@test
+def every_command_and_option_is_in_the_help():
+    overview = run("--help").out
+    for command, options in tables():
+        text = run(command["name"], "--help").out if command else overview
+        shown = without_blanks(text)
+        told = text.split("\nOptions\n")[1].split("\n\n")[0]
+        check(sorted(re.findall(r"^  (?:-\w, |    )(--[\w-]+)", told, re.M)) == names(options), told)
+        for option in options:
+            check(f" {spelled(option)} {option['summary']}" in shown, (option, text))
+            check(not option["choices"] or f"One of: {option['choices']}." in shown, (option, text))
+        check(not command or re.search(rf"^  {command['name']} +{re.escape(command['summary'])}$",
+                                       overview, re.M), overview)
+
+
+def from_roff(page):
+    for written, meant in (("\\-", "-"), ("\\fI", ""), ("\\fR", ""), ("\\e", "\\"), ("\\&", "")):
+        page = page.replace(written, meant)
+    return page
+
+
+@test
+def every_command_and_option_is_in_the_manual():
+    overview = from_roff(run("man").out)
+    for command, options in tables():
+        page = from_roff(run("man", command["name"]).out) if command else overview
+        told = page.split("\n.SH OPTIONS\n")[1].split("\n.SH ")[0] + "\n"
+        check(sorted(re.findall(r"^\.B (?:-\w, )?(--[\w-]+)", told, re.M)) == names(options), told)
+        for option in options:
+            more = f" One of: {option['choices']}." if option["choices"] else ""
+            check(f".TP\n.B {spelled(option)}\n{option['summary']}{more}\n" in told, (option, told))
+        check(not command or f"remotemedia-{command['name']} (1)\n{command['summary']}\n" in overview,
+              overview)
+
+
+@test
+def every_command_and_option_is_completed_by_bash():
+    first = [command["name"] for command, _ in tables() if command]
+    for command, options in tables():
+        if not command:
+            check(sorted(bash_completes("remotemedia", "")) == sorted(first + names(options)))
+            continue
+        words = ["remotemedia", command["name"]]
+        check(sorted(bash_completes(*words, "--")) == names(options), command)
+        for option in options:
+            spellings = [["--" + option["name"]], ["--" + option["name"], "="]]
+            spellings += [["-" + option["letter"]]] if option["letter"] else []
+            for spelling in spellings if choices_of(option) else []:
+                check(bash_completes(*words, *spelling, "") == choices_of(option), (command, option))
+
+
+@test
+def every_command_and_option_is_completed_by_zsh():
+    script = run("completion", "zsh").out
+    arrays = dict(re.findall(r"^    (\w+)=\(\n(.*?)^    \)$", script, re.M | re.S))
+    listed = {name: re.findall(r"^        '([\w-]+):", text, re.M) for name, text in arrays.items()}
+    cases = dict(re.findall(r"^    (\w+)\)\n(.*?) ;;$", script, re.M | re.S))
+    check(listed["commands"] == list(cases), (listed, list(cases)))
+    check([c["name"] for c, _ in tables() if c] == list(cases), list(cases))
+    for command, options in tables():
+        if not command:
+            check(sorted(listed["options"]) == names(options), listed)
+            continue
+        text = cases[command["name"]]
+        check(sorted(re.findall(r"(--[\w-]+)=?\}?'?\[", text)) == names(options), text)
+        for option in options:
+            given = f"{{-{option['letter']}{'+' if option['value'] else ''}," if option["letter"] else ""
+            check(f"{given}--{option['name']}" in text, (option, text))
+            check(not option["choices"] or f":({option['choices'].replace('|', ' ')})'" in text, text)
+
+
+@test
+def every_command_and_option_is_completed_by_fish():
+    lines = run("completion", "fish").out.splitlines()
+    first = "complete -c remotemedia -n __fish_use_subcommand -"
+    check([c["name"] for c, _ in tables() if c] ==
+          [line.split()[6] for line in lines if line.startswith(first + "a ")], lines)
+    for command, options in tables():
+        where = f"complete -c remotemedia -n '__fish_seen_subcommand_from {command['name']}' -" \
+            if command else first
+        told = {line.split(" -l ")[1].split()[0]: line for line in lines
+                if line.startswith(where + "l ")}
+        check(sorted("--" + name for name in told) == names(options), told)
+        for option in options:
+            line = told[option["name"]]
+            check(not option["letter"] or f" -s {option['letter']} " in line, line)
+            check(not option["choices"] or f" -a '{option['choices'].replace('|', ' ')}' " in line, line)
+
+
 def bash_completes(*words):
     """What bash offers for the last word."""
     script = run("completion", "bash").out

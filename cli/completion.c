@@ -33,6 +33,14 @@ static void print_commands(void)
     }
 }
 
+/* "--a --b": a blank behind each. */
+static void print_option_names(const cli_option *options)
+{
+    for (const cli_option *o = options; o && o->name; o++) {
+        printf("--%s ", o->name);
+    }
+}
+
 /* ---- bash */
 
 static void print_bash_words(const cli_option *option)
@@ -84,10 +92,9 @@ static void print_bash_command(const cli_command *command)
         }
     }
     printf("        esac\n        case $cur in\n        -*) _remotemedia_words \"");
-    for (const cli_option *o = command->options; o && o->name; o++) {
-        printf("--%s ", o->name);
-    }
-    printf("--help\" ;;\n        *) ");
+    print_option_names(command->options);
+    print_option_names(cli_common_options);
+    printf("\" ;;\n        *) ");
     print_bash_operands(command);
     printf("        esac ;;\n");
 }
@@ -113,7 +120,9 @@ static void print_bash(void)
         "    if ((COMP_CWORD == 1)); then\n"
         "        _remotemedia_words \"");
     print_commands();
-    printf(" --help --version\"\n        return\n    fi\n    case $command in\n");
+    printf(" ");
+    print_option_names(cli_global_options);
+    printf("\"\n        return\n    fi\n    case $command in\n");
     for (const cli_command *c = cli_commands; c->name; c++) {
         print_bash_command(c);
     }
@@ -164,6 +173,34 @@ static void print_zsh_option(const cli_option *o)
     printf("'");
 }
 
+static void print_zsh_options(const cli_option *options)
+{
+    for (const cli_option *o = options; o && o->name; o++) {
+        print_zsh_option(o);
+    }
+}
+
+static void print_zsh_command(const cli_command *c)
+{
+    printf("    %s)\n        _arguments -s", c->name);
+    print_zsh_options(c->options);
+    print_zsh_options(cli_common_options);
+    if (c->operands[0]) {
+        printf(" \\\n            '*:%s:", c->summary);
+        print_zsh_action(c->word, c->choices);
+        printf("'");
+    }
+    printf(" ;;\n");
+}
+
+/* An entry of an array for _describe. */
+static void print_zsh_word(const char *dashes, const char *name, const char *summary)
+{
+    printf("        '%s%s:", dashes, name);
+    print_quoted(summary, ":");
+    printf("'\n");
+}
+
 static void print_zsh(void)
 {
     printf("#compdef remotemedia\n"
@@ -173,28 +210,22 @@ static void print_zsh(void)
            "    compadd -a types\n"
            "}\n"
            "_remotemedia() {\n"
-           "    local -a commands\n"
+           "    local -a commands options\n"
            "    commands=(\n");
     for (const cli_command *c = cli_commands; c->name; c++) {
-        printf("        '%s:", c->name);
-        print_quoted(c->summary, ":");
-        printf("'\n");
+        print_zsh_word("", c->name, c->summary);
     }
-    printf("    )\n    if (( CURRENT == 2 )); then\n        _describe command commands\n"
+    printf("    )\n    options=(\n");
+    for (const cli_option *o = cli_global_options; o->name; o++) {
+        print_zsh_word("--", o->name, o->summary);
+    }
+    printf("    )\n    if (( CURRENT == 2 )); then\n"
+           "        if [[ $PREFIX == -* ]]; then\n            _describe -o option options\n"
+           "        else\n            _describe command commands\n        fi\n"
            "        return\n    fi\n    local command=$words[2]\n    shift words\n"
            "    (( CURRENT-- ))\n    case $command in\n");
     for (const cli_command *c = cli_commands; c->name; c++) {
-        printf("    %s)\n        _arguments -s", c->name);
-        for (const cli_option *o = c->options; o && o->name; o++) {
-            print_zsh_option(o);
-        }
-        print_zsh_option(&cli_common_options[0]);
-        if (c->operands[0]) {
-            printf(" \\\n            '*:%s:", c->summary);
-            print_zsh_action(c->word, c->choices);
-            printf("'");
-        }
-        printf(" ;;\n");
+        print_zsh_command(c);
     }
     printf("    esac\n}\ncompdef _remotemedia remotemedia\n");
 }
@@ -220,9 +251,16 @@ static void print_fish_operands(const cli_command *c)
     }
 }
 
-static void print_fish_option(const cli_command *c, const cli_option *o)
+/* Of a command; NULL: in the place of one. */
+static void print_fish_option(const char *command, const cli_option *o)
 {
-    printf("complete -c remotemedia -n '__fish_seen_subcommand_from %s' -l %s", c->name, o->name);
+    printf("complete -c remotemedia -n ");
+    if (command) {
+        printf("'__fish_seen_subcommand_from %s'", command);
+    } else {
+        printf("__fish_use_subcommand");
+    }
+    printf(" -l %s", o->name);
     if (o->letter) {
         printf(" -s %c", o->letter);
     }
@@ -241,17 +279,23 @@ static void print_fish_option(const cli_command *c, const cli_option *o)
     printf("'\n");
 }
 
+static void print_fish_options(const char *command, const cli_option *options)
+{
+    for (const cli_option *o = options; o && o->name; o++) {
+        print_fish_option(command, o);
+    }
+}
+
 static void print_fish(void)
 {
     printf("# fish completion for remotemedia\ncomplete -c remotemedia -f\n");
+    print_fish_options(NULL, cli_global_options);
     for (const cli_command *c = cli_commands; c->name; c++) {
         printf("complete -c remotemedia -n __fish_use_subcommand -a %s -d '%s'\n", c->name,
                c->summary);
         print_fish_operands(c);
-        for (const cli_option *o = c->options; o && o->name; o++) {
-            print_fish_option(c, o);
-        }
-        print_fish_option(c, &cli_common_options[0]);
+        print_fish_options(c->name, c->options);
+        print_fish_options(c->name, cli_common_options);
     }
 }
 

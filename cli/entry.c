@@ -86,6 +86,19 @@ static bool has_word(int argc, char **argv, const char *word)
     return false;
 }
 
+/* The command that a global option stands for; NULL: it is none. */
+static const char *command_of_option(const char *word)
+{
+    bool is_short = word[0] == '-' && word[1] && !word[2];
+    for (const cli_option *o = cli_global_options; o->name; o++) {
+        bool is_long = strncmp(word, "--", 2) == 0 && strcmp(word + 2, o->name) == 0;
+        if (is_long || (is_short && word[1] == o->letter)) {
+            return o->name;
+        }
+    }
+    return NULL;
+}
+
 static int dispatch(cli *state, int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
@@ -93,12 +106,8 @@ static int dispatch(cli *state, int argc, char **argv)
         cli_print_overview(stderr, state->color_err);
         return CLI_USAGE;
     }
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
-        name = "help";
-    } else if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
-        name = "version";
-    }
-    const cli_command *command = cli_find_command(name);
+    const char *meant = command_of_option(name);
+    const cli_command *command = cli_find_command(meant ? meant : name);
     if (!command) {
         return cli_unknown_command(state, name);
     }

@@ -35,6 +35,13 @@ static void print_heading(FILE *out, bool color, const char *text)
     fprintf(out, "\n%s%s%s\n", cli_paint(color, CLI_BOLD), text, cli_reset(color));
 }
 
+static void print_options(FILE *out, bool color, const cli_option *options)
+{
+    for (const cli_option *o = options; o && o->name; o++) {
+        print_option(out, color, o);
+    }
+}
+
 void cli_print_command_help(FILE *out, bool color, const cli_command *command)
 {
     fprintf(out, "%s\n", command->summary);
@@ -43,10 +50,8 @@ void cli_print_command_help(FILE *out, bool color, const cli_command *command)
             command->operands[0] ? " " : "", command->operands);
     cli_print_wrapped(out, command->text, 0, WIDTH);
     print_heading(out, color, "Options");
-    for (const cli_option *o = command->options; o && o->name; o++) {
-        print_option(out, color, o);
-    }
-    print_option(out, color, &cli_common_options[0]);
+    print_options(out, color, command->options);
+    print_options(out, color, cli_common_options);
     if (command->examples) {
         print_heading(out, color, "Examples");
     }
@@ -73,6 +78,8 @@ void cli_print_overview(FILE *out, bool color)
         fprintf(out, "  %s%-12s%s%s\n", cli_paint(color, CLI_BOLD), c->name, cli_reset(color),
                 c->summary);
     }
+    print_heading(out, color, "Options");
+    print_options(out, color, cli_global_options);
     print_heading(out, color, "Examples");
     fprintf(out,
             "  remotemedia run 'test.tone duration_ms=1000 ! audio.level ! json.write path=-'\n"
@@ -195,7 +202,10 @@ int cli_help(cli *state, const cli_arguments *arguments)
         for (const cli_command *c = cli_commands; c->name; c++) {
             json_array_append_new(list, command_json(c));
         }
-        return cli_print_json(json_pack("{s:o}", "commands", list), 2);
+        return cli_print_json(json_pack("{s:o, s:o, s:o}", "commands", list, "global_options",
+                                        options_json(cli_global_options), "common_options",
+                                        options_json(cli_common_options)),
+                              2);
     }
     if (!topic) {
         cli_print_overview(stdout, state->color_out);

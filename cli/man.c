@@ -63,6 +63,13 @@ static void print_option(const cli_option *o)
     printf("\n");
 }
 
+static void print_options(const cli_option *options)
+{
+    for (const cli_option *o = options; o && o->name; o++) {
+        print_option(o);
+    }
+}
+
 static void print_examples(const cli_example *examples)
 {
     if (examples) {
@@ -103,10 +110,8 @@ static void print_command_page(const cli_command *c)
     printf("\n.SH DESCRIPTION\n");
     print_roff(c->text);
     printf("\n.SH OPTIONS\n");
-    for (const cli_option *o = c->options; o && o->name; o++) {
-        print_option(o);
-    }
-    print_option(&cli_common_options[0]);
+    print_options(c->options);
+    print_options(cli_common_options);
     print_examples(c->examples);
     print_end();
     printf(".SH SEE ALSO\n.BR remotemedia (1)\n");
@@ -122,6 +127,8 @@ static void print_overview_page(void)
         print_roff(c->summary);
         printf("\n");
     }
+    printf(".SH OPTIONS\n");
+    print_options(cli_global_options);
     printf(".SH ENVIRONMENT\n");
     for (const cli_example *e = cli_environment; e->line; e++) {
         printf(".TP\n.B %s\n", e->line);

@@ -11,6 +11,12 @@
         .name = "json", .summary = what \
     }
 
+const cli_option cli_global_options[] = {
+    {.name = "help", .letter = 'h', .summary = "Show the commands."},
+    {.name = "version", .letter = 'V', .summary = "Print the version."},
+    {0},
+};
+
 const cli_option cli_common_options[] = {
     {.name = "help", .letter = 'h', .summary = "Show this help."},
     {0},

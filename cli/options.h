@@ -68,6 +68,9 @@ typedef struct cli_arguments {
 /* The commands in the order of the help; ends with one whose name is NULL. */
 extern const cli_command cli_commands[];
 
+/* Options in the place of a command: each stands for the command of its name. */
+extern const cli_option cli_global_options[];
+
 /* Options that each command has: --help. */
 extern const cli_option cli_common_options[];
 
