@@ -814,7 +814,30 @@ def sigint_and_sigterm_end_a_run():
             r.process.send_signal(number)
             ended = r.end()
             check(ended.code == FAILED and f"ended by {name}" in ended.err, ended)
-            check("E0006" in ended.err and re.search("(of media|items) in ", ended.err), ended)
+            check("E0006" in ended.err, ended)
+            check(re.search(r"^ended after [\d.]+ (\w+ of media|items) in ", ended.err, re.M), ended)
+
+
+@test
+def a_run_that_failed_tells_what_happened_up_to_there():
+    with Folder() as f:
+        graph, file = "test.tone duration_ms=60000 ! wav.write path=/dev/full", f.path / "m.json"
+        r = run("run", graph, "-m", file)
+        check(r.code == FAILED and "real time" not in r.err, r)
+        check(re.search(r"^failed after [\d.]+ m?s of media in [\d.]+ [mun]?s$", r.err, re.M), r)
+        s = summary(run("run", graph, "--json"))
+        for told in (s, json.loads(file.read_text())):
+            check(not told["ok"] and told["outcome"] == "failed" and told["exit_code"] == 1, told)
+            check(told["error"]["code"] == "E0503" and 0 < told["media_ns"] < 60e9, told)
+        path = f.write("p.json", LINES)
+        r = run("run", path, "-i", "/dev/zero")
+        check(r.code == FAILED and re.search(r"^failed after 0 items in ", r.err, re.M), r)
+    check(summary(run("run", "test.tone ! test.pass", "--json"))["outcome"] == "done")
+    with Running("run", ENDLESS, "--json") as r:
+        r.wait_until_caught(signal.SIGTERM)
+        r.process.terminate()
+        s = summary(r.end())
+        check(s["outcome"] == "canceled" and s["error"]["code"] == "E0006", s)
 
 
 @test

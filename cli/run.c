@@ -155,10 +155,10 @@ static void name_the_end(const rm_cli_run *run, rm_error *err)
     }
 }
 
-static int write_metrics(const rm_cli_run *run, const char *file, int code)
+static int write_metrics(const rm_cli_run *run, const char *file, int code, const rm_error *ended)
 {
     rm_error err = RM_ERROR_INIT;
-    json_t *json = cli_summary_json(run, code);
+    json_t *json = cli_summary_json(run, code, ended);
     FILE *out = fopen(file, "we");
     bool failed = !out || json_dumpf(json, out, JSON_INDENT(2)) != 0 || fputc('\n', out) == EOF;
     failed |= out && fclose(out) != 0;
@@ -179,17 +179,16 @@ static int finish(rm_cli_run *run, rm_status status, rm_error *err)
         return CLI_OK;
     }
     int code = status < 0 || err->status < 0 ? CLI_FAILED : CLI_OK;
+    run->outcome = code == CLI_OK                  ? CLI_DONE
+                   : err->code == RM_CODE_CANCELED ? CLI_ENDED_EARLY
+                                                   : CLI_RUN_FAILED;
     const char *file = cli_value(run->arguments, "metrics");
     if (file) {
-        code = write_metrics(run, file, code);
+        code = write_metrics(run, file, code, err);
     }
     if (state->json) {
-        json_t *json = cli_summary_json(run, code);
-        if (code != CLI_OK) {
-            json_object_set_new(json, "error", cli_error_json(err));
-        }
         fflush(stdout);
-        return cli_print_json(json, 0) + code;
+        return cli_print_json(cli_summary_json(run, code, err), 0) + code;
     }
     if (err->status < 0) {
         (void)cli_fail(state, err, code);

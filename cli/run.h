@@ -61,6 +61,9 @@ typedef struct cli_progress {
     int64_t count_ns;    /* the queues are not asked before */
 } cli_progress;
 
+/* How a run came to its end. */
+typedef enum cli_outcome { CLI_DONE, CLI_ENDED_EARLY, CLI_RUN_FAILED } cli_outcome;
+
 struct rm_cli_run {
     cli *state;
     const cli_arguments *arguments;
@@ -74,8 +77,9 @@ struct rm_cli_run {
     int64_t begin_ns, elapsed_ns; /* begin: 0 before it began */
     int64_t cancel_ns;            /* when it was cancelled; 0: it was not */
     int ended_by;                 /* the signal; 0: none */
-    bool stuck;                   /* a node did not return: nothing may be freed */
-    rm_error error;               /* of a feed */
+    cli_outcome outcome;
+    bool stuck;     /* a node did not return: nothing may be freed */
+    rm_error error; /* of a feed */
     int64_t position_ns;
     uint64_t packets;
     json_t *metrics; /* taken at the end */
@@ -135,9 +139,12 @@ void cli_words_free(rm_cli_run *run);
 
 /* ---- summary.c */
 
+/* After a run that did not come to its end: what happened up to there. */
 void cli_print_summary(const rm_cli_run *run);
-/* ok, exit_code, elapsed_ns, position_ns, speed, nodes with their shares, edges, memory. */
-json_t *cli_summary_json(const rm_cli_run *run, int exit_code);
+/* ok, outcome ("done", "canceled", "failed"), exit_code, elapsed_ns, media_ns, speed, nodes with
+ * their shares, edges, memory; all up to the end, whatever it was; and the error where there is
+ * one. */
+json_t *cli_summary_json(const rm_cli_run *run, int exit_code, const rm_error *error);
 /* The graph as it is now, with queue depths, to stderr. */
 void cli_print_live(rm_cli_run *run);
 

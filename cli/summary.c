@@ -49,12 +49,13 @@ static double speed_of(const rm_cli_run *run)
 
 /* ---- JSON */
 
-json_t *cli_summary_json(const rm_cli_run *run, int exit_code)
+json_t *cli_summary_json(const rm_cli_run *run, int exit_code, const rm_error *error)
 {
-    json_t *json =
-        json_pack("{s:b, s:i, s:o, s:I, s:I}", "ok", exit_code == CLI_OK, "exit_code", exit_code,
-                  "pipeline", cli_text_json(run->pipeline.source), "elapsed_ns",
-                  (json_int_t)run->elapsed_ns, "packets", (json_int_t)run->packets);
+    static const char *const outcomes[] = {"done", "canceled", "failed"};
+    json_t *json = json_pack("{s:b, s:s, s:i, s:o, s:I, s:I}", "ok", exit_code == CLI_OK, "outcome",
+                             outcomes[run->outcome], "exit_code", exit_code, "pipeline",
+                             cli_text_json(run->pipeline.source), "elapsed_ns",
+                             (json_int_t)run->elapsed_ns, "packets", (json_int_t)run->packets);
     bool has_time = run->position_ns != RM_TIME_NONE;
     json_object_set_new(json, "media_ns", has_time ? json_integer(run->position_ns) : json_null());
     json_object_set_new(json, "speed", has_time ? json_real(speed_of(run)) : json_null());
@@ -70,6 +71,9 @@ json_t *cli_summary_json(const rm_cli_run *run, int exit_code)
     json_object_set_new(json, "nodes", shown);
     json_object_set(json, "edges", json_object_get(run->metrics, "edges"));
     json_object_set(json, "memory", json_object_get(run->metrics, "memory"));
+    if (run->outcome != CLI_DONE) {
+        json_object_set_new(json, "error", cli_error_json(error));
+    }
     return json;
 }
 
@@ -143,21 +147,27 @@ static void print_row(const rm_cli_run *run, const json_t *node, const unsigned 
     fputc('\n', stderr);
 }
 
+/* "4.00 s of media in 12 ms, 333x real time"; a run that failed has no speed worth telling. */
 static void print_headline(const rm_cli_run *run)
 {
-    char media[32], elapsed[32], packets[32];
-    bool color = run->state->color_err;
-    cli_duration((double)run->elapsed_ns, elapsed, sizeof elapsed);
-    if (run->position_ns > 0) {
-        double speed = speed_of(run);
-        fprintf(stderr, "%s%s%s of media in %s, %s%.*fx real time%s\n", cli_paint(color, CLI_BOLD),
-                cli_duration((double)run->position_ns, media, sizeof media), cli_reset(color),
-                elapsed, cli_paint(color, CLI_GREEN), speed < 10 ? 1 : 0, speed, cli_reset(color));
+    static const char *const begin[] = {"", "ended after ", "failed after "};
+    static const cli_style styles[] = {CLI_BOLD, CLI_BOLD, CLI_RED};
+    char amount[32], elapsed[32];
+    bool color = run->state->color_err, has_time = run->position_ns > 0;
+    double speed = speed_of(run);
+    if (has_time) {
+        cli_duration((double)run->position_ns, amount, sizeof amount);
     } else {
-        fprintf(stderr, "%s%s%s items in %s\n", cli_paint(color, CLI_BOLD),
-                cli_count((double)run->packets, packets, sizeof packets), cli_reset(color),
-                elapsed);
+        cli_count((double)run->packets, amount, sizeof amount);
     }
+    fprintf(stderr, "%s%s%s%s%s in %s", cli_paint(color, styles[run->outcome]), begin[run->outcome],
+            amount, cli_reset(color), has_time ? " of media" : " items",
+            cli_duration((double)run->elapsed_ns, elapsed, sizeof elapsed));
+    if (has_time && run->outcome != CLI_RUN_FAILED) {
+        fprintf(stderr, ", %s%.*fx real time%s", cli_paint(color, CLI_GREEN), speed < 10 ? 1 : 0,
+                speed, cli_reset(color));
+    }
+    fputc('\n', stderr);
 }
 
 void cli_print_summary(const rm_cli_run *run)
