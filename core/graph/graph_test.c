@@ -1,4 +1,5 @@
 /* graph_test.c — every fault of a manifest is found, placed and named; good ones go round. */
+#include <stdarg.h>
 #include <stdlib.h>
 
 #include <remotemedia/graph.h>
@@ -429,7 +430,7 @@ static const rm_param convert_table[] = {
 
 static rm_registry *test_registry(void)
 {
-    static rm_node_type types[9];
+    static rm_node_type types[10];
     static const rm_port movie_out[] = {
         {.name = "audio", .formats = "audio"}, {.name = "text", .formats = "text"}, {0}};
     static const struct {
@@ -446,11 +447,12 @@ static rm_registry *test_registry(void)
         {"audio.resample", "audio", "audio", true},
         {"t.movie", NULL, "audio", false},
         {"t.planes", "audio planar=1", NULL, false},
+        {"t.said", NULL, "text", false},
     };
     rm_registry *registry = NULL;
     CHECK_INT(rm_registry_new(&registry, NULL), RM_OK);
     for (size_t i = 0; i < RMI_COUNT(rows); i++) {
-        static rm_port ports[9][2][2];
+        static rm_port ports[10][2][2];
         types[i] = (rm_node_type){
             .struct_size = sizeof(rm_node_type), .name = rows[i].name, .process = nothing};
         ports[i][0][0] = (rm_port){.name = "in", .formats = rows[i].in};
@@ -646,6 +648,102 @@ TEST(a_plan_holds_no_more_than_a_session_can)
     CHECK_CONTAINS(err.message, "output 'out' of node 'n0' has 65 connections, want at most 64");
 }
 
+typedef struct text_buffer {
+    char *text;
+    size_t used, size;
+} text_buffer;
+
+__attribute__((format(printf, 2, 3))) static void put(text_buffer *b, const char *format, ...)
+{
+    va_list words;
+    va_start(words, format);
+    b->used += (size_t)vsnprintf(b->text + b->used, b->size - b->used, format, words);
+    va_end(words);
+    CHECK(b->used < b->size);
+}
+
+/* The error of planning a manifest; NULL: there is none. Frees the text. */
+static rm_error plan_error(text_buffer *b)
+{
+    RMI_AUTO(rm_registry) registry = test_registry();
+    RMI_AUTO(rm_graph) graph = NULL;
+    RMI_AUTO(rm_plan) plan = NULL;
+    rm_error err = RM_ERROR_INIT;
+    CHECK_INT(parse(b->text, &graph, NULL, &err), RM_OK);
+    rm_status status = rm_graph_plan(graph, registry, NULL, &plan, NULL, &err);
+    CHECK_INT(status == RM_OK, err.status == RM_OK);
+    free(b->text);
+    return err;
+}
+
+static text_buffer text_of(size_t size)
+{
+    return (text_buffer){.text = malloc(size), .size = size};
+}
+
+/* `outer` inputs of the graph that all feed one node, and as many sources that do. */
+static rm_error plan_crowd(unsigned outer, unsigned sources)
+{
+    text_buffer b = text_of(64 << 10);
+    put(&b, "{\"version\":\"v1\",\"inputs\":{");
+    for (unsigned i = 0; i < outer; i++) {
+        put(&b, "%s\"i%u\":{\"node\":\"all\"}", i ? "," : "", i);
+    }
+    put(&b, "},\"nodes\":[" NODE("all", "t.text"));
+    for (unsigned i = 0; i < sources; i++) {
+        put(&b, ",{\"id\":\"s%u\",\"node_type\":\"t.said\"}", i);
+    }
+    put(&b, "],\"connections\":[");
+    for (unsigned i = 0; i < sources; i++) {
+        put(&b, "%s{\"from\":\"s%u\",\"to\":\"all\"}", i ? "," : "", i);
+    }
+    put(&b, "]}");
+    return plan_error(&b);
+}
+
+TEST(the_inputs_of_a_graph_and_of_a_node_are_bounded)
+{
+    CHECK_TEXT(plan_crowd(64, 0).message, "");
+    CHECK_TEXT(plan_crowd(65, 0).message,
+               "line 1, column 26: inputs has 65 entries, want at most 64");
+    CHECK_TEXT(plan_crowd(0, 64).message, "");
+    CHECK_TEXT(plan_crowd(1, 63).message, "");
+    CHECK_TEXT(
+        plan_crowd(1, 64).message,
+        "line 1, column 57: the input side of node 'all' has 65 connections, want at most 64");
+}
+
+/* Each of `from` sources feeds 40 nodes, over two converters each. */
+static rm_error plan_converted(unsigned from)
+{
+    text_buffer b = text_of(1 << 20);
+    put(&b, HEAD);
+    for (unsigned i = 0; i < from; i++) {
+        put(&b, "%s{\"id\":\"m%u\",\"node_type\":\"t.mic\"}", i ? "," : "", i);
+    }
+    for (unsigned i = 0; i < 40; i++) {
+        put(&b,
+            ","
+            "{\"id\":\"v%u\",\"node_type\":\"t.vad\"}",
+            i);
+    }
+    put(&b, "],\"connections\":[");
+    for (unsigned i = 0; i < from * 40; i++) {
+        put(&b, "%s{\"from\":\"m%u\",\"to\":\"v%u\"}", i ? "," : "", i / 40, i % 40);
+    }
+    put(&b, "]}");
+    return plan_error(&b);
+}
+
+TEST(converters_count_as_nodes)
+{
+    CHECK_TEXT(plan_converted(50).message, "");
+    rm_error err = plan_converted(52);
+    CHECK_TEXT(err.message, "line 1, column 25: the graph has 4252 nodes with the converters "
+                            "between them, want at most 4096");
+    CHECK_INT(err.code, RM_CODE_MANIFEST_TOO_LARGE);
+}
+
 TEST(graph_ports_become_nodes_and_the_plan_prints)
 {
     RMI_AUTO(rm_registry) registry = test_registry();
@@ -707,4 +805,5 @@ TEST_MAIN(T(a_small_manifest_is_read), T(without_connections_each_node_feeds_the
           T(a_graph_has_1000_nodes_and_10000_connections_and_no_more),
           T(a_thousand_findings_are_placed_and_more_are_counted), T(places_are_found_in_any_order),
           T(a_plan_holds_no_more_than_a_session_can),
+          T(the_inputs_of_a_graph_and_of_a_node_are_bounded), T(converters_count_as_nodes),
           T(graph_ports_become_nodes_and_the_plan_prints), T(each_failed_allocation_is_an_error))

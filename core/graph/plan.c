@@ -609,6 +609,19 @@ static void place(rm_plan *plan, const rm_plan_options *options)
 
 /* ---- the whole */
 
+static void check_size(planning *p)
+{
+    if (p->plan->node_count > RMI_PLAN_NODES_MAX) {
+        rm_error error = RM_ERROR_INIT;
+        (void)rm_fail_as(
+            &error, RM_CODE_MANIFEST_TOO_LARGE,
+            "the graph has %zu nodes with the converters between them, want at most %d",
+            p->plan->node_count, RMI_PLAN_NODES_MAX);
+        rm_error_help(&error, "convert once, in a node of its own, what goes to many");
+        rmi_findings_add(p->findings, RM_SEVERITY_ERROR, "/nodes", &error);
+    }
+}
+
 static rm_status make(planning *p, const rm_plan_options *options)
 {
     rm_status status = RM_OK;
@@ -638,6 +651,7 @@ static rm_status make(planning *p, const rm_plan_options *options)
         status = rmi_plan_sort(p->plan, p->findings->err);
     }
     if (status == RM_OK) {
+        check_size(p);
         place(p->plan, options);
     }
     return status;
