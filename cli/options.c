@@ -168,6 +168,8 @@ const cli_command cli_commands[] = {
          "What the pipeline prints goes to stdout, a progress line and a table at the end to "
          "stderr. Outputs of the pipeline are printed one a line: text as it is, values as "
          "JSON.\n\n"
+         "The table's times are each node's own, by the clock; on several threads they come to "
+         "more than the run took. A share is of their sum.\n\n"
          "SIGINT (Ctrl-C) and SIGTERM end the run at once, with exit code 1; a second one, or one "
          "while nodes are being opened, ends the process where it stands. SIGUSR1 prints the live "
          "graph with its queues to stderr. When "

@@ -117,6 +117,8 @@ struct rmi_node {
     uint64_t untimed_mask; /* calls whose number has none of these bits are timed */
     uint64_t calls, items, errors, skipped, retries, emitted;
     rmi_histogram *time;
+    uint64_t told_calls, told_ticks; /* calls up to the latest timed one, and what they took */
+    uint64_t told_at_ticks;          /* when that one returned */
     uint64_t pending_begin_ticks, pending_ticks; /* while its work was out */
     rmi_histogram *work; /* whole calls made elsewhere, ns; NULL: none yet */
     uint64_t work_ns;    /* all that rm_node_add_work() told */
@@ -154,6 +156,9 @@ void rmi_node_drop_inputs(rmi_node *node);
 bool rmi_node_is_runnable(const rmi_node *node);
 /* True where each edge out of it has room. */
 bool rmi_node_has_room(const rmi_node *node);
+
+/* The call that began then has just returned. Returns how long it took. */
+uint64_t rmi_node_count_call(rmi_node *node, uint64_t begin_ticks);
 
 static inline rmi_node *rmi_node_of(rm_node *node)
 {

@@ -500,8 +500,7 @@ static rm_status measured_call(rmi_strand *strand, rmi_node *node)
     }
     uint64_t begin = rmi_clock_ticks();
     rm_status status = node->pub.type->process(&node->pub, &node->inputs, &node->error);
-    uint64_t ticks = rmi_clock_ticks() - begin;
-    rmi_histogram_add(node->time, ticks);
+    uint64_t ticks = rmi_node_count_call(node, begin);
     node->untimed_mask = ticks > SLOW_TICKS ? 0 : FAST_CALLS_PER_SAMPLE - 1;
     return status;
 }
@@ -560,7 +559,12 @@ static void call_flush(rmi_strand *strand, rmi_node *node)
 {
     node->state = RMI_NODE_RUNNING;
     node->calls++;
-    after_call(strand, node, node->pub.type->flush(&node->pub, &node->error));
+    uint64_t begin = strand->metrics ? rmi_clock_ticks() : 0;
+    rm_status status = node->pub.type->flush(&node->pub, &node->error);
+    if (strand->metrics) {
+        (void)rmi_node_count_call(node, begin);
+    }
+    after_call(strand, node, status);
 }
 
 static void run_idle(rmi_strand *strand, rmi_node *node)
