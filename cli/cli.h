@@ -78,6 +78,8 @@ json_t *cli_error_json(const rm_error *error);
 json_t *cli_finding_json(const char *file, const rm_finding *finding);
 /* All findings of a file as text: to stderr, or to out for `validate`. */
 void cli_print_finding(FILE *out, bool color, const char *file, const rm_finding *finding);
+/* The warnings of a pipeline that is fine otherwise, to stderr. */
+void cli_print_warnings(const cli *state, const char *file, const rm_report *report);
 /* Prints what ended a command with a pipeline: the findings, or the error where there are none.
  * Returns exit_code. */
 int cli_fail_findings(const cli *state, const char *file, const rm_report *report,

@@ -74,6 +74,16 @@ void cli_print_finding(FILE *out, bool color, const char *file, const rm_finding
     print_help(out, color, finding->help);
 }
 
+void cli_print_warnings(const cli *state, const char *file, const rm_report *report)
+{
+    for (size_t i = 0; i < rm_report_count(report); i++) {
+        const rm_finding *finding = rm_report_at(report, i);
+        if (finding->severity == RM_SEVERITY_WARNING) {
+            cli_print_finding(stderr, state->color_err, file, finding);
+        }
+    }
+}
+
 int cli_fail(const cli *state, const rm_error *error, int exit_code)
 {
     fflush(stdout);

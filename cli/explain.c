@@ -101,6 +101,9 @@ int cli_explain(cli *state, const cli_arguments *arguments)
     if (status == RM_OK) {
         status = cli_pipeline_plan(state, &pipeline, &err);
     }
+    if (status == RM_OK) {
+        cli_print_warnings(state, pipeline.source, pipeline.report);
+    }
     int code = status == RM_OK ? cli_explain_plan(state, &pipeline)
                                : cli_fail_findings(state, pipeline.source, pipeline.report, &err,
                                                    CLI_BAD_MANIFEST);

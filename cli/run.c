@@ -244,6 +244,7 @@ static int prepare(rm_cli_run *run)
         return cli_fail_findings(run->state, pipeline->source, pipeline->report, &err,
                                  code_of_plan_error(&err));
     }
+    cli_print_warnings(run->state, pipeline->source, pipeline->report);
     if (purpose == CLI_TO_RUN && cli_progress_is_wanted(run)) {
         run->progress.wanted = true;
         cli_words_add(run);

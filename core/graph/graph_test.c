@@ -572,6 +572,37 @@ TEST(wrong_nodes_and_parameters_are_all_reported)
     }
 }
 
+TEST(a_slip_beside_other_parameters_is_a_warning)
+{
+    static const rm_port in[] = {{.name = "in"}, {0}};
+    static const rm_node_type type = {.struct_size = sizeof(rm_node_type),
+                                      .name = "t.open",
+                                      .flags = RM_NODE_OTHER_PARAMS,
+                                      .process = nothing,
+                                      .inputs = in,
+                                      .params = convert_table,
+                                      .params_size = sizeof(convert_params)};
+    RMI_AUTO(rm_graph) graph = NULL;
+    RMI_AUTO(rm_registry) registry = test_registry();
+    RMI_AUTO(rm_report) report = NULL;
+    RMI_AUTO(rm_plan) plan = NULL;
+    RMI_AUTO_MEMORY char *schema = NULL;
+    CHECK_INT(rm_registry_add(registry, &type, NULL), RM_OK);
+    CHECK_INT(rm_report_new(&report, NULL), RM_OK);
+    CHECK_INT(rm_graph_parse_inline("t.mic ! t.open rate_hs=8000 depth=3 channels=2", &graph, NULL),
+              RM_OK);
+    CHECK_INT(rm_graph_plan(graph, registry, NULL, &plan, report, NULL), RM_OK);
+    CHECK_INT(rm_report_count(report), 1);
+    const rm_finding *finding = rm_report_at(report, 0);
+    CHECK_INT(finding->severity, RM_SEVERITY_WARNING);
+    CHECK_INT(finding->code, RM_CODE_PARAM_UNKNOWN);
+    CHECK_TEXT(finding->message, "node 'open': t.open takes any parameter, also 'rate_hs'");
+    CHECK_TEXT(finding->help, "did you mean 'rate_hz'?");
+    CHECK_TEXT(finding->pointer, "/nodes/1/params/rate_hs");
+    CHECK_INT(rm_node_type_schema(&type, &schema, NULL), RM_OK);
+    CHECK_CONTAINS(schema, "\"additionalProperties\": true");
+}
+
 TEST(a_wrong_port_or_an_unfed_input_is_named)
 {
     RMI_AUTO(rm_registry) registry = test_registry();
@@ -801,6 +832,7 @@ TEST_MAIN(T(a_small_manifest_is_read), T(without_connections_each_node_feeds_the
           T(formats_are_negotiated_and_converters_inserted),
           T(an_output_that_is_not_named_is_the_first_that_fits),
           T(wrong_nodes_and_parameters_are_all_reported),
+          T(a_slip_beside_other_parameters_is_a_warning),
           T(a_wrong_port_or_an_unfed_input_is_named),
           T(a_graph_has_1000_nodes_and_10000_connections_and_no_more),
           T(a_thousand_findings_are_placed_and_more_are_counted), T(places_are_found_in_any_order),

@@ -99,21 +99,41 @@ static rm_status check_value(const rm_param *p, const json_t *value, rm_error *e
     }
 }
 
-static rm_status unknown(const rm_node_type *type, const char *name, rm_error *err)
+/* The parameter of which the name may be a slip; NULL: none. */
+static const char *near_param(const rm_node_type *type, const char *name)
 {
     rmi_near near = {.wanted = name};
     for (const rm_param *p = type->params; p && p->name; p++) {
         rmi_near_try(&near, p->name);
     }
+    return rmi_near_result(&near);
+}
+
+static rm_status unknown(const rm_node_type *type, const char *name, rm_error *err)
+{
     rm_status status =
         rm_fail_as(err, RM_CODE_PARAM_UNKNOWN, "%s has no parameter '%.60s'", type->name, name);
-    const char *best = rmi_near_result(&near);
+    const char *best = near_param(type, name);
     if (best) {
         rm_error_help(err, "did you mean '%s'?", best);
     } else {
         rm_error_help(err, "`remotemedia nodes %s` lists its parameters", type->name);
     }
     return status;
+}
+
+/* The type takes any name: what may be a slip is told, and is no error. */
+static void warn_near(const rm_node_type *type, const char *name, rmi_params_found found,
+                      void *context)
+{
+    rm_error err = RM_ERROR_INIT;
+    const char *best = near_param(type, name);
+    if (best) {
+        (void)rm_fail_as(&err, RM_CODE_PARAM_UNKNOWN, "%s takes any parameter, also '%.60s'",
+                         type->name, name);
+        rm_error_help(&err, "did you mean '%s'?", best);
+        found(context, RM_SEVERITY_WARNING, name, &err);
+    }
 }
 
 unsigned rmi_params_check(const rm_node_type *type, const json_t *params, rmi_params_found found,
@@ -129,10 +149,14 @@ unsigned rmi_params_check(const rm_node_type *type, const json_t *params, rmi_pa
     json_object_foreach((json_t *)(uintptr_t)params, name, value)
     {
         const rm_param *p = find_param(type, name);
+        if (!p && type->flags & RM_NODE_OTHER_PARAMS) {
+            warn_near(type, name, found, context);
+            continue;
+        }
         rm_status status = p ? check_value(p, value, &err) : unknown(type, name, &err);
         if (status != RM_OK) {
             count++;
-            found(context, name, &err);
+            found(context, RM_SEVERITY_ERROR, name, &err);
         }
     }
     for (const rm_param *p = type->params; p && p->name; p++) {
@@ -140,7 +164,7 @@ unsigned rmi_params_check(const rm_node_type *type, const json_t *params, rmi_pa
             (void)rm_fail_as(&err, RM_CODE_PARAM_MISSING, "%s needs the parameter '%s': %s",
                              type->name, p->name, p->summary ? p->summary : "");
             count++;
-            found(context, "", &err);
+            found(context, RM_SEVERITY_ERROR, "", &err);
         }
     }
     return count;
@@ -200,11 +224,11 @@ static rm_status store_default(const rm_param *p, void *params, rm_error *err)
     return status;
 }
 
-static void keep_first(void *context, const char *name, const rm_error *error)
+static void keep_first(void *context, rm_severity severity, const char *name, const rm_error *error)
 {
     rm_error *first = context;
     (void)name;
-    if (first->status == RM_OK) {
+    if (severity == RM_SEVERITY_ERROR && first->status == RM_OK) {
         *first = *error;
     }
 }

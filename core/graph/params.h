@@ -8,11 +8,13 @@
 #include <jansson.h>
 
 #include <remotemedia/node.h>
+#include <remotemedia/report.h>
 
 /* Tells one finding of a check. name: the parameter, "" for the object itself. */
-typedef void (*rmi_params_found)(void *context, const char *name, const rm_error *error);
+typedef void (*rmi_params_found)(void *context, rm_severity severity, const char *name,
+                                 const rm_error *error);
 
-/* Checks every parameter; each finding goes to `found`. Returns how many there were. */
+/* Checks every parameter; each finding goes to `found`. Returns how many errors there were. */
 unsigned rmi_params_check(const rm_node_type *type, const json_t *params, rmi_params_found found,
                           void *context);
 

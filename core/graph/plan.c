@@ -165,7 +165,8 @@ static rm_status find_type(planning *p, const rmi_graph_node *node, const char *
     return unknown.status;
 }
 
-static void param_found(void *context, const char *name, const rm_error *error)
+static void param_found(void *context, rm_severity severity, const char *name,
+                        const rm_error *error)
 {
     planning *p = context;
     char pointer[192];
@@ -173,7 +174,7 @@ static void param_found(void *context, const char *name, const rm_error *error)
              name);
     rm_error copy = *error;
     rm_error_wrap(&copy, "node '%s'", p->graph->nodes[p->index].id);
-    rmi_findings_add(p->findings, RM_SEVERITY_ERROR, pointer, &copy);
+    rmi_findings_add(p->findings, severity, pointer, &copy);
 }
 
 static rm_status plan_node(planning *p)

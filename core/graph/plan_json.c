@@ -110,6 +110,6 @@ rm_status rm_node_type_schema(const rm_node_type *type, char **ret_json, rm_erro
     json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:o, s:b}", "$schema",
                              "https://json-schema.org/draft/2020-12/schema", "title", type->name,
                              "type", "object", "properties", properties, "required", required,
-                             "additionalProperties", 0);
+                             "additionalProperties", (type->flags & RM_NODE_OTHER_PARAMS) != 0);
     return dump(json, JSON_INDENT(2), ret_json, err);
 }

@@ -114,8 +114,10 @@ enum {
     RM_NODE_LIVE = 1u << 3,   /* a source that cannot wait */
     RM_NODE_PYTHON = 1u << 4, /* its code is Python: only a strand with an interpreter runs it */
     RM_NODE_LATE = 1u << 5, /* sink: its open() may touch the outside world last (files, devices) */
-    RM_NODE_UNPROMPTED = 1u << 6 /* process() is also called without input, all packets NULL, after
-                                    rm_node_ready() or a timer: for what comes by itself */
+    RM_NODE_UNPROMPTED = 1u << 6, /* process() is also called without input, all packets NULL, after
+                                     rm_node_ready() or a timer: for what comes by itself */
+    RM_NODE_OTHER_PARAMS = 1u << 7 /* takes parameters of any name beside those of its table; one
+                                      that looks like a slip of these gets a warning */
 };
 
 struct rm_blob; /* growing bytes for save() and load(), see blob functions below */

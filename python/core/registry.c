@@ -252,6 +252,7 @@ static const flag_row type_flags[] = {{RM_NODE_BLOCKS, "blocks"},
                                       {RM_NODE_LIVE, "live"},
                                       {RM_NODE_PYTHON, "python"},
                                       {RM_NODE_LATE, "late"},
+                                      {RM_NODE_OTHER_PARAMS, "other_params"},
                                       {0, NULL}};
 
 static const flag_row param_flags[] = {{RM_PARAM_REQUIRED, "required"},

@@ -75,6 +75,8 @@ class NodeType:
         Keys name, kind ("bool" "int" "float" "string" "enum" "json"), default, min, max, unit,
         choices (sequence of str), summary, required, live. They are checked at planning. None: any
         parameter is accepted.
+    other_params : True: parameters of any other name are accepted, too; one that looks like a slip
+        of a name in ``params`` gets a warning.
     merge : "any" or "zip" — see the manifest; with several input ports `process` gets a tuple.
     blocking : True: always on a thread of its own; False: always on the caller's loop; None: decided
         by measuring.
@@ -91,6 +93,7 @@ class NodeType:
         params: Sequence[Mapping[str, Any]] | None = None,
         example: str = "",
         blocking: bool | None = None,
+        other_params: bool = False,
     ) -> Self: ...
     @property
     def name(self) -> str: ...
@@ -122,7 +125,8 @@ class Registry:
     def describe(self, name: str, /) -> dict[str, Any]:
         """A type, loading its module if needed.
 
-        Keys name, summary, example, flags (list of "blocks" "heavy" "pure" "live" "python" "late"),
+        Keys name, summary, example, flags (list of "blocks" "heavy" "pure" "live" "python" "late"
+        "other_params"),
         origin, inputs, outputs (lists of dicts name, formats, same_as, summary, emit_max), params
         (list of dicts name, kind, flags, default (JSON text or None), min, max, unit, choices,
         summary).

@@ -29,9 +29,10 @@ from .errors import (
 from .node import Node, NodeSpec, TypedNode, module_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 NO_SPEC = NodeSpec("")
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 # Planning needs a registry for itself; those that are not in use wait here.
 _registries: list[_core.Registry] = []
@@ -66,8 +67,11 @@ def resolve(asked: dict[str, Any]) -> _core.NodeType | None:
         defaults = {p.name: p.default for p in spec.params if not p.required}
         params = defaults | params
     make = partial(_make, cls, asked["id"], params)
-    rows = None if spec.params is None else [_param_row(p._asdict()) for p in spec.params]
-    return _node_type(cls, name, make, getattr(cls, "blocking", None), rows)
+    blocking = getattr(cls, "blocking", None)
+    if spec.params is None:
+        return _node_type(cls, name, make, blocking, _named_params(cls, params), other_params=True)
+    rows = [_param_row(p._asdict()) for p in spec.params]
+    return _node_type(cls, name, make, blocking, rows)
 
 
 def _live_type(asked: dict[str, Any]) -> _core.NodeType:
@@ -91,6 +95,8 @@ def _node_type(
     make: Callable[[], object],
     blocking: bool | None,
     params: list[dict[str, Any]] | None = None,
+    *,
+    other_params: bool = False,
 ) -> _core.NodeType:
     spec = spec_of(cls)
     inputs = () if is_source(cls) else spec.inputs
@@ -103,7 +109,40 @@ def _node_type(
         params=params,
         example=spec.example,
         blocking=blocking,
+        other_params=other_params,
     )
+
+
+def _named_params(cls: type, given: Iterable[str]) -> list[dict[str, Any]] | None:
+    """The parameters that a class with ``**config`` names, and those of `Node` among the given ones.
+
+    None where Python itself says what it does not take, or where nothing is named.
+    """
+    names: list[str] = []
+    takes_any = False
+    for base in cls.__mro__:
+        if base in (Node, object):
+            break
+        init = base.__dict__.get("__init__")
+        if init is None:
+            continue
+        every = _init_parameters(init)
+        names += [p.name for p in every if p.kind in NAMED]
+        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in every):
+            break  # the end of what super().__init__(**config) hands on
+        takes_any = True
+    if not takes_any or not names:
+        return None
+    names += [p.name for p in _init_parameters(Node.__init__) if p.name in given]
+    return [{"name": name, "kind": "json"} for name in dict.fromkeys(names)]
+
+
+def _init_parameters(init: Callable[..., None]) -> list[inspect.Parameter]:
+    """The parameters of an ``__init__`` without self; [] where it does not tell."""
+    try:
+        return list(inspect.signature(init).parameters.values())[1:]
+    except (TypeError, ValueError):
+        return []
 
 
 def _param_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -393,6 +393,8 @@ class Pipeline:
             made.args = (made.message,)
             made.findings = [_core.Finding((f[0], f[1], 0, 0, *f[4:])) for f in made.findings]
             raise made from error.__cause__
+        if plan.findings:
+            _warn(plan.findings)
         return plan, feed, collect
 
     def _add_feed(self, manifest: dict[str, Any]) -> str:
@@ -593,6 +595,19 @@ class Pipeline:
         if not self._sessions and self._metrics is None:
             return {}
         return self.metrics.to_dict(self.name)
+
+
+def _warn(findings: list[_core.Finding]) -> None:
+    """Python warnings at the line that called into this package."""
+    import sys
+    import warnings
+
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:
+        frame, level = frame.f_back, level + 1
+    for finding in findings:
+        help = f" ({finding.help})" if finding.help else ""
+        warnings.warn(f"E{finding.code:04}: {finding.message}{help}", stacklevel=level)
 
 
 class _Watch:

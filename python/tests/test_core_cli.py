@@ -48,6 +48,19 @@ class Third(Node):
         return item
 
 
+class Level(Node):
+    def __init__(self, level_db=0, **config):
+        super().__init__(**config)
+
+
+class Gate(Level):
+    def __init__(self, rate_hz=16000, **config):
+        super().__init__(**config)
+
+    def process(self, item):
+        print(sorted(self.config), file=sys.stderr)
+
+
 class Closing(Node):
     def process(self, item):
         print("started", flush=True)
@@ -135,6 +148,24 @@ def test_what_a_node_raised_is_told_once_with_its_traceback(folder):
     assert "ValueError: three is too many" in result.stderr.splitlines()[-2]
     assert result.stderr.splitlines()[-2].startswith("error[E0402]: ValueError")
     assert result.stderr.splitlines()[-1].strip() == "--> node 'mynodes-Third', item 3"
+
+
+def test_a_parameter_that_looks_like_a_slip_is_warned_of_where_any_is_taken(folder):
+    pipeline = ["test.tone duration_ms=20 ! mynodes:Gate rate_hs=8000 depth=3 name=g", "--set",
+                "mynodes-Gate.levl_db=-40"]
+    result = run(folder, "run", "--quiet", *pipeline)
+    assert result.returncode == 0
+    told = result.stderr.splitlines()
+    for begin, slip, meant in ((0, "rate_hs", "rate_hz"), (3, "levl_db", "level_db")):
+        where = "node 'mynodes-Gate': mynodes:Gate takes any parameter, also"
+        assert told[begin] == f"warning[E0302]: {where} '{slip}'"
+        assert told[begin + 1] == f"  --> pipeline (/nodes/1/params/{slip})"
+        assert told[begin + 2] == f"  help: did you mean '{meant}'?"
+    assert told[6] == "['depth', 'levl_db', 'rate_hs']"
+    assert run(folder, "explain", *pipeline).stderr.splitlines() == told[:6]
+    valid = run(folder, "validate", "--json", pipeline[0])
+    assert valid.returncode == 0
+    assert [f["severity"] for f in json.loads(valid.stdout)["findings"]] == ["warning"]
 
 
 def test_a_class_that_is_not_there_is_a_bad_manifest(folder):

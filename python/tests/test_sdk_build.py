@@ -1,5 +1,6 @@
 """Building pipelines and writing them down: no session is needed for any of it."""
 
+import asyncio
 import json
 import pathlib
 import subprocess
@@ -216,6 +217,47 @@ def test_a_pipeline_explains_its_plan_and_checks_it_before_anything_runs():
     assert not str(caught.value).startswith("E0302: line")
     with pytest.raises(PipelineError, match="empty"):
         Pipeline("p").explain()
+
+
+class Tone(Node):
+    def __init__(self, rate_hz=8000, *, names=(), **config):
+        super().__init__(**config)
+
+    def process(self):
+        yield from ()
+
+
+class Plain(Node):
+    def process(self, x):
+        return x
+
+
+class Closed(Plain):
+    def __init__(self, rate_hz=8000):
+        super().__init__()
+
+    def process(self, x):
+        return x
+
+
+def test_a_slip_where_any_parameter_is_taken_is_a_warning_at_the_callers_line():
+    slip = Pipeline([Node(f"{__name__}:Tone", rate_hs=3, depth=1)])
+    for call in slip.explain, slip.run_sync, lambda: asyncio.run(slip.run()):
+        with pytest.warns(UserWarning) as caught:
+            call()
+        (one,) = caught
+        assert "Tone takes any parameter, also 'rate_hs' (did you mean 'rate_hz'?)" in str(one.message)
+    with pytest.warns(UserWarning) as caught:
+        slip.run_sync()
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    "node", ["Tone rate_hz=1 name=a depth=2", "Closed", "Plain rate=3", "Closed rate_hz=2"]
+)
+def test_names_that_are_known_or_far_from_the_known_ones_are_not_warned_of(node, recwarn):
+    Pipeline.inline(f"{__name__}:{node}").explain()
+    assert not recwarn.list
 
 
 class NeedsMuch(Node):
