@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "engine/intake.h"
 #include "engine/link.h"
 #include "engine/strand.h"
 
@@ -33,37 +34,6 @@ bool rmi_node_has_room(const rmi_node *node)
     return true;
 }
 
-static bool edge_is_drained(const rmi_edge *edge)
-{
-    return edge->ended && rmi_edge_length(edge) == 0;
-}
-
-/* A set can be taken, or the end of the input be noticed. */
-static bool inputs_match(const rmi_node *node)
-{
-    if (node->merge == RMI_MERGE_ZIP) {
-        for (uint16_t i = 0; i < node->n_in; i++) {
-            if (edge_is_drained(node->in[i])) {
-                return true;
-            }
-        }
-        for (uint16_t i = 0; i < node->n_in; i++) {
-            if (rmi_edge_length(node->in[i]) == 0) {
-                return false;
-            }
-        }
-        return true;
-    }
-    bool all_drained = true;
-    for (uint16_t i = 0; i < node->n_in; i++) {
-        if (rmi_edge_length(node->in[i]) > 0) {
-            return true;
-        }
-        all_drained &= node->in[i]->ended;
-    }
-    return all_drained;
-}
-
 bool rmi_node_is_runnable(const rmi_node *node)
 {
     if (node->state == RMI_NODE_HOLDING) {
@@ -75,7 +45,7 @@ bool rmi_node_is_runnable(const rmi_node *node)
     if (node->flushing || node->held || node->done || node->unprompted) {
         return true;
     }
-    return node->is_source ? rmi_node_has_room(node) : inputs_match(node);
+    return node->is_source ? rmi_node_has_room(node) : rmi_intake_matches(node);
 }
 
 int rm_node_has_input(const rm_node *pub)

@@ -1,0 +1,18 @@
+/* arrivals.h — what comes to a strand from outside of its nodes: packets and room on links, posts
+ * of other threads, timers, requests. strand.h has what others call.
+ *
+ * Threads: the strand's.
+ */
+#ifndef RMI_ENGINE_ARRIVALS_H
+#define RMI_ENGINE_ARRIVALS_H
+
+typedef struct rmi_strand rmi_strand;
+
+void rmi_arrivals_poll_links(rmi_strand *strand);
+void rmi_arrivals_drain_mailbox(rmi_strand *strand);
+/* Those that are due by strand->now_ns. */
+void rmi_arrivals_run_timers(rmi_strand *strand);
+/* What nodes asked of one another in the last call. */
+void rmi_arrivals_deliver_controls(rmi_strand *strand);
+
+#endif

@@ -1,0 +1,238 @@
+#include "engine/intake.h"
+
+#include <string.h>
+
+#include "engine/link.h"
+#include "engine/strand.h"
+
+/* ---- edges, as their consumer sees them */
+
+static void producer_has_room(rmi_strand *strand, rmi_edge *edge)
+{
+    rmi_node *from = edge->from;
+    if (from && (from->state == RMI_NODE_HOLDING || from->is_source)) {
+        rmi_strand_consider(strand, from);
+    }
+}
+
+/* The packet, unless it is of an epoch that has gone. */
+static rm_packet *unless_stale(rmi_strand *strand, rmi_edge *edge, rm_packet *packet,
+                               uint32_t epoch)
+{
+    if (RMI_UNLIKELY((int32_t)(epoch - edge->epoch) < 0)) {
+        edge->drops++;
+        rmi_pool_give(strand->pool, packet);
+        return NULL;
+    }
+    return packet;
+}
+
+static rm_packet *pop_dropping(rmi_strand *strand, rmi_edge *edge, bool stale_only)
+{
+    uint32_t epoch;
+    rm_packet *packet = rmi_link_pop_dropping(edge->link, stale_only, &epoch);
+    return packet ? unless_stale(strand, edge, packet, epoch) : NULL;
+}
+
+/* The oldest packet; NULL where it was of an epoch that has gone. */
+static rm_packet *edge_pop(rmi_strand *strand, rmi_edge *edge)
+{
+    rmi_link *link = edge->link;
+    if (link && link->drops) {
+        return pop_dropping(strand, edge, false);
+    }
+    bool was_full = !link && rmi_edge_is_full(edge);
+    uint32_t slot = edge->head++ & edge->mask;
+    rm_packet *packet = edge->ring[slot];
+    if (link) {
+        uint32_t epoch = link->epoch[slot];
+        rmi_link_publish_head(link, packet);
+        strand->kick_needed |= (edge->head & link->quarter_mask) == 0;
+        return unless_stale(strand, edge, packet, epoch);
+    }
+    edge->bytes -= packet->header.payload_bytes;
+    if (was_full) {
+        producer_has_room(strand, edge);
+    }
+    return packet;
+}
+
+static bool stale_front(const rmi_edge *edge)
+{
+    return edge->link && (int32_t)(edge->link->epoch[edge->head & edge->mask] - edge->epoch) < 0;
+}
+
+void rmi_intake_drop_stale(rmi_strand *strand, rmi_edge *edge)
+{
+    if (edge->link && edge->link->drops) {
+        uint64_t drops;
+        do {
+            drops = edge->drops;
+            (void)pop_dropping(strand, edge, true);
+        } while (edge->drops != drops);
+        return;
+    }
+    while (rmi_edge_length(edge) && stale_front(edge)) {
+        (void)edge_pop(strand, edge);
+    }
+}
+
+static void edge_let_go(rmi_strand *strand, rmi_edge *edge)
+{
+    while (rmi_edge_length(edge)) {
+        rm_packet *packet = edge_pop(strand, edge);
+        if (packet) {
+            rmi_pool_give(strand->pool, packet);
+        }
+    }
+}
+
+/* The consumer wants nothing more of this edge. A producer that has only such edges is done too. */
+void rmi_intake_close(rmi_strand *strand, rmi_edge *edge)
+{
+    if (edge->closed) {
+        return;
+    }
+    edge_let_go(strand, edge); /* no drops: nobody wanted them */
+    edge->closed = true;
+    if (edge->link) {
+        atomic_store(&edge->link->closed, true);
+        strand->kick_needed = true;
+        return;
+    }
+    rmi_node *from = edge->from;
+    from->out[edge->from_port].direct = NULL;
+    bool all_closed = true;
+    for (uint16_t p = 0; p < from->n_out; p++) {
+        for (uint32_t e = 0; e < from->out[p].edge_count; e++) {
+            all_closed &= from->out[p].edges[e]->closed;
+        }
+    }
+    if (all_closed) {
+        from->done = true;
+        from->stalled = false; /* what it waits for would be for nobody */
+    }
+    if (from->state == RMI_NODE_HOLDING || from->state == RMI_NODE_IDLE) {
+        rmi_strand_consider(strand, from);
+    }
+}
+
+/* ---- taking a set of inputs */
+
+static bool is_drained(const rmi_edge *edge)
+{
+    return edge->ended && rmi_edge_length(edge) == 0;
+}
+
+static bool any_matches(const rmi_node *node)
+{
+    bool all_drained = true;
+    for (uint16_t i = 0; i < node->n_in; i++) {
+        if (rmi_edge_length(node->in[i]) > 0) {
+            return true;
+        }
+        all_drained &= node->in[i]->ended;
+    }
+    return all_drained;
+}
+
+static bool zip_matches(const rmi_node *node)
+{
+    bool complete = true;
+    for (uint16_t i = 0; i < node->n_in; i++) {
+        if (is_drained(node->in[i])) {
+            return true;
+        }
+        complete &= rmi_edge_length(node->in[i]) > 0;
+    }
+    return complete;
+}
+
+bool rmi_intake_matches(const rmi_node *node)
+{
+    return node->merge == RMI_MERGE_ZIP ? zip_matches(node) : any_matches(node);
+}
+
+static rmi_taken take_any(rmi_strand *strand, rmi_node *node)
+{
+    bool all_drained = true;
+    for (uint16_t tried = 0; tried < node->n_in; tried++) {
+        uint32_t i = node->next_in;
+        node->next_in = i + 1 < node->n_in ? i + 1 : 0;
+        rmi_edge *edge = node->in[i];
+        while (rmi_edge_length(edge)) {
+            rm_packet *packet = edge_pop(strand, edge);
+            if (packet) {
+                node->current[edge->to_port] = packet;
+                node->taken = edge;
+                return RMI_TAKEN_SET;
+            }
+        }
+        all_drained &= edge->ended;
+    }
+    return all_drained ? RMI_TAKEN_END : RMI_TAKEN_NOTHING;
+}
+
+static rmi_taken take_zip(rmi_strand *strand, rmi_node *node)
+{
+    bool complete = true;
+    for (uint16_t i = 0; i < node->n_in; i++) {
+        rmi_intake_drop_stale(strand, node->in[i]);
+        if (is_drained(node->in[i])) {
+            return RMI_TAKEN_END; /* no further set can be complete */
+        }
+        complete &= rmi_edge_length(node->in[i]) > 0;
+    }
+    for (uint16_t i = 0; complete && i < node->n_in; i++) {
+        node->current[node->in[i]->to_port] = edge_pop(strand, node->in[i]);
+    }
+    return complete ? RMI_TAKEN_SET : RMI_TAKEN_NOTHING;
+}
+
+rmi_taken rmi_intake_take(rmi_strand *strand, rmi_node *node)
+{
+    return node->merge == RMI_MERGE_ZIP ? take_zip(strand, node) : take_any(strand, node);
+}
+
+/* ---- formats */
+
+/* What the stream on a port is has changed, or is seen for the first time. */
+static rm_status announce(rmi_node *node, uint16_t index, const rm_packet *packet)
+{
+    rmi_in_port *port = &node->in_port[index];
+    const rm_formats *accepts = &port->accepts;
+    port->kind = packet->header.kind;
+    port->line = packet->header.format;
+    bool fits = accepts->count == 0;
+    for (uint32_t i = 0; !fits && i < accepts->count; i++) {
+        fits = rm_format_accepts(&accepts->alternative[i], port->kind, &port->line) != 0;
+    }
+    if (!fits) {
+        char got[160], want[320];
+        rm_format format;
+        rm_format_from_line(port->kind, &port->line, &format);
+        rm_format_print(&format, got, sizeof got);
+        rm_formats_print(accepts, want, sizeof want);
+        port->kind = RM_KIND_ANY; /* the next packet is looked at again */
+        return rm_fail_as(&node->error, RM_CODE_PACKET_FORMAT, "input '%s' got %s, want %s",
+                          node->pub.type->inputs[index].name, got, want);
+    }
+    if (!node->pub.type->control) {
+        return RM_OK;
+    }
+    rm_control control = {
+        .op = RM_CONTROL_FORMAT, .port = index, .kind = port->kind, .line = &port->line};
+    return node->pub.type->control(&node->pub, &control, &node->error);
+}
+
+rm_status rmi_intake_announce(rmi_node *node)
+{
+    rm_status status = RM_OK;
+    for (uint16_t i = 0; i < node->n_current && status >= 0; i++) {
+        const rm_packet *packet = node->current[i];
+        if (packet && RMI_UNLIKELY(rmi_intake_format_differs(&node->in_port[i], packet))) {
+            status = announce(node, i, packet);
+        }
+    }
+    return status;
+}
