@@ -87,31 +87,36 @@ class GraphBuilder:
             return
         if isinstance(after, dict):
             for target_port, source in after.items():
-                source_id, port = self._endpoint(source)
+                source_id, port = self.endpoint(source)
                 yield Connection(source_id, id, port, target_port)
             return
         for source in after if isinstance(after, (list, tuple)) else (after,):
-            source_id, port = self._endpoint(source)
+            source_id, port = self.endpoint(source)
             yield Connection(source_id, id, port)
 
-    def _endpoint(self, source: Any) -> tuple[str, str | None]:
-        """Id and port of "id", "id.port" or a node."""
+    def endpoint(self, source: Any, role: str = "after") -> tuple[str, str | None]:
+        """Id and port of "id", "id.port" or a node. ``role``: what the caller's argument is called."""
         if isinstance(source, Node):
             found = self.find(source)
             if found is None:
                 raise PipelineError(
-                    f"after={source!r} is not in this pipeline", code=VALUE_NOT_ACCEPTABLE
+                    f"{role}={source!r} is not in this pipeline", code=VALUE_NOT_ACCEPTABLE
                 )
             return found, None
         id, _, port = str(source).partition(".")
         if id not in self.nodes:
-            known = ", ".join(self.nodes) or "none"
             raise PipelineError(
-                f"after={source!r} names no node of this pipeline",
+                f"{role}={source!r} names no node of this pipeline",
                 code=VALUE_NOT_ACCEPTABLE,
-                help=f"nodes: {known}",
+                help=self._near(id),
             )
         return id, port or None
+
+    def _near(self, id: str) -> str:
+        from difflib import get_close_matches
+
+        near = get_close_matches(id, self.nodes, 1)
+        return f"did you mean '{near[0]}'?" if near else f"nodes: {', '.join(self.nodes) or 'none'}"
 
     def find(self, wanted: str | Node) -> str | None:
         """The id of a node given by id, by name, or by itself."""

@@ -20,7 +20,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from . import _core, _drive, _resolve
-from ._graph import GraphBuilder, dumps
+from ._graph import Connection, GraphBuilder, dumps
 from .errors import (
     VALUE_NOT_ACCEPTABLE,
     ConfigurationError,
@@ -369,7 +369,9 @@ class Pipeline:
                 ends.append(id)
         return ends
 
-    def _plan(self, *, fed: bool, collected: bool) -> tuple[_core.Plan, str | None, str | None]:
+    def _plan(
+        self, *, fed: bool, collected: bool, outputs: Sequence[str | Node] | None = None
+    ) -> tuple[_core.Plan, str | None, str | None]:
         """The plan, and the ids of its feeding and its collecting node."""
         if not self._graph.nodes:
             raise PipelineError(f"pipeline '{self.name}' is empty")
@@ -378,7 +380,7 @@ class Pipeline:
                 {"name": self.name[:255]}, live=True, on_error=self.on_error
             )
             feed = self._add_feed(manifest) if fed else None
-            collect = self._add_collect(manifest) if collected else None
+            collect = self._add_collect(manifest, outputs) if collected else None
             registry = _resolve.take_registry()
             try:
                 plan = _core.Graph.parse(json.dumps(manifest)).plan(registry)
@@ -404,13 +406,17 @@ class Pipeline:
         manifest["connections"] += [{"from": id, "to": root} for root in roots]
         return id
 
-    def _add_collect(self, manifest: dict[str, Any]) -> str | None:
-        ends = self._ends()
+    def _add_collect(
+        self, manifest: dict[str, Any], outputs: Sequence[str | Node] | None
+    ) -> str | None:
+        named = self._ends() if outputs is None else outputs
+        ends = dict.fromkeys(self._graph.endpoint(output, "outputs") for output in named)
         if not ends:
             return None
         id = unique_id("output", self._graph.nodes)
         manifest["nodes"].append({"id": id, "node_type": "python.collect"})
-        manifest["connections"] += [{"from": end, "to": id} for end in ends]
+        edges = [Connection(end, id, port).to_manifest() for end, port in ends]
+        manifest["connections"] += edges
         return id
 
     def _prepare(
@@ -541,11 +547,29 @@ class Pipeline:
             async for result in results:
                 yield result
 
-    def open(self) -> Session:
-        """A two-way session, to be used by ``async with``: see `remotemedia.session.Session`."""
+    def open(self, *, outputs: str | Node | Sequence[str | Node] | None = None) -> Session:
+        """A two-way session, to be used by ``async with``: see `remotemedia.session.Session`.
+
+        Parameters
+        ----------
+        outputs : str, Node, or a sequence of these
+            Whose items the session gives, in one stream: ids, ``"id.port"``, or nodes; also of a
+            node that feeds others. A node without a port stands for its first output. The items of
+            one output keep their order, those that a call gave on two of them may not. None: the
+            first output of each node that feeds nothing.
+
+        Raises
+        ------
+        PipelineError
+            On entering the session: the pipeline cannot be planned, or has no such output.
+
+        Examples
+        --------
+        ``pipeline.open(outputs=["asr.text", "asr.partial"])``
+        """
         from .session import Session
 
-        return Session(self)
+        return Session(self, [outputs] if isinstance(outputs, (str, Node)) else outputs)
 
     # ---- kept ready between runs
 

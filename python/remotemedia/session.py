@@ -7,6 +7,8 @@
         async for answer in s:              until end() and the last answer
             ...
         s.interrupt("tts")                  barge-in: what is queued behind "tts" dies
+
+    pipeline.open(outputs=["asr.text", "asr.partial"])      whose items come out
 """
 
 from __future__ import annotations
@@ -16,14 +18,14 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from . import _drive
+from . import _drive, _resolve
 from ._host import Host
 from .errors import PipelineError
 from .metrics import Metrics
 from .node import TypedNode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from types import TracebackType
 
     from .node import Node
@@ -39,8 +41,9 @@ class Session:
     and cleans all nodes up. Threads: the event loop that entered it; `interrupt` from any thread.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, outputs: Sequence[str | Node] | None = None) -> None:
         self._pipeline = pipeline
+        self._outputs = outputs
         self._stream: _drive.Stream | None = None
         self._watch: Any = None
         self._feed: str | None = None
@@ -51,7 +54,9 @@ class Session:
 
         pipeline = self._pipeline
         fed = bool(pipeline._open_roots())
-        plan, self._feed, self._collect = pipeline._plan(fed=fed, collected=True)
+        plan, self._feed, self._collect = pipeline._plan(
+            fed=fed, collected=True, outputs=self._outputs
+        )
         self._watch = _Watch(pipeline)
         stream = _drive.Stream(
             plan,
@@ -114,7 +119,8 @@ class Session:
         stream = self._opened()
         if self._collect is None:
             raise PipelineError(
-                f"pipeline '{self._pipeline.name}' gives no results: it ends with sinks"
+                f"pipeline '{self._pipeline.name}' gives no results: it ends with sinks",
+                help=_how_to_listen(self._pipeline),
             )
         return await stream.pull(self._collect)
 
@@ -151,6 +157,15 @@ class Session:
         """The live numbers of the session. Thread: any."""
         session = self._opened().session
         return Metrics(json.loads(session.metrics()), self._pipeline.node_ids)
+
+
+def _how_to_listen(pipeline: Pipeline) -> str:
+    """What mends a session without results: the output of the last node that has one."""
+    for id, node in reversed(pipeline._graph.nodes.items()):
+        known = _resolve.ports(node)
+        if known is not None and known[1]:
+            return f'name an output: open(outputs="{id}")'
+    return ""
 
 
 async def iterate(pipeline: Pipeline, source: Any) -> AsyncGenerator[Any, None]:

@@ -9,7 +9,7 @@ import pytest
 
 np = pytest.importorskip("numpy")
 
-from remotemedia import Audio, NodeError  # noqa: E402
+from remotemedia import Audio, NodeError, Pipeline  # noqa: E402
 
 RECORDINGS = sorted(pathlib.Path("/usr/share/pocketsphinx/test/data/librivox").glob("*.wav"))
 RATE_HZ = 16000
@@ -239,6 +239,29 @@ def test_the_words_and_their_times_are_those_of_the_decoder_itself(recognizer):
 
 
 @needs_recordings
+def test_a_session_gives_partial_words_beside_the_final_ones(recognizer):
+    pipeline = Pipeline("p")
+    pipeline.add_node(recognizer(partials=True), id="asr")
+
+    async def main():
+        async with pipeline.open(outputs=["asr.text", "asr.partial"]) as session:
+
+            async def speak():
+                for sound in packets(forward(), 1024):
+                    await session.push(sound)
+                session.end()
+
+            speaking = asyncio.create_task(speak())
+            heard = [item async for item in session]
+            await speaking
+            return heard
+
+    *partials, final = asyncio.run(main())
+    assert len(partials) >= 3 and {p["type"] for p in partials} == {"partial"}
+    assert (final["type"], final["text"]) == ("final", "go forward ten meters")
+
+
+@needs_recordings
 def test_what_was_heard_before_does_not_change_the_words(recognizer):
     samples = forward()
     first = run(recognizer(partials=True), packets(samples, 4096))[-1]
@@ -299,22 +322,13 @@ def test_an_interrupt_drops_the_sound_that_vad_silero_holds_back():
 @needs_recordings
 def test_an_interrupt_drops_the_words_that_asr_pocketsphinx_collected(recognizer):
     """In a session, as a voice application has it: the user begins anew in the middle of a phrase."""
-    from remotemedia import Node, Pipeline
-
-    class Both(Node):
-        merge = "any"
-
-        def process(self, result):
-            return result
-
     samples = forward()
     alone = run(recognizer(partials=True), packets(samples, 1600))[-1]
 
     async def main():
         pipeline = Pipeline()
         pipeline.add_node(recognizer(partials=True), id="asr")
-        pipeline.add_node(Both(), after=["asr.partial", "asr.text"])
-        async with pipeline.open() as session:
+        async with pipeline.open(outputs=["asr.partial", "asr.text"]) as session:
             for packet in packets(samples[:24000], 1600):
                 await session.push(packet)
             assert "forward" in (await until_text(session, "forward"))["text"]

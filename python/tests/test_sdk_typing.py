@@ -46,7 +46,7 @@ async def main() -> None:
         print(await pipeline.run(), pipeline.metrics["level"].share)
     except NodeError as error:
         print(error.node, error.item, error.traceback)
-    async with pipeline.open() as session:
+    async with pipeline.open(outputs=["level"]) as session:
         await session.push(1)
         async for result in session:
             print(result)
