@@ -26,7 +26,7 @@ from .errors import (
     VALUE_NOT_ACCEPTABLE,
     PipelineError,
 )
-from .node import Node, NodeSpec, TypedNode, module_name
+from .node import Node, NodeSpec, TypedNode, init_parameters, module_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -126,23 +126,15 @@ def _named_params(cls: type, given: Iterable[str]) -> list[dict[str, Any]] | Non
         init = base.__dict__.get("__init__")
         if init is None:
             continue
-        every = _init_parameters(init)
+        every = init_parameters(init)
         names += [p.name for p in every if p.kind in NAMED]
         if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in every):
             break  # the end of what super().__init__(**config) hands on
         takes_any = True
     if not takes_any or not names:
         return None
-    names += [p.name for p in _init_parameters(Node.__init__) if p.name in given]
+    names += [p.name for p in init_parameters(Node.__init__) if p.name in given]
     return [{"name": name, "kind": "json"} for name in dict.fromkeys(names)]
-
-
-def _init_parameters(init: Callable[..., None]) -> list[inspect.Parameter]:
-    """The parameters of an ``__init__`` without self; [] where it does not tell."""
-    try:
-        return list(inspect.signature(init).parameters.values())[1:]
-    except (TypeError, ValueError):
-        return []
 
 
 def _param_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -19,13 +19,14 @@ import os
 import re
 import sys
 from abc import ABC, abstractmethod
-from functools import cached_property
+from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from .errors import VALUE_NOT_ACCEPTABLE, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
+    from inspect import Parameter
     from logging import Logger
 
 __all__ = ["Dependency", "Node", "NodeSpec", "Out", "Param", "Port"]
@@ -126,7 +127,10 @@ class Node(ABC):
         ``Node`` itself: the node type.
     id : str or None
         Unique in its pipeline: letters, digits, ``_`` and ``-``. Where it is None the pipeline
-        makes one from the name (``resample``, ``resample2``).
+        makes one from the name (``resample``, ``resample2``). Every subclass takes it as a keyword,
+        also one whose ``__init__`` does not name it, and a dataclass; an ``id`` that a subclass
+        names is its own matter. Type checkers see what ``__init__`` says: for them a subclass
+        names ``id`` or ``**kwargs``, or the id is given by ``add_node(node, id=…)``.
     enable_state, state_ttl, max_sessions
         Kept as attributes.
     **config
@@ -193,7 +197,7 @@ class Node(ABC):
         self = object.__new__(made)
         self._arguments = (args, kwargs)
         self.name = cls.__name__
-        self.id = None
+        self.id = _id_given(cls, kwargs) if "id" in kwargs else None
         self.config = {}
         return self
 
@@ -208,7 +212,8 @@ class Node(ABC):
         **config: Any,
     ) -> None:
         self.name = name or type(self).__name__
-        self.id = check_id(id)
+        if id is not None:  # else it is what __new__ was given
+            self.id = check_id(id)
         self.enable_state = enable_state
         self.state_ttl = state_ttl
         self.max_sessions = max_sessions
@@ -291,6 +296,50 @@ class Node(ABC):
     def __repr__(self) -> str:
         params = ", ".join(f"{k}={v!r}" for k, v in self.get_params().items())
         return f"{type(self).__name__}({params})"
+
+
+def _id_given(cls: type[Node], kwargs: Mapping[str, Any]) -> str | None:
+    """The id that a node is made with; its ``__init__`` will not see it where it cannot take it."""
+    for base in cls.__mro__[: cls.__mro__.index(Node)]:
+        init = base.__dict__.get("__init__")
+        if init is None:
+            continue
+        every = init_parameters(init)
+        if any(p.name == "id" for p in every):
+            return None  # the class says what it is
+        if not any(p.kind is p.VAR_KEYWORD for p in every):
+            _hide_id(cls)
+            break
+    return check_id(kwargs["id"])
+
+
+def init_parameters(init: Callable[..., None]) -> list[Parameter]:
+    """The parameters of an ``__init__`` without self; [] where it does not tell."""
+    from inspect import signature
+
+    try:
+        return list(signature(init).parameters.values())[1:]
+    except (TypeError, ValueError):
+        return []
+
+
+def _hide_id(cls: type[Node]) -> None:
+    """Lets a class be made with the keyword ``id`` that its ``__init__`` does not take.
+
+    Done when it is first asked for: a dataclass gets its ``__init__`` after all else.
+    """
+    init: Callable[..., None] = cls.__init__
+    if getattr(init, "_hides_id_of", None) is cls:
+        return
+
+    def __init__(self: Node, *args: Any, **kwargs: Any) -> None:
+        if type(self) is cls:  # not where an __init__ below calls it
+            kwargs.pop("id", None)
+        init(self, *args, **kwargs)
+
+    update_wrapper(__init__, init)
+    __init__._hides_id_of = cls  # type: ignore[attr-defined]
+    cls.__init__ = __init__  # type: ignore[method-assign]
 
 
 class TypedNode(Node):
