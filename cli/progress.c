@@ -1,6 +1,11 @@
 /* The line that shows how far a run is, redrawn in place on stderr where that is a terminal:
  *
  *     0:12.3  ━━━━━━━━━━━━──────────  53 %  45.2x real time  0:11 left
+ *     0:27.9  ━━━━━━━━━━━━━━━━━━━━━━ 100 %  3.1x real time  in asr for 4 s
+ *
+ * The run's own thread counts and draws. A node may keep that thread from it for seconds, as one in
+ * Python does that holds the interpreter's lock: then a thread of the line's own draws what was
+ * counted last, with the time that goes by.
  *
  * How far: the position that the session's sources have reached, and, for the part of the whole,
  * how much of the input file this process has read (/proc/self/fdinfo; without it there is no bar);
@@ -8,6 +13,7 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,7 +22,8 @@
 #include "run.h"
 
 enum { DRAW_NS = 100000000, LINE_BYTES = 2048, BAR_COLUMNS_MAX = 40, FIRST_NS = 300000000 };
-enum { COUNTED_NODES_MAX = 64, COUNT_SLOW_NS = 5000000 };
+enum { COUNTED_NODES_MAX = 64, COUNT_SLOW_NS = 5000000, COUNT_PART = 100, SLOW_COUNT_PART = 50 };
+enum { LATE_NS = 150000000, STILL_NS = 1000000000 };
 
 /* ---- how much of the input file was read */
 
@@ -116,20 +123,23 @@ static double share_at(const json_t *edges, const char *id, const json_t *shares
     return least;
 }
 
-/* 0 to 1: by the counts of packets, along the slowest way from a source to a sink. To take the
- * numbers waits for the calls that are running: where they take long it is seldom asked. */
-static double share_done(rm_cli_run *run, int64_t now_ns)
+/* NULL: there are none. */
+static json_t *take_numbers(const rm_cli_run *run)
 {
-    cli_progress *progress = &run->progress;
     char *text = NULL;
-    if (now_ns < progress->count_ns || rm_plan_node_count(run->pipeline.plan) > COUNTED_NODES_MAX ||
+    if (rm_plan_node_count(run->pipeline.plan) > COUNTED_NODES_MAX ||
         rm_session_metrics(run->session, &text, NULL) != RM_OK) {
-        return progress->share;
+        return NULL;
     }
-    int64_t took_ns = cli_now_ns() - now_ns;
-    progress->count_ns = took_ns > COUNT_SLOW_NS ? now_ns + 50 * took_ns : 0;
-    json_t *metrics = json_loads(text, 0, NULL), *shares = json_object();
+    json_t *metrics = json_loads(text, 0, NULL);
     rm_free(text);
+    return metrics;
+}
+
+/* 0 to 1: by the counts of packets, along the slowest way from a source to a sink. */
+static double share_done(const json_t *metrics)
+{
+    json_t *shares = json_object();
     const json_t *nodes = json_object_get(metrics, "nodes");
     double least = 1;
     for (size_t i = 0; i < json_array_size(nodes); i++) { /* in the order of the flow */
@@ -139,23 +149,87 @@ static double share_done(rm_cli_run *run, int64_t now_ns)
         least = share < least ? share : least;
     }
     json_decref(shares);
-    json_decref(metrics);
     return least;
 }
 
-/* How far the run is, in the media's time; RM_TIME_NONE where it has none. Never back. */
-static int64_t position_of(rm_cli_run *run, uint64_t *ret_packets)
+/* Added by this program or the plan. */
+static bool is_hidden(const json_t *node)
 {
-    int64_t read_ns;
-    rm_session_progress(run->session, &read_ns, ret_packets);
-    if (read_ns == RM_TIME_NONE) {
-        return RM_TIME_NONE;
+    const char *type = json_string_value(json_object_get(node, "type"));
+    return type && strncmp(type, "rm.", 3) == 0;
+}
+
+static bool is_alone_on_strand(const json_t *nodes, const json_t *node)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < json_array_size(nodes); i++) {
+        const json_t *other = json_array_get(nodes, i);
+        count += !is_hidden(other) && number(other, "strand") == number(node, "strand");
     }
-    int64_t done_ns = (int64_t)((double)read_ns * run->progress.share);
-    if (done_ns > run->progress.position_ns) {
-        run->progress.position_ns = done_ns;
+    return count == 1;
+}
+
+/* The id of the node whose call is under way; of several the one that took most so far. "": none
+ * that can be told. A strand that does not answer says of all its nodes that they are busy. */
+static void find_working(const json_t *metrics, char *id, size_t size)
+{
+    const json_t *nodes = json_object_get(metrics, "nodes");
+    double most_ns = -1;
+    id[0] = '\0';
+    for (size_t i = 0; i < json_array_size(nodes); i++) {
+        const json_t *node = json_array_get(nodes, i);
+        const char *state = json_string_value(json_object_get(node, "state"));
+        bool is_busy = state && strcmp(state, "busy") == 0 && is_alone_on_strand(nodes, node);
+        bool is_out = state && strcmp(state, "pending") == 0;
+        double sum_ns = number(json_object_get(node, "time"), "sum_ns");
+        if (!is_hidden(node) && (is_busy || is_out) && sum_ns > most_ns) {
+            most_ns = sum_ns;
+            snprintf(id, size, "%s", json_string_value(json_object_get(node, "id")));
+        }
     }
-    return run->progress.position_ns;
+}
+
+/* What the run's own thread alone can tell. That thread may be kept from here at any time, so that
+ * it is done as often as it may cost a hundredth of the time, or a fiftieth where it waits for the
+ * calls that are running. */
+static void count(rm_cli_run *run, int64_t now_ns)
+{
+    cli_progress *progress = &run->progress;
+    json_t *metrics = take_numbers(run);
+    int64_t took_ns = cli_now_ns() - now_ns;
+    progress->count_ns =
+        now_ns + took_ns * (took_ns > COUNT_SLOW_NS ? SLOW_COUNT_PART : COUNT_PART);
+    pthread_mutex_lock(&progress->lock);
+    if (metrics) {
+        progress->share = share_done(metrics);
+        find_working(metrics, progress->working, sizeof progress->working);
+    }
+    pthread_mutex_unlock(&progress->lock);
+    json_decref(metrics);
+}
+
+/* How far the run is, in the media's time, RM_TIME_NONE where it has none; never back. Under the
+ * lock, as all that follows. */
+static int64_t look(rm_cli_run *run, int64_t now_ns)
+{
+    cli_progress *progress = &run->progress;
+    int64_t read_ns, before_ns = progress->position_ns;
+    uint64_t packets;
+    progress->read = part_read(progress);
+    double part = progress->read * progress->share, before = progress->part;
+    rm_session_progress(run->session, &read_ns, &packets);
+    if (progress->read >= 0 && part > before) {
+        progress->part = part;
+    }
+    if (read_ns != RM_TIME_NONE && (double)read_ns * progress->share > (double)before_ns) {
+        progress->position_ns = (int64_t)((double)read_ns * progress->share);
+    }
+    if (packets != progress->packets || progress->position_ns > before_ns ||
+        progress->part > before) {
+        progress->moved_ns = now_ns;
+    }
+    progress->packets = packets;
+    return read_ns == RM_TIME_NONE ? RM_TIME_NONE : progress->position_ns;
 }
 
 /* ---- the line */
@@ -197,27 +271,36 @@ static double speed_of(const rm_cli_run *run, int64_t position_ns, int64_t now_n
     return position_ns > 0 && elapsed_ns > 0 ? (double)position_ns / (double)elapsed_ns : 0;
 }
 
-static void describe(rm_cli_run *run, int64_t now_ns, char *text, size_t size)
+/* "  0:11 left", or "  in asr for 4 s" where nothing moves. */
+static void add_rest(const rm_cli_run *run, int64_t now_ns, char *text, size_t size)
 {
-    uint64_t packets;
-    char count[32];
-    double part = run->progress.part;
-    int64_t position_ns = position_of(run, &packets);
-    double speed = speed_of(run, position_ns, now_ns);
-    size_t used = 0;
-    text[0] = '\0';
-    if (speed > 0) {
-        used += (size_t)snprintf(text, size, "%.*fx real time", speed < 10 ? 1 : 0, speed);
-    } else {
-        used += (size_t)snprintf(text, size, "%s items", cli_count((double)packets, count, 32));
-    }
-    if (part > 0.02 && part < 0.995) {
+    const cli_progress *progress = &run->progress;
+    int64_t still_ns = now_ns - progress->moved_ns;
+    double part = progress->part;
+    size_t used = strlen(text);
+    if (progress->working[0] && still_ns >= STILL_NS) {
+        snprintf(text + used, size - used, "  in %s for %lld s", progress->working,
+                 (long long)(still_ns / 1000000000));
+    } else if (part > 0.02 && part < 0.995) {
         double left_ns = (double)(now_ns - run->begin_ns) * (1 - part) / part;
-        used += (size_t)snprintf(text + used, size - used, "  ");
+        cli_append(text, size, "  ", 2);
         add_time(text, size, (int64_t)left_ns);
-        used = strlen(text);
-        snprintf(text + used, size - used, " left");
+        cli_append(text, size, " left", 5);
     }
+}
+
+static void describe(const rm_cli_run *run, int64_t position_ns, int64_t now_ns, char *text,
+                     size_t size)
+{
+    char items[32];
+    double speed = speed_of(run, position_ns, now_ns);
+    if (speed > 0) {
+        snprintf(text, size, "%.*fx real time", speed < 10 ? 1 : 0, speed);
+    } else {
+        snprintf(text, size, "%s items",
+                 cli_count((double)run->progress.packets, items, sizeof items));
+    }
+    add_rest(run, now_ns, text, size);
 }
 
 /* A line of their own below: the newest ones where not all have room. "": there are none. */
@@ -240,19 +323,14 @@ static void draw(rm_cli_run *run, int64_t now_ns)
 {
     static const char *const spinner[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
     cli_progress *progress = &run->progress;
-    char line[LINE_BYTES] = "", words[CLI_WORDS_BYTES + 64], text[160];
+    char line[LINE_BYTES] = "", words[CLI_WORDS_BYTES + 64], text[240];
     unsigned width = cli_width(STDERR_FILENO) - 1;
-    double read = progress->read = part_read(progress);
-    progress->share = share_done(run, now_ns);
-    if (read >= 0 && read * progress->share > progress->part) {
-        progress->part = read * progress->share;
-    }
-    int64_t position_ns = position_of(run, NULL);
-    describe(run, now_ns, text, sizeof text);
+    int64_t position_ns = look(run, now_ns), turn = now_ns / DRAW_NS;
+    describe(run, position_ns, now_ns, text, sizeof text);
     if (cli_is_utf8()) {
-        cli_append(line, sizeof line, spinner[progress->turn++ % 10], 1);
+        cli_append(line, sizeof line, spinner[turn % 10], 1);
     } else {
-        line[0] = "|/-\\"[progress->turn++ % 4];
+        line[0] = "|/-\\"[turn % 4];
     }
     cli_append(line, sizeof line, " ", 1);
     add_time(line, sizeof line, position_ns > 0 ? position_ns : now_ns - run->begin_ns);
@@ -272,6 +350,53 @@ static void draw(rm_cli_run *run, int64_t now_ns)
     fflush(stderr);
     progress->two_lines = words[0] != '\0';
     progress->shown = true;
+    progress->next_ns = now_ns + DRAW_NS;
+}
+
+/* ---- the line's own thread */
+
+static void wait_a_while(cli_progress *progress)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += DRAW_NS;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    (void)pthread_cond_timedwait(&progress->wake, &progress->lock, &until);
+}
+
+static void *draw_when_late(void *argument)
+{
+    rm_cli_run *run = argument;
+    cli_progress *progress = &run->progress;
+    pthread_mutex_lock(&progress->lock);
+    while (!progress->stopping) {
+        int64_t now_ns = cli_now_ns();
+        if (now_ns >= progress->stepped_ns + LATE_NS && now_ns >= progress->next_ns) {
+            draw(run, now_ns);
+        }
+        wait_a_while(progress);
+    }
+    pthread_mutex_unlock(&progress->lock);
+    return NULL;
+}
+
+/* Without it the line stands still at times. No signal is for it. */
+static void start_thread(rm_cli_run *run)
+{
+    cli_progress *progress = &run->progress;
+    pthread_condattr_t monotonic;
+    sigset_t all, before;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&progress->lock, NULL);
+    pthread_cond_init(&progress->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    progress->ready = true;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    progress->thread_started = pthread_create(&progress->thread, NULL, draw_when_late, run) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* ---- for the run */
@@ -307,6 +432,7 @@ void cli_progress_start(rm_cli_run *run)
     progress->part = 0;
     progress->share = 1;
     progress->next_ns = run->begin_ns + FIRST_NS;
+    progress->stepped_ns = progress->moved_ns = run->begin_ns;
     for (size_t i = 0; progress->wanted && i < rm_plan_node_count(run->pipeline.plan); i++) {
         rm_plan_node node;
         json_t *params;
@@ -318,23 +444,64 @@ void cli_progress_start(rm_cli_run *run)
     for (uint32_t i = 0; progress->wanted && i < run->feed_count; i++) {
         choose_media(progress, run->feed[i].file);
     }
+    if (progress->wanted) {
+        start_thread(run);
+    }
 }
 
 void cli_progress_step(rm_cli_run *run)
 {
     cli_progress *progress = &run->progress;
-    int64_t now_ns = progress->wanted ? cli_now_ns() : 0;
-    if (progress->wanted && now_ns >= progress->next_ns) {
-        progress->next_ns = now_ns + DRAW_NS;
-        draw(run, now_ns);
+    if (!progress->ready) {
+        return;
+    }
+    int64_t now_ns = cli_now_ns();
+    pthread_mutex_lock(&progress->lock);
+    progress->stepped_ns = now_ns;
+    bool is_due = now_ns >= progress->next_ns;
+    pthread_mutex_unlock(&progress->lock);
+    if (now_ns >= progress->count_ns) {
+        count(run, now_ns);
+    }
+    if (is_due) {
+        pthread_mutex_lock(&progress->lock);
+        draw(run, cli_now_ns());
+        pthread_mutex_unlock(&progress->lock);
     }
 }
 
+/* What is printed next stands in its place until it is drawn again. */
 void cli_progress_clear(rm_cli_run *run)
 {
-    if (run->progress.shown) {
-        fputs(run->progress.two_lines ? "\r\033[K\033[A\r\033[K" : "\r\033[K", stderr);
-        fflush(stderr);
-        run->progress.shown = run->progress.two_lines = false;
+    cli_progress *progress = &run->progress;
+    if (!progress->ready) {
+        return;
     }
+    pthread_mutex_lock(&progress->lock);
+    if (progress->shown) {
+        fputs(progress->two_lines ? "\r\033[K\033[A\r\033[K" : "\r\033[K", stderr);
+        fflush(stderr);
+        progress->shown = progress->two_lines = false;
+    }
+    pthread_mutex_unlock(&progress->lock);
+}
+
+void cli_progress_stop(rm_cli_run *run)
+{
+    cli_progress *progress = &run->progress;
+    if (!progress->ready) {
+        return;
+    }
+    if (progress->thread_started) {
+        pthread_mutex_lock(&progress->lock);
+        progress->stopping = true;
+        pthread_cond_signal(&progress->wake);
+        pthread_mutex_unlock(&progress->lock);
+        pthread_join(progress->thread, NULL);
+        progress->thread_started = false;
+    }
+    cli_progress_clear(run);
+    progress->ready = false;
+    pthread_cond_destroy(&progress->wake);
+    pthread_mutex_destroy(&progress->lock);
 }

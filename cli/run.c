@@ -69,7 +69,7 @@ static json_t *read_metrics(rm_session *session)
 void rm_cli_run_ended(rm_cli_run *run)
 {
     cli_outputs_step(run); /* what was delivered at the very end */
-    cli_progress_clear(run);
+    cli_progress_stop(run);
     run->elapsed_ns = cli_now_ns() - run->begin_ns;
     rm_session_progress(run->session, &run->position_ns, &run->packets);
     run->metrics = read_metrics(run->session);
@@ -121,7 +121,7 @@ static rm_status run_here(rm_cli_run *run, rm_error *err)
         rm_cli_run_tick(run);
         if (run->cancel_ns && cli_now_ns() - run->cancel_ns > GRACE_MS * (int64_t)1000000) {
             run->stuck = true;
-            cli_progress_clear(run);
+            cli_progress_stop(run);
             return rm_fail_as(err, RM_CODE_CANCELED,
                               "a node did not return from its call within %d s of the end",
                               GRACE_MS / 1000);

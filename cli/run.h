@@ -13,6 +13,8 @@
 #ifndef CLI_RUN_H
 #define CLI_RUN_H
 
+#include <pthread.h>
+
 #include "cli.h"
 
 enum { CLI_FEEDS_MAX = 16, CLI_OUTPUTS_MAX = 64, CLI_WORDS_BYTES = 512 };
@@ -46,19 +48,30 @@ typedef struct cli_output {
 } cli_output;
 
 typedef struct cli_progress {
-    bool shown;     /* a line stands on the terminal */
-    bool two_lines; /* and the words below it */
     bool wanted;
-    int64_t next_ns; /* when it is drawn again */
-    unsigned turn;   /* of the spinner */
+    bool ready; /* lock and wake are there, and the thread unless the system has none to give */
     char media[512]; /* the file whose reading tells how far it is; "": none */
-    int media_fd;    /* of this process, found in /proc; -1: not yet */
     uint64_t media_bytes;
+    int64_t count_ns; /* the queues are not asked before */
+    pthread_t thread; /* draws where the run's own thread does not come to it */
+    bool thread_started;
+    pthread_mutex_t lock;
+    pthread_cond_t wake; /* stopping has changed */
+
+    /* Protected by lock. */
+    bool stopping;
+    bool shown;          /* a line stands on the terminal */
+    bool two_lines;      /* and the words below it */
+    int64_t stepped_ns;  /* when the run's own thread was here last */
+    int64_t next_ns;     /* when it is drawn again */
+    int media_fd;        /* of this process, found in /proc; -1: not yet */
     double read;         /* of the file, 0 to 1; below 0: not known */
     double share;        /* of what was read: what has gone through, 0 to 1 */
     double part;         /* of the file: what has gone through */
     int64_t position_ns; /* the same in the media's time */
-    int64_t count_ns;    /* the queues are not asked before */
+    int64_t moved_ns;    /* when one of these changed */
+    uint64_t packets;    /* of the sources, then */
+    char working[48];    /* the node whose call was under way; "": none */
 } cli_progress;
 
 /* How a run came to its end. */
@@ -118,13 +131,14 @@ void cli_feeds_step(rm_cli_run *run);
 /* Prints what there is. */
 void cli_outputs_step(rm_cli_run *run);
 
-/* ---- progress.c */
+/* ---- progress.c: from the run's own thread */
 
 /* Once the plan is there: whether a line will be shown. */
 bool cli_progress_is_wanted(const rm_cli_run *run);
 void cli_progress_start(rm_cli_run *run);
 void cli_progress_step(rm_cli_run *run); /* draws at most ten times a second */
 void cli_progress_clear(rm_cli_run *run);
+void cli_progress_stop(rm_cli_run *run); /* and clears; before the session goes */
 
 /* ---- words.c */
 

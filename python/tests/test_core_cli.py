@@ -3,9 +3,13 @@
 import json
 import os
 import pathlib
+import pty
+import re
+import select
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -15,6 +19,7 @@ ROOT = pathlib.Path(_core.__file__).parents[1]
 
 NODES = '''
 import asyncio
+import ctypes
 import sys
 import time
 
@@ -59,6 +64,20 @@ class Gate(Level):
 
     def process(self, item):
         print(sorted(self.config), file=sys.stderr)
+
+
+class Holder(Node):
+    blocking = True
+
+    def process(self, item):
+        time.sleep(0.04)
+
+    def flush(self):
+        sys.setswitchinterval(1000)  # and no call lets the interpreter's lock go
+        libc = ctypes.PyDLL(None)
+        until = time.monotonic() + 50
+        while libc.access(b"go", 0) != 0 and time.monotonic() < until:
+            libc.usleep(1000)
 
 
 class Closing(Node):
@@ -173,6 +192,33 @@ def test_a_class_that_is_not_there_is_a_bad_manifest(folder):
     assert result.returncode == 3
     assert "Nope" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def read_until(terminal, found):
+    """What came up to there."""
+    text, until = "", time.monotonic() + 40
+    while not found(text):
+        ready, _, _ = select.select([terminal], [], [], max(0.0, until - time.monotonic()))
+        assert ready, text[-500:]
+        text += os.read(terminal, 65536).decode(errors="replace")
+    return text
+
+
+def test_the_progress_line_moves_while_a_node_holds_the_interpreters_lock(folder):
+    words = command("run", "test.tone duration_ms=500 ! mynodes:Holder")
+    terminal, other_end = pty.openpty()
+    env = {**environ(), "TERM": "xterm", "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
+    with subprocess.Popen(
+        words, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=other_end, stdin=other_end
+    ) as process:
+        os.close(other_end)
+        still = r"([⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]) 0:00\.\d  [^\r]*  in mynodes-Holder for [1-9]\d* s"
+        text = read_until(terminal, lambda text: len(set(re.findall(still, text))) >= 4)
+        assert " left" not in text.rpartition("\r")[2]
+        (folder / "go").touch()
+        text = read_until(terminal, lambda text: " of media in " in text)
+        assert process.wait(40) == 0, text
+    os.close(terminal)
 
 
 def test_a_usage_error_has_its_exit_code(folder):
