@@ -435,6 +435,54 @@ static PyObject *plan_python_nodes(PyObject *object, void *Py_UNUSED(closure))
     return list;
 }
 
+/* A list for each node with code of a resolver's and several outputs. */
+static PyObject *lists_by_node(const rm_plan *plan)
+{
+    PyObject *dict = PyDict_New();
+    for (size_t i = 0; dict && i < rm_plan_node_count(plan); i++) {
+        rm_plan_node node;
+        rm_plan_node_at(plan, i, &node);
+        const rm_port *outputs = node.type->outputs;
+        bool several = outputs && outputs[0].name && outputs[1].name;
+        if (!(node.type->flags & RM_NODE_PYTHON) || !node.type->user || !several) {
+            continue;
+        }
+        PyObject *list = PyList_New(0);
+        if (!list || PyDict_SetItemString(dict, node.id, list) < 0) {
+            Py_CLEAR(dict);
+        }
+        Py_XDECREF(list);
+    }
+    return dict;
+}
+
+static int append_name(PyObject *list, const char *text)
+{
+    PyObject *name = PyUnicode_FromString(text);
+    int known = name ? PySequence_Contains(list, name) : -1;
+    int result = known == 0 ? PyList_Append(list, name) : known;
+    Py_XDECREF(name);
+    return result < 0 ? -1 : 0;
+}
+
+static PyObject *plan_connected_outputs(PyObject *object, void *Py_UNUSED(closure))
+{
+    const rm_plan *plan = plan_ptr(object);
+    PyObject *dict = plan ? lists_by_node(plan) : NULL;
+    bool any = dict && PyDict_GET_SIZE(dict) > 0;
+    for (size_t i = 0; any && dict && i < rm_plan_edge_count(plan); i++) {
+        rm_plan_edge edge;
+        rm_plan_node from;
+        rm_plan_edge_at(plan, i, &edge);
+        rm_plan_node_at(plan, edge.from_node, &from);
+        PyObject *list = PyDict_GetItemString(dict, from.id);
+        if (list && append_name(list, from.type->outputs[edge.from_port].name) < 0) {
+            Py_CLEAR(dict);
+        }
+    }
+    return dict;
+}
+
 static PyObject *plan_native_only(PyObject *object, void *Py_UNUSED(closure))
 {
     const rm_plan *plan = plan_ptr(object);
@@ -491,6 +539,9 @@ static PyGetSetDef plan_getset[] = {
     {"findings", plan_findings, NULL, PyDoc_STR("Warnings of parsing and planning."), NULL},
     {"python_nodes", plan_python_nodes, NULL,
      PyDoc_STR("Ids and types of the nodes whose code is Python, in rank order."), NULL},
+    {"connected_outputs", plan_connected_outputs, NULL,
+     PyDoc_STR("Names of the connected outputs of each Python node that has several, by its id."),
+     NULL},
     {"native_only", plan_native_only, NULL, PyDoc_STR("True where no node is Python."), NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -173,6 +173,9 @@ class Plan:
     def python_nodes(self) -> list[tuple[str, NodeType]]:
         """Ids and types of the nodes whose code is Python, in rank order."""
     @property
+    def connected_outputs(self) -> dict[str, list[str]]:
+        """Names of the connected outputs of each Python node that has several, by its id."""
+    @property
     def native_only(self) -> bool: ...
 
 # What Session.step() and Session.state say.

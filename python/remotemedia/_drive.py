@@ -54,6 +54,7 @@ class _Work:
         self.begun = []
         self.opened = False
         self.problem = None
+        connected = plan.connected_outputs
         for id, kind in plan.python_nodes:
             if kind.make is None:
                 raise TypeError(f"node '{id}': its type {kind.name} says how it looks, not what it does")
@@ -62,6 +63,8 @@ class _Work:
             except Exception as error:
                 made = translate(from_node_on(error), id, None)
                 raise made from made.__cause__
+            if id in connected and hasattr(self.nodes[id], "connected_outputs"):
+                self.nodes[id].connected_outputs = frozenset(connected[id])
         self.session = _core.Session(plan, self.nodes, memory_bytes_max=memory_bytes_max)
         self.feed = feed
         for id, source in feed.items():

@@ -28,6 +28,16 @@ class Host:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.node, name)
 
+    @property
+    def connected_outputs(self) -> frozenset[str] | None:
+        """Those of every run so far: another may be under way, with another graph."""
+        return self.node.connected_outputs
+
+    @connected_outputs.setter
+    def connected_outputs(self, names: frozenset[str]) -> None:
+        with self._lock:
+            self.node.connected_outputs = (self.node.connected_outputs or frozenset()) | names
+
     def is_light(self, name: str) -> bool:
         """True where ``initialize`` or ``cleanup`` may be called on the loop's thread: it does nothing
         on this call, or gives a coroutine."""

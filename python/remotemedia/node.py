@@ -149,6 +149,10 @@ class Node(ABC):
     on_error : "fail", "skip", "retry", "bypass", a dict, or None
         What happens to an item that fails: ends the run, is dropped, is tried again, is passed on
         unchanged. None: as the pipeline says.
+    connected_outputs : frozenset of str, or None
+        Of a node with several outputs, those that something is connected to, so that it may spare
+        itself the work for the others. A run sets it before ``initialize``; None: not known. A live
+        node that is in several pipelines has those of all its runs.
 
     Notes
     -----
@@ -182,6 +186,7 @@ class Node(ABC):
     id: str | None
     config: dict[str, Any]
     is_initialized: bool = False
+    connected_outputs: frozenset[str] | None = None
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Node:

@@ -85,6 +85,70 @@ def film(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def talkie(tmp_path_factory):
+    """A QuickTime file of one second, with pictures and sound."""
+    path = tmp_path_factory.mktemp("media") / "talkie.mov"
+    with av.open(str(path), "w") as file:
+        video = file.add_stream("mpeg4", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = file.add_stream("pcm_s16le", rate=RATE_HZ, layout="mono")
+        for _ in range(25):
+            picture = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), "rgb24")
+            file.mux(video.encode(picture))
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, RATE_HZ), np.int16), "s16", "mono")
+        sound.sample_rate = RATE_HZ
+        for stream, last in (audio, sound), (audio, None), (video, None):
+            file.mux(stream.encode(last))
+    return path
+
+
+@pytest.mark.skipif(not hasattr(_core, "Session"), reason="the extension has no sessions")
+@pytest.mark.parametrize("live", [False, True], ids=["by name", "live"])
+@pytest.mark.parametrize("ports", [("audio",), ("video",), ("audio", "video")])
+def test_only_streams_whose_port_is_connected_are_decoded(talkie, monkeypatch, ports, live):
+    from remotemedia import Node, Pipeline
+    from remotemedia.nodes.media_read import MediaRead
+
+    class Keep(Node):
+        def process(self, item):
+            kept.append(type(item).__name__.lower())
+
+    decoded, kept = set(), []
+    decode = MediaRead._decode
+
+    def note(self, packet):
+        decoded.add(packet.stream.type)
+        return decode(self, packet)
+
+    monkeypatch.setattr(MediaRead, "_decode", note)
+    by_name = "remotemedia.nodes.media_read:MediaRead"
+    params = {"id": "read", "path": str(talkie)}
+    node = MediaRead(**params) if live else Node(by_name, **params)
+    pipeline = Pipeline("p", [node])
+    for port in ports:
+        pipeline.add_node(Keep(), after=f"read.{port}")
+    pipeline.run_sync()
+    assert decoded == set(kept) == set(ports)
+
+
+def test_a_live_node_has_the_connections_of_all_its_runs(sound):
+    from remotemedia._host import Host
+
+    node = find_class("media.read")(path=str(sound[0]))
+    assert node.connected_outputs is None
+    for name in "audio", "video":
+        Host(node).connected_outputs = frozenset({name})
+    assert node.connected_outputs == {"audio", "video"}
+
+
+def test_a_stream_that_is_missing_is_named(sound):
+    node = find_class("media.read")(path=str(sound[0]))
+    node.connected_outputs = frozenset({"video"})
+    with pytest.raises(NodeError, match="it has no video stream"):
+        node.initialize()
+
+
 def test_sound_comes_out_sample_for_sample(reader, sound):
     path, samples = sound
     packets = reader.read("audio", path=str(path))

@@ -99,7 +99,7 @@ class MediaRead(Node):
     # ---- opening
 
     def initialize(self) -> None:
-        """Opens the file and chooses its streams.
+        """Opens the file and chooses its streams: those whose output is connected.
 
         Raises
         ------
@@ -129,7 +129,9 @@ class MediaRead(Node):
     def _choose(self) -> None:
         streams = self._container.streams
         self._streams: dict[str, Any] = {}
-        for kind in ("audio", "video"):
+        taken = self.connected_outputs
+        kinds = [kind for kind in ("audio", "video") if taken is None or kind in taken]
+        for kind in kinds:
             every = [s for s in getattr(streams, kind) if not s.disposition & _COVER]
             index = self.choice[kind]
             if index >= len(every):
@@ -140,8 +142,8 @@ class MediaRead(Node):
             if best is not None and best in every:
                 best.codec_context.thread_count = self.threads
                 self._streams[kind] = best
-        if not self._streams:
-            raise self._error(MEDIA_DATA, "it has no audio or video stream")
+        if kinds and not self._streams:
+            raise self._error(MEDIA_DATA, f"it has no {' or '.join(kinds)} stream")
         start = self._container.start_time or 0
         if self.start_s > PREROLL_S:
             self._container.seek(int((self.start_s - PREROLL_S) * 1e6) + start)
@@ -189,6 +191,8 @@ class MediaRead(Node):
     def _frames(self, end_ns: int) -> Iterator[tuple[str, Any]]:
         """Decoded frames, until every stream is past the end."""
         open_streams = dict(self._streams)
+        if not open_streams:
+            return
         for packet in self._demux(list(open_streams.values())):
             kind = packet.stream.type
             if kind not in open_streams:
