@@ -339,6 +339,7 @@ static rm_session *async_session(probe *a, probe *b, probe *c, rm_node_type type
     type[0] = source_type(a);
     type[1] = node_type(b, async_process);
     type[1].cancel = async_cancel;
+    type[1].in_flight_max = 4;
     type[2] = sink_type(c);
     rm_session *session = session_of(1, RM_DRIVER_CALLER);
     uint32_t x = add(session, &type[0], "source", 0), y = add(session, &type[1], "async", 0);
@@ -357,6 +358,7 @@ TEST(work_that_ignores_a_cancel_is_left_behind_after_the_grace_time)
     rm_node_type *stubborn = (rm_node_type *)(uintptr_t)b.node->type;
     stubborn->cancel = NULL;
     CHECK_INT(rm_session_step(session, 0, 100, NULL), RM_PENDING);
+    CHECK_INT(b.seen, 1); /* one at a time, whatever in_flight_max says */
     rm_session_cancel(session);
     int64_t next_ns = 0;
     CHECK_INT(rm_session_step(session, 1000, 10, &next_ns), RM_PENDING);
