@@ -59,6 +59,20 @@ static void abandon(rmi_strand *strand, rmi_node *node)
     strand->outstanding--;
 }
 
+/* It asked to be called, or a set of its inputs waits no longer. */
+static void timer_of_idle(rmi_strand *strand, rmi_node *node)
+{
+    if (node->asked_ns <= strand->now_ns) {
+        node->asked_ns = INT64_MAX;
+        rmi_strand_call_again(strand, node);
+        return;
+    }
+    rmi_strand_consider(strand, node);
+    if (node->asked_ns != INT64_MAX) {
+        rmi_strand_set_timer(strand, node, node->asked_ns);
+    }
+}
+
 void rmi_arrivals_run_timers(rmi_strand *strand)
 {
     while (strand->timer_count && strand->timers[1]->wake_ns <= strand->now_ns) {
@@ -70,7 +84,7 @@ void rmi_arrivals_run_timers(rmi_strand *strand)
         } else if (node->state == RMI_NODE_PENDING && strand->cancelling) {
             abandon(strand, node);
         } else if (node->state == RMI_NODE_IDLE) {
-            rmi_strand_call_again(strand, node);
+            timer_of_idle(strand, node);
         }
     }
 }

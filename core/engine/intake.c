@@ -148,9 +148,30 @@ static bool zip_matches(const rmi_node *node)
     return complete;
 }
 
+/* Each input that may still get something has something. */
+static bool is_complete(const rmi_node *node)
+{
+    bool complete = true;
+    for (uint16_t i = 0; i < node->n_in; i++) {
+        complete &= rmi_edge_length(node->in[i]) > 0 || node->in[i]->ended;
+    }
+    return complete;
+}
+
+/* Also where a set has just begun to wait: taking it starts the clock. */
+static bool sync_matches(const rmi_node *node)
+{
+    return any_matches(node) &&
+           (is_complete(node) || !node->set_waits || node->strand->now_ns >= node->set_until_ns);
+}
+
 bool rmi_intake_matches(const rmi_node *node)
 {
-    return node->merge == RMI_MERGE_ZIP ? zip_matches(node) : any_matches(node);
+    switch (node->merge) {
+    case RMI_MERGE_ZIP: return zip_matches(node);
+    case RMI_MERGE_SYNC: return sync_matches(node);
+    default: return any_matches(node);
+    }
 }
 
 static rmi_taken take_any(rmi_strand *strand, rmi_node *node)
@@ -189,9 +210,91 @@ static rmi_taken take_zip(rmi_strand *strand, rmi_node *node)
     return complete ? RMI_TAKEN_SET : RMI_TAKEN_NOTHING;
 }
 
+/* Time of the oldest packet of an edge; INT64_MAX: it has none, or that has no time. */
+static int64_t front_ns(const rmi_edge *edge)
+{
+    if (rmi_edge_length(edge) == 0) {
+        return INT64_MAX;
+    }
+    int64_t pts_ns = edge->ring[edge->head & edge->mask]->header.pts_ns;
+    return pts_ns == RM_TIME_NONE ? INT64_MAX : pts_ns;
+}
+
+/* True: the set waits for an input that has nothing now. */
+static bool set_waits(rmi_strand *strand, rmi_node *node)
+{
+    if (is_complete(node)) {
+        return false;
+    }
+    if (!node->set_waits) {
+        int64_t most = node->options.wait_ns_max;
+        node->set_waits = true;
+        node->set_until_ns = most < INT64_MAX - strand->now_ns ? strand->now_ns + most : INT64_MAX;
+    }
+    return strand->now_ns < node->set_until_ns;
+}
+
+/* The earliest packet, and of each other input the oldest where that lies within the tolerance.
+ * What has no time goes with any. An input that has nothing for this set is left out of it. */
+static rmi_taken take_sync(rmi_strand *strand, rmi_node *node)
+{
+    int64_t earliest_ns = INT64_MAX;
+    uint32_t queued = 0;
+    bool all_drained = true;
+    for (uint16_t i = 0; i < node->n_in; i++) {
+        rmi_intake_drop_stale(strand, node->in[i]);
+        int64_t pts_ns = front_ns(node->in[i]);
+        earliest_ns = pts_ns < earliest_ns ? pts_ns : earliest_ns;
+        queued += rmi_edge_length(node->in[i]);
+        all_drained &= is_drained(node->in[i]);
+    }
+    if (queued == 0) {
+        node->set_waits = false;
+        return all_drained ? RMI_TAKEN_END : RMI_TAKEN_NOTHING;
+    }
+    if (set_waits(strand, node)) {
+        rmi_strand_arm_timer(strand, node);
+        return RMI_TAKEN_NOTHING;
+    }
+    node->set_waits = false;
+    for (uint16_t i = 0; i < node->n_in; i++) {
+        rmi_edge *edge = node->in[i];
+        int64_t pts_ns = front_ns(edge);
+        if (rmi_edge_length(edge) &&
+            (pts_ns == INT64_MAX || pts_ns - earliest_ns <= node->options.tolerance_ns)) {
+            node->current[edge->to_port] = edge_pop(strand, edge);
+        }
+    }
+    return RMI_TAKEN_SET;
+}
+
 rmi_taken rmi_intake_take(rmi_strand *strand, rmi_node *node)
 {
-    return node->merge == RMI_MERGE_ZIP ? take_zip(strand, node) : take_any(strand, node);
+    switch (node->merge) {
+    case RMI_MERGE_ZIP: return take_zip(strand, node);
+    case RMI_MERGE_SYNC: return take_sync(strand, node);
+    case RMI_MERGE_PRIORITY: node->next_in = 0; return take_any(strand, node);
+    default: return take_any(strand, node);
+    }
+}
+
+/* ---- deadlines */
+
+bool rmi_intake_is_late(rmi_node *node)
+{
+    int64_t origin_ns = INT64_MAX;
+    for (uint16_t i = 0; i < node->n_current; i++) {
+        const rm_packet *packet = node->current[i];
+        if (packet && packet->header.origin_ns < origin_ns) {
+            origin_ns = packet->header.origin_ns;
+        }
+    }
+    if (node->strand->now_ns - origin_ns <= node->options.deadline_ns || origin_ns == INT64_MAX) {
+        return false;
+    }
+    node->late++;
+    node->late_drops += !node->options.late_passes;
+    return !node->options.late_passes;
 }
 
 /* ---- formats */

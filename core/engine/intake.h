@@ -23,6 +23,9 @@ typedef enum rmi_taken {
 bool rmi_intake_matches(const rmi_node *node);
 rmi_taken rmi_intake_take(rmi_strand *strand, rmi_node *node);
 
+/* `current` is older than the node's deadline, and its policy is to drop that. Counts it. */
+bool rmi_intake_is_late(rmi_node *node);
+
 /* Lets go of what is at the front of an edge and of an epoch that has gone. */
 void rmi_intake_drop_stale(rmi_strand *strand, rmi_edge *edge);
 

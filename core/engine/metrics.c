@@ -90,12 +90,13 @@ static json_t *time_json(const rmi_node *node, double ns_per_tick)
 
 static json_t *node_json(const rmi_node *node, double ns_per_tick)
 {
-    return json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "id", node->pub.id,
-                     "type", node->pub.type->name, "state", state_names[node->state], "strand",
-                     (int)node->strand->index, "calls", (json_int_t)node->calls, "items",
+    return json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "id",
+                     node->pub.id, "type", node->pub.type->name, "state", state_names[node->state],
+                     "strand", (int)node->strand->index, "calls", (json_int_t)node->calls, "items",
                      (json_int_t)node->items, "emitted", (json_int_t)node->emitted, "errors",
                      (json_int_t)node->errors, "skipped", (json_int_t)node->skipped, "retries",
-                     (json_int_t)node->retries, "time", time_json(node, ns_per_tick));
+                     (json_int_t)node->retries, "late", (json_int_t)node->late, "late_drops",
+                     (json_int_t)node->late_drops, "time", time_json(node, ns_per_tick));
 }
 
 static json_t *edge_json(const rmi_edge *edge)

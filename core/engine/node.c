@@ -371,8 +371,9 @@ void rm_node_add_work(rm_node *pub, int64_t work_ns, uint32_t calls)
 void rm_node_wake_at(rm_node *pub, int64_t when_ns)
 {
     rmi_node *node = rmi_node_of(pub);
-    if (node->heap_index == 0 || when_ns < node->wake_ns) {
-        rmi_strand_set_timer(node->strand, node, when_ns);
+    if (when_ns < node->asked_ns) {
+        node->asked_ns = when_ns;
+        rmi_strand_arm_timer(node->strand, node);
     }
 }
 

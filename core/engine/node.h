@@ -32,7 +32,12 @@ typedef enum rmi_node_state {
     RMI_NODE_CLOSED
 } rmi_node_state;
 
-typedef enum rmi_merge { RMI_MERGE_ANY = 0, RMI_MERGE_ZIP } rmi_merge;
+typedef enum rmi_merge {
+    RMI_MERGE_ANY = 0,
+    RMI_MERGE_ZIP,
+    RMI_MERGE_PRIORITY, /* the first input that has something */
+    RMI_MERGE_SYNC      /* those of one time */
+} rmi_merge;
 
 typedef enum rmi_on_error {
     RMI_ON_ERROR_FAIL = 0,
@@ -44,6 +49,10 @@ typedef enum rmi_on_error {
 /* What a node's entry in the manifest says about how it is run. */
 typedef struct rmi_node_options {
     rmi_merge merge;
+    int64_t tolerance_ns; /* sync: times of one set lie within this */
+    int64_t wait_ns_max;  /* sync: for an input that has nothing; INT64_MAX: without end */
+    int64_t deadline_ns;  /* age at which an item is late; 0: never */
+    bool late_passes;     /* it is counted only */
     rmi_on_error on_error;
     uint32_t attempts;  /* retry: further tries, 1 to 100 */
     int64_t backoff_ns; /* retry: the first wait is 0 to this, the next 0 to twice this, … */
@@ -102,7 +111,9 @@ struct rmi_node {
     bool unprompted;  /* asked to be called without input */
     uint8_t merge;
     uint8_t on_error;
-    uint32_t next_in; /* any: where the round goes on */
+    uint32_t next_in;     /* any: where the round goes on */
+    bool set_waits;       /* sync: a part of a set is there … */
+    int64_t set_until_ns; /* … and goes on alone at this time */
 
     rmi_edge **in;     /* n_in of them */
     rmi_edge *only_in; /* in[0] of a node with one port and one edge, else NULL */
@@ -116,6 +127,7 @@ struct rmi_node {
     /* timing */
     uint64_t untimed_mask; /* calls whose number has none of these bits are timed */
     uint64_t calls, items, errors, skipped, retries, emitted;
+    uint64_t late, late_drops; /* items beyond the deadline; those of them that were dropped */
     rmi_histogram *time;
     uint64_t told_calls, told_ticks; /* calls up to the latest timed one, and what they took */
     uint64_t told_at_ticks;          /* when that one returned */
@@ -125,6 +137,7 @@ struct rmi_node {
 
     /* timers */
     int64_t wake_ns;     /* when it is in the strand's heap */
+    int64_t asked_ns;    /* when the node itself asked to be called; INT64_MAX: it did not */
     uint32_t heap_index; /* from 1; 0: not there */
     uint32_t attempt;
     rmi_node_options options;

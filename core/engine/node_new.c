@@ -59,26 +59,75 @@ static rm_status read_on_error(json_t *value, rmi_node_options *options, rm_erro
     return read_policy(json_string_value(policy), options, err);
 }
 
+static const char *const merges[] = {[RMI_MERGE_ANY] = "any",
+                                     [RMI_MERGE_ZIP] = "zip",
+                                     [RMI_MERGE_PRIORITY] = "priority",
+                                     [RMI_MERGE_SYNC] = "sync"};
+
+static rm_status read_ms(const json_t *object, const char *name, int64_t *ret_ns, rm_error *err)
+{
+    const json_t *value = json_object_get(object, name);
+    if (!value) {
+        return RM_OK;
+    }
+    double ms = json_number_value(value);
+    if (!json_is_number(value) || !(ms >= 0 && ms <= 3600000)) {
+        return rm_fail_as(err, RM_CODE_MANIFEST_VALUE, "%s is %g, want 0 to 3600000", name, ms);
+    }
+    *ret_ns = (int64_t)(ms * 1e6);
+    return RM_OK;
+}
+
+/* "zip", or {"policy": "sync", "tolerance_ms": 20, "wait_ms_max": 200}. */
+static rm_status read_merge(const json_t *value, rmi_node_options *options, rm_error *err)
+{
+    const json_t *policy = json_is_object(value) ? json_object_get(value, "policy") : value;
+    const char *name = json_is_string(policy) ? json_string_value(policy) : "";
+    size_t i = 0;
+    while (i < RMI_COUNT(merges) && strcmp(merges[i], name) != 0) {
+        i++;
+    }
+    if (i == RMI_COUNT(merges)) {
+        return rm_fail_as(err, RM_CODE_MANIFEST_VALUE,
+                          "merge is '%.40s', want any, zip, priority or sync", name);
+    }
+    options->merge = (rmi_merge)i;
+    rm_status status = read_ms(value, "tolerance_ms", &options->tolerance_ns, err);
+    return status == RM_OK ? read_ms(value, "wait_ms_max", &options->wait_ns_max, err) : status;
+}
+
+static rm_status read_deadline(const json_t *node, rmi_node_options *options, rm_error *err)
+{
+    const char *late = json_string_value(json_object_get(node, "late"));
+    if (late && strcmp(late, "drop") != 0 && strcmp(late, "pass") != 0) {
+        return rm_fail_as(err, RM_CODE_MANIFEST_VALUE, "late is '%.40s', want drop or pass", late);
+    }
+    options->late_passes = late && strcmp(late, "pass") == 0;
+    return read_ms(node, "deadline_ms", &options->deadline_ns, err);
+}
+
 rm_status rmi_node_options_parse(const char *node_json, rmi_node_options *ret_options,
                                  rm_error *err)
 {
-    rmi_node_options options = {.attempts = 3, .backoff_ns = 100 * (int64_t)1000000};
+    rmi_node_options options = {.attempts = 3,
+                                .backoff_ns = 100 * (int64_t)1000000,
+                                .tolerance_ns = 20 * (int64_t)1000000,
+                                .wait_ns_max = INT64_MAX};
     json_t *node = json_loads(node_json ? node_json : "{}", 0, NULL);
     if (!node) {
         return rm_fail(err, RM_EINVAL, "a node's options are not JSON");
     }
     rm_status status = RM_OK;
     json_t *on_error = json_object_get(node, "on_error");
-    const char *merge = json_string_value(json_object_get(node, "merge"));
+    json_t *merge = json_object_get(node, "merge");
     if (on_error) {
         status = read_on_error(on_error, &options, err);
     }
     if (status == RM_OK && merge) {
-        options.merge = strcmp(merge, "zip") == 0 ? RMI_MERGE_ZIP : RMI_MERGE_ANY;
-        if (strcmp(merge, "zip") != 0 && strcmp(merge, "any") != 0) {
-            status =
-                rm_fail_as(err, RM_CODE_MANIFEST_VALUE, "merge is '%.40s', want any or zip", merge);
-        }
+        status = read_merge(merge, &options, err);
+    }
+    if (status == RM_OK) {
+        status = read_deadline(node, &options, err);
     }
     json_decref(node);
     if (status == RM_OK) {
@@ -140,6 +189,17 @@ static rm_status make_outputs(rmi_node *node, rm_error *err)
     return node->outbox ? RM_OK : rm_fail(err, RM_ENOMEM, "no memory for the outbox");
 }
 
+/* Merges go by ports, and within a port by the order of connecting. */
+static void insert_by_port(rmi_node *node, rmi_edge *edge)
+{
+    uint16_t at = node->n_in++;
+    while (at > 0 && node->in[at - 1]->to_port > edge->to_port) {
+        node->in[at] = node->in[at - 1];
+        at--;
+    }
+    node->in[at] = edge;
+}
+
 rm_status rmi_node_add_edge(rmi_node *node, uint32_t port, bool is_output, rmi_edge *edge,
                             rm_error *err)
 {
@@ -160,7 +220,7 @@ rm_status rmi_node_add_edge(rmi_node *node, uint32_t port, bool is_output, rmi_e
     } else {
         edge->to = node;
         edge->to_port = (uint8_t)port;
-        node->in[node->n_in++] = edge;
+        insert_by_port(node, edge);
     }
     return RM_OK;
 }
@@ -218,6 +278,7 @@ static rm_status node_fill(rmi_node *node, const rmi_node_spec *spec, rm_error *
     node->pub.params = node->owned[3];
     node->inputs = (rm_inputs){node->n_current, node->current};
     node->is_source = node->n_current == 0;
+    node->asked_ns = INT64_MAX;
     node->merge = (uint8_t)node->options.merge;
     node->on_error = (uint8_t)node->options.on_error;
     node->ready_message.run = run_ready_message;

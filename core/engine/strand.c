@@ -71,6 +71,7 @@ static void begin_flush(rmi_strand *strand, rmi_node *node)
 static void settle(rmi_strand *strand, rmi_node *node)
 {
     node->state = RMI_NODE_IDLE;
+    rmi_strand_arm_timer(strand, node);
     if (node->flushed) {
         node_end(strand, node);
     } else if (node->done && !node->flushing) {
@@ -313,6 +314,11 @@ static void run_idle(rmi_strand *strand, rmi_node *node)
             return;
         }
         node->no_input = taken == RMI_TAKEN_NOTHING;
+        if (RMI_UNLIKELY(node->options.deadline_ns) && rmi_intake_is_late(node)) {
+            rmi_node_drop_inputs(node);
+            rmi_strand_consider(strand, node);
+            return;
+        }
         node->unprompted = false;
         rm_status status = rmi_intake_announce(node);
         if (status < 0) {

@@ -101,6 +101,8 @@ void rmi_strand_completed(rmi_strand *strand, rmi_node *node);
 void rmi_strand_interrupt(rmi_strand *strand, rmi_node *node);
 
 void rmi_strand_set_timer(rmi_strand *strand, rmi_node *node, int64_t when_ns);
+/* Sets it to what the node asked for and to where its set waits no longer, if it is not earlier. */
+void rmi_strand_arm_timer(rmi_strand *strand, rmi_node *node);
 void rmi_strand_clear_timer(rmi_strand *strand, rmi_node *node);
 
 /* The node's own view of which thread it is on. */

@@ -60,3 +60,14 @@ void rmi_strand_set_timer(rmi_strand *strand, rmi_node *node, int64_t when_ns)
     node->wake_ns = when_ns;
     sift_up(strand, ++strand->timer_count, node);
 }
+
+void rmi_strand_arm_timer(rmi_strand *strand, rmi_node *node)
+{
+    int64_t when_ns = node->asked_ns;
+    if (node->set_waits && node->set_until_ns < when_ns) {
+        when_ns = node->set_until_ns;
+    }
+    if (when_ns != INT64_MAX && (node->heap_index == 0 || when_ns < node->wake_ns)) {
+        rmi_strand_set_timer(strand, node, when_ns);
+    }
+}

@@ -178,7 +178,7 @@ class GraphBuilder:
             entry.update(_portable(node))
         if node.is_streaming:
             entry["is_streaming"] = True
-        for key in ("merge", "blocking"):
+        for key in ("merge", "blocking", "deadline_ms", "late"):
             value = getattr(node, key)
             if value is not None:
                 entry[key] = value

@@ -143,9 +143,15 @@ class Node(ABC):
     is_streaming : bool
         True: ``process`` is an async generator that is called once, with an async iterator of all
         items.
-    merge : "any" or "zip" or None
-        With several input ports ``process`` gets a tuple: one item of each ("zip"), or the one that
-        came and None for the others ("any"). Connections to one port take turns.
+    merge : "any", "priority", "zip", "sync", a dict, or None
+        With several input ports ``process`` gets a tuple: the one item that came and None for the
+        others ("any": by turns; "priority": of the first port that has one), one item of each
+        ("zip"), or those of one time and None for ports that have none ("sync", or ``{"policy":
+        "sync", "tolerance_ms": 20, "wait_ms_max": 200}``). Connections to one port take turns.
+    deadline_ms : float or None
+        Age at which an item is late for this node, from when it entered the pipeline; ms.
+    late : "drop", "pass" or None
+        What happens to an item that is late; "pass": it is counted only.
     on_error : "fail", "skip", "retry", "bypass", a dict, or None
         What happens to an item that fails: ends the run, is dropped, is tried again, is passed on
         unchanged. None: as the pipeline says.
@@ -178,7 +184,9 @@ class Node(ABC):
     is_source: bool = False
     is_sink: bool = False
     is_remote: bool = False
-    merge: Literal["any", "zip"] | None = None
+    merge: Literal["any", "zip", "priority", "sync"] | dict[str, Any] | None = None
+    deadline_ms: float | None = None
+    late: Literal["drop", "pass"] | None = None
     on_error: str | dict[str, Any] | None = None
 
     # Given by __new__, so that they exist also where a subclass never calls super().__init__().

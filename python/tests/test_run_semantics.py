@@ -457,6 +457,33 @@ def test_several_inputs_come_as_a_tuple_and_several_outputs_by_name():
         _drive.run_sync(plan, {"feed": list(range(8))}, {"out": results})
         assert results == [(0, 1), (2, 3), (4, 5), (6, 7)]
 
+def test_sync_joins_what_is_of_one_time():
+    from running import plan_of_rows
+
+    class Join:
+        inputs = [("a", None), ("b", None)]
+
+        def process(self, item):
+            return [one and one[0].size for one in item]
+
+    tone = {"node_type": "test.tone"}
+    rows = [
+        tone | {"id": "a", "params": {"duration_ms": 240, "packet_ms": 20}},
+        tone | {"id": "b", "params": {"duration_ms": 240, "packet_ms": 60}},
+        {"id": "n0", "node_type": "live:N0", "merge": {"policy": "sync", "tolerance_ms": 5}},
+        {"id": "out", "node_type": "python.collect"},
+    ]
+    links = [
+        {"from": "a", "to": "n0", "to_port": "a"},
+        {"from": "b", "to": "n0", "to_port": "b"},
+        {"from": "n0", "to": "out"},
+    ]
+    results = []
+    _drive.run_sync(plan_of_rows(rows, links, [Join()]), {}, {"out": results})
+    assert [b is not None for _, b in results] == [True, False, False] * 4
+    assert all(b == 3 * a for a, b in results if b is not None)
+
+
 
 def test_four_runs_of_one_plan_at_once_keep_apart():
     async def main():

@@ -140,7 +140,8 @@ class Generator:
         count = self.random.choice([2, 2, 3])
         chosen = self.pick(count)
         if chosen and sum(p.numbers for p in chosen) <= NUMBERS_MAX:
-            self.add(f"rg.any{count}", chosen, exact=False, numbers=sum(p.numbers for p in chosen))
+            self.add(f"rg.any{count}", chosen, exact=False, numbers=sum(p.numbers for p in chosen),
+                     merge=self.random.choice(["any", "priority"]))
 
     def manifest(self):
         steps = [
