@@ -388,6 +388,8 @@ def doctor_tells_what_is_there_and_what_is_broken():
     j = json.loads(run("doctor", "--json").out)
     check(j["ok"] and any(x["name"] == "test.tone" and x["state"] == "ok"
                           for x in j["native_nodes"]), j)
+    machine = j["machine"]
+    check("Machine" in r.out and "pcm_s16le" in machine["codecs"], machine)
     with Folder() as f:
         f.write("test.garbage.so", "not a library")
         path = f"{f.path}:{os.environ['REMOTEMEDIA_MODULE_PATH']}:/absent"

@@ -24,6 +24,7 @@ typedef struct section {
 typedef struct checkup {
     const cli *state;
     rm_registry *registry;
+    json_t *machine; /* by schemas/capabilities.v1.json */
     size_t row_count, section_count;
     section section[8];
     row row[ROWS_MAX];
@@ -71,6 +72,75 @@ static void check_program(checkup *c)
              hosts ? "run in this process"
                    : "this program cannot run them until worker processes exist");
     snprintf(r->help, sizeof r->help, "%s", hosts ? "" : "pip install remotemedia");
+}
+
+/* ---- the machine */
+
+static void machine_row(checkup *c, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void machine_row(checkup *c, const char *name, const char *format, ...)
+{
+    row *r = add_row(c, ROW_OK, name);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(r->detail, sizeof r->detail, format, arguments);
+    va_end(arguments);
+}
+
+static void show_memory(checkup *c)
+{
+    const json_t *total = json_object_get(c->machine, "memory_gb");
+    const json_t *free_now = json_object_get(c->machine, "memory_available_gb");
+    if (total && free_now) {
+        machine_row(c, "memory", "%g GB, of which %g are available", json_number_value(total),
+                    json_number_value(free_now));
+    } else if (total) {
+        machine_row(c, "memory", "%g GB", json_number_value(total));
+    }
+}
+
+static void show_gpus(checkup *c)
+{
+    const json_t *list = json_object_get(c->machine, "gpu");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *gpu = json_array_get(list, i), *memory = json_object_get(gpu, "memory_gb");
+        char size[48] = ", of unknown memory";
+        if (memory) {
+            snprintf(size, sizeof size, ", %g GB", json_number_value(memory));
+        }
+        machine_row(c, "GPU", "%s (%s)%s", json_string_value(json_object_get(gpu, "name")),
+                    json_string_value(json_object_get(gpu, "type")), size);
+    }
+    if (json_array_size(list) == 0) {
+        machine_row(c, "GPU", "none");
+    }
+}
+
+/* In JSON it is an object of its own, the rows are for people. */
+static void check_machine(checkup *c)
+{
+    char *text = NULL;
+    rm_error err = RM_ERROR_INIT;
+    begin(c, NULL, "Machine");
+    if (rm_machine_probe(NULL, c->registry, &text, &err) != RM_OK) {
+        row *r = add_row(c, ROW_MISSING, "machine");
+        snprintf(r->detail, sizeof r->detail, "%s", err.message);
+        return;
+    }
+    c->machine = json_loads(text, 0, NULL);
+    rm_free(text);
+    const json_t *cpu = json_object_get(c->machine, "cpu");
+    const char *arch = json_string_value(json_object_get(cpu, "arch"));
+    machine_row(c, "processor", "%s, cores: %lld", arch ? arch : "unknown",
+                (long long)json_integer_value(json_object_get(cpu, "cores")));
+    show_memory(c);
+    show_gpus(c);
+    const json_t *unknown = json_object_get(c->machine, "unknown");
+    for (size_t i = 0; i < json_array_size(unknown); i++) {
+        row *r = add_row(c, ROW_MISSING, "not known");
+        snprintf(r->detail, sizeof r->detail, "%s", json_string_value(json_array_get(unknown, i)));
+    }
 }
 
 /* How many modules of a folder have loaded. */
@@ -280,7 +350,11 @@ static json_t *report_json(const checkup *c)
 {
     static const char *const names[] = {"ok", "missing", "broken"};
     json_t *json = json_pack("{s:b}", "ok", count_state(c, ROW_BROKEN) == 0);
+    json_object_set(json, "machine", c->machine ? c->machine : json_null());
     for (size_t s = 0; s < c->section_count; s++) {
+        if (!c->section[s].key) {
+            continue;
+        }
         json_t *list = json_array();
         for (size_t i = c->section[s].begin; i < c->section[s].end; i++) {
             const row *r = &c->row[i];
@@ -310,6 +384,7 @@ int cli_doctor(cli *state, const cli_arguments *arguments)
     }
     check_program(c);
     check_modules(c);
+    check_machine(c);
     check_python_nodes(c);
     check_folders(c);
     check_tools(c);
@@ -320,6 +395,7 @@ int cli_doctor(cli *state, const cli_arguments *arguments)
         print_text(c);
     }
     rm_registry_free(c->registry);
+    json_decref(c->machine);
     free(c);
     return code;
 }

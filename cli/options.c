@@ -225,8 +225,10 @@ const cli_command cli_commands[] = {
     {.name = "doctor",
      .operands = "",
      .summary = "Show what is installed and what is missing",
-     .text = "Loads every module, looks for what nodes and commands need, and prints the command "
-             "that installs what is missing. Exits with 1 if something is there and does not work.",
+     .text = "Loads every module, looks for what nodes and commands need and at the machine, and "
+             "prints "
+             "the command that installs what is missing. Exits with 1 if something is there and "
+             "does not work.",
      .options = json_only,
      .examples = doctor_examples,
      .run = cli_doctor},

@@ -14,6 +14,7 @@ SCHEMAS = {
 REGISTRY = referencing.Registry().with_resources(
     (schema["$id"], referencing.Resource.from_contents(schema)) for schema in SCHEMAS.values()
 )
+CAPABILITIES = jsonschema.Draft202012Validator(SCHEMAS["capabilities"], registry=REGISTRY)
 MANIFEST = jsonschema.Draft202012Validator(SCHEMAS["manifest"], registry=REGISTRY)
 
 

@@ -162,6 +162,9 @@ struct rm_node_type {
     rm_status (*save)(rm_node *node, struct rm_blob *blob, rm_error *err);
     rm_status (*load)(rm_node *node, const void *data, size_t bytes, rm_error *err);
     void *user; /* for whoever made the type at run time (a tier); NULL in modules */
+    /* Shows the codecs that it reads or writes, by FFmpeg's names, for rm_machine_probe(). Thread:
+     * the registry's. */
+    void (*each_codec)(void (*show)(void *context, const char *name), void *context);
 };
 
 /* A packet from the pool of the node's strand, header cleared but for version, kind 0, pts_ns

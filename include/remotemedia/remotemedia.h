@@ -7,6 +7,7 @@
 #include "graph.h"
 #include "harness.h"
 #include "log.h"
+#include "machine.h"
 #include "memory.h"
 #include "node.h"
 #include "packet.h"

@@ -319,6 +319,11 @@ static const rm_port write_inputs[] = {
      .summary = "pictures; a sheet takes them as small as they come"},
     {0}};
 
+static void each_codec(void (*show)(void *context, const char *name), void *context)
+{
+    show(context, "png");
+}
+
 static const rm_node_type write_type = {
     .struct_size = sizeof(rm_node_type),
     .name = "image.write",
@@ -335,6 +340,7 @@ static const rm_node_type write_type = {
     .flush = image_flush,
     .close = image_close,
     .control = image_control,
+    .each_codec = each_codec,
 };
 
 RM_MODULE("image.write", RM_VERSION, &write_type)

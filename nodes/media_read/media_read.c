@@ -434,6 +434,18 @@ static const rm_port read_outputs[] = {{.name = "audio",
                                         .emit_max = 1},
                                        {0}};
 
+/* What these libraries decode was fixed when they were built. */
+static void each_codec(void (*show)(void *context, const char *name), void *context)
+{
+    void *at = NULL;
+    for (const AVCodec *codec; (codec = av_codec_iterate(&at));) {
+        bool plays = codec->type == AVMEDIA_TYPE_AUDIO || codec->type == AVMEDIA_TYPE_VIDEO;
+        if (plays && av_codec_is_decoder(codec)) {
+            show(context, avcodec_get_name(codec->id));
+        }
+    }
+}
+
 static const rm_node_type read_type = {
     .struct_size = sizeof(rm_node_type),
     .name = "media.read",
@@ -447,6 +459,7 @@ static const rm_node_type read_type = {
     .open = read_open,
     .process = read_process,
     .close = read_close,
+    .each_codec = each_codec,
 };
 
 RM_MODULE("media.read", RM_VERSION, &read_type)

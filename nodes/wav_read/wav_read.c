@@ -301,6 +301,16 @@ static const rm_param read_table[] = {
 static const rm_port read_outputs[] = {
     {.name = "audio", .formats = "audio planar=0", .summary = "the samples, from 0 s on"}, {0}};
 
+static void each_codec(void (*show)(void *context, const char *name), void *context)
+{
+    show(context, "pcm_u8");
+    show(context, "pcm_s16le");
+    show(context, "pcm_s24le");
+    show(context, "pcm_s32le");
+    show(context, "pcm_f32le");
+    show(context, "pcm_f64le");
+}
+
 static const rm_node_type read_type = {
     .struct_size = sizeof(rm_node_type),
     .name = "wav.read",
@@ -314,6 +324,7 @@ static const rm_node_type read_type = {
     .open = read_open,
     .process = read_process,
     .close = read_close,
+    .each_codec = each_codec,
 };
 
 RM_MODULE("wav.read", RM_VERSION, &read_type)

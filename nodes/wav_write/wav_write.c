@@ -299,6 +299,16 @@ static const rm_param write_table[] = {
 static const rm_port write_inputs[] = {
     {.name = "audio", .formats = "audio", .summary = "of one rate and number of channels"}, {0}};
 
+static void each_codec(void (*show)(void *context, const char *name), void *context)
+{
+    show(context, "pcm_u8");
+    show(context, "pcm_s16le");
+    show(context, "pcm_s24le");
+    show(context, "pcm_s32le");
+    show(context, "pcm_f32le");
+    show(context, "pcm_f64le");
+}
+
 static const rm_node_type write_type = {
     .struct_size = sizeof(rm_node_type),
     .name = "wav.write",
@@ -314,6 +324,7 @@ static const rm_node_type write_type = {
     .flush = write_flush,
     .control = write_control,
     .close = write_close,
+    .each_codec = each_codec,
 };
 
 RM_MODULE("wav.write", RM_VERSION, &write_type)

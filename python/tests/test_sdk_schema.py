@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "tools"), str(ROOT / "core" / "engine" / "random_graphs")]
 
 from generate import manifest_of
-from schemas import MANIFEST, SCHEMAS, problems
+from schemas import CAPABILITIES, MANIFEST, SCHEMAS, problems
 
 
 def test_the_schemas_are_schemas():
@@ -77,3 +77,12 @@ def test_the_manifests_of_the_documentation():
     assert manifests
     for manifest in manifests:
         assert problems(manifest) == []
+
+
+def test_what_doctor_says_of_the_machine():
+    done = subprocess.run(
+        [sys.executable, "-m", "remotemedia", "doctor", "--json"], capture_output=True, check=False
+    )
+    machine = json.loads(done.stdout)["machine"]
+    assert [error.message for error in CAPABILITIES.iter_errors(machine)] == []
+    assert "tier.cpython" in machine["features"]
