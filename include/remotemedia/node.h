@@ -147,8 +147,7 @@ struct rm_node_type {
     const char *summary; /* one line */
     const char *example; /* an inline pipeline that uses it */
     uint32_t flags;
-    uint32_t
-        in_flight_max; /* PENDING items it can take at once; 0 stands for 1. Not read today: 1 */
+    uint32_t in_flight_max; /* PENDING items at once; 0 stands for 1. Not read yet: 1 today */
     const rm_port *inputs, *outputs; /* NULL: none. No input: a source */
     const rm_param *params;          /* NULL: none, any parameter is an error */
     size_t params_size, state_size;
