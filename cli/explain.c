@@ -44,6 +44,9 @@ static void print_edge(bool color, const rm_plan *plan, const rm_plan_edge *edge
         char bytes[32];
         printf(", %s", cli_bytes((double)edge->capacity_bytes, bytes, sizeof bytes));
     }
+    if (edge->capacity_ns) {
+        printf(", %g ms", (double)edge->capacity_ns / 1e6);
+    }
     printf("; when full: %s%s\n", edge->policy, edge->is_link ? "; a link between threads" : "");
     if (edge->reason[0]) {
         print_reason(color, edge->reason, 5);

@@ -74,6 +74,6 @@ uint32_t rmi_edge_clear(rmi_edge *edge, rmi_pool *pool)
     while (rmi_edge_length(edge)) {
         rmi_pool_give(pool, edge->ring[edge->head++ & edge->mask]);
     }
-    edge->bytes = 0;
+    edge->load = (rmi_load){0};
     return count;
 }

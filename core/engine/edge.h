@@ -33,11 +33,37 @@ typedef enum rmi_policy {
     RMI_POLICY_LATEST       /* only the newest is kept, whatever the capacity */
 } rmi_policy;
 
+/* What packets may be bounded by besides their number. */
+typedef enum rmi_measure { RMI_BYTES, RMI_SPAN_NS, RMI_MEASURES } rmi_measure;
+
+/* Payload in bytes, duration in ns. */
+typedef struct rmi_load {
+    uint64_t of[RMI_MEASURES];
+} rmi_load;
+
+static inline rmi_load rmi_load_of(const rm_packet *packet)
+{
+    int64_t span_ns = packet->header.duration_ns;
+    return (rmi_load){{packet->header.payload_bytes, span_ns > 0 ? (uint64_t)span_ns : 0}};
+}
+
+static inline bool rmi_load_reaches(const rmi_load *load, const rmi_load *max)
+{
+    return (max->of[RMI_BYTES] && (int64_t)load->of[RMI_BYTES] >= (int64_t)max->of[RMI_BYTES]) ||
+           (max->of[RMI_SPAN_NS] &&
+            (int64_t)load->of[RMI_SPAN_NS] >= (int64_t)max->of[RMI_SPAN_NS]);
+}
+
+static inline bool rmi_load_is_bound(const rmi_load *max)
+{
+    return max->of[RMI_BYTES] || max->of[RMI_SPAN_NS];
+}
+
 typedef struct rmi_edge {
     rm_packet **ring;
     uint32_t head, tail, mask; /* free-running; length = tail - head */
     uint32_t capacity, capacity_max;
-    uint64_t bytes, bytes_max; /* queued payload; 0: no bound in bytes */
+    rmi_load load, load_max; /* queued, kept where there is a bound; 0: no bound */
     rmi_node *from, *to;
     rmi_link *link;
     uint32_t epoch; /* +1 with each interrupt */
@@ -72,7 +98,18 @@ static inline uint32_t rmi_edge_length(const rmi_edge *edge)
 static inline bool rmi_edge_is_full(const rmi_edge *edge)
 {
     return rmi_edge_length(edge) >= edge->capacity ||
-           (edge->bytes_max && edge->bytes >= edge->bytes_max);
+           rmi_load_reaches(&edge->load, &edge->load_max);
+}
+
+/* A packet was queued, or (-1) has left. */
+static inline void rmi_edge_weigh(rmi_edge *edge, const rm_packet *packet, int sign)
+{
+    if (RMI_UNLIKELY(rmi_load_is_bound(&edge->load_max))) {
+        rmi_load load = rmi_load_of(packet);
+        for (int i = 0; i < RMI_MEASURES; i++) {
+            edge->load.of[i] += (uint64_t)sign * load.of[i];
+        }
+    }
 }
 
 #endif

@@ -50,7 +50,7 @@ static rm_packet *edge_pop(rmi_strand *strand, rmi_edge *edge)
         strand->kick_needed |= (edge->head & link->quarter_mask) == 0;
         return unless_stale(strand, edge, packet, epoch);
     }
-    edge->bytes -= packet->header.payload_bytes;
+    rmi_edge_weigh(edge, packet, -1);
     if (was_full) {
         producer_has_room(strand, edge);
     }

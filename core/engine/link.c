@@ -107,12 +107,37 @@ rm_status rmi_link_request(rmi_link *link, const rm_control *control)
 
 /* ---- looking for room */
 
+void rmi_link_weigh(rmi_link *link, const rm_packet *packet, int sign)
+{
+    rmi_load load = rmi_load_of(packet);
+    for (int i = 0; i < RMI_MEASURES; i++) {
+        link->sent.of[i] += (uint64_t)sign * load.of[i];
+    }
+}
+
+void rmi_link_weigh_taken(rmi_link *link, const rm_packet *packet)
+{
+    rmi_load load = rmi_load_of(packet);
+    for (int i = 0; i < RMI_MEASURES; i++) {
+        atomic_fetch_add(&link->taken[i], load.of[i]);
+    }
+}
+
+/* What is queued, less this, reaches a bound. */
+static bool is_heavy(const rmi_link *link, rmi_load less)
+{
+    rmi_load load;
+    for (int i = 0; i < RMI_MEASURES; i++) {
+        load.of[i] = link->sent.of[i] - atomic_load(&link->taken[i]) - less.of[i];
+    }
+    return rmi_load_reaches(&load, &link->load_max);
+}
+
 bool rmi_link_is_full(const rmi_link *link)
 {
     uint32_t tail = atomic_load_explicit(&link->tail, memory_order_relaxed);
     return tail - atomic_load(&link->head) >= link->capacity ||
-           (link->bytes_max &&
-            link->bytes_sent - atomic_load(&link->bytes_taken) >= link->bytes_max);
+           (link->weighs && is_heavy(link, (rmi_load){0}));
 }
 
 bool rmi_link_look_for_room(rmi_link *link)
@@ -151,17 +176,16 @@ static void drop(rmi_link *link, rm_packet *packet)
     rmi_pool_give(link->producer->pool, packet);
 }
 
-/* What was queued before the newest packet, of these bytes, is more than may wait beside it. */
-static bool holds_too_much(const rmi_link *link, uint64_t newest_bytes)
+/* What was queued before the newest packet is more than may wait beside it. */
+static bool holds_too_much(const rmi_link *link, rmi_load newest)
 {
     uint32_t older =
         atomic_load_explicit(&link->tail, memory_order_relaxed) - 1 - atomic_load(&link->head);
     if ((int32_t)older <= 0) {
         return false; /* the newest itself may have been taken meanwhile */
     }
-    uint64_t bytes = link->bytes_sent - atomic_load(&link->bytes_taken) - newest_bytes;
     return link->sending->policy == RMI_POLICY_LATEST || older >= link->capacity ||
-           (link->bytes_max && (int64_t)bytes >= (int64_t)link->bytes_max);
+           (link->weighs && is_heavy(link, newest));
 }
 
 void rmi_link_push_dropping(rmi_link *link, rm_packet *packet)
@@ -171,17 +195,21 @@ void rmi_link_push_dropping(rmi_link *link, rm_packet *packet)
         return;
     }
     uint32_t tail = atomic_load_explicit(&link->tail, memory_order_relaxed);
-    uint64_t bytes = packet->header.payload_bytes;
+    rmi_load load = rmi_load_of(packet); /* once it is in the ring it may be gone */
     __atomic_store_n(&link->epoch[tail & link->mask], link->sending->epoch, __ATOMIC_RELAXED);
     __atomic_store_n(&link->ring[tail & link->mask], packet, __ATOMIC_RELEASE);
-    link->bytes_sent += link->bytes_max ? bytes : 0;
+    if (link->weighs) {
+        rmi_link_weigh(link, packet, 1);
+    }
     atomic_store_explicit(&link->tail, tail + 1, memory_order_release);
-    while (holds_too_much(link, bytes)) {
+    while (holds_too_much(link, load)) {
         rm_packet *oldest = take_back(link);
         if (!oldest) {
             return;
         }
-        link->bytes_sent -= link->bytes_max ? oldest->header.payload_bytes : 0;
+        if (link->weighs) {
+            rmi_link_weigh(link, oldest, -1);
+        }
         drop(link, oldest);
     }
 }
@@ -206,8 +234,8 @@ rm_packet *rmi_link_pop_dropping(rmi_link *link, bool stale_only, uint32_t *ret_
         }
         if (atomic_compare_exchange_strong(&link->head, &head, head + 1)) {
             edge->head = head + 1;
-            if (link->bytes_max) {
-                atomic_fetch_add(&link->bytes_taken, packet->header.payload_bytes);
+            if (link->weighs) {
+                rmi_link_weigh_taken(link, packet);
             }
             return packet;
         }

@@ -38,7 +38,8 @@ struct rmi_link {
     uint32_t mask, capacity;
     uint32_t quarter_mask; /* the consumer tells of room when head has none of these bits */
     bool drops;            /* its policy does */
-    uint64_t bytes_max;    /* of payload; 0: no bound in bytes */
+    bool weighs;           /* load_max bounds something */
+    rmi_load load_max;
     rmi_strand *producer, *consumer;
     rmi_edge *sending, *receiving;
 
@@ -62,13 +63,13 @@ struct rmi_link {
     _Alignas(64) _Atomic uint32_t tail;
     _Atomic bool ended;
     uint32_t head_seen;
-    uint64_t bytes_sent; /* kept where bytes_max is set; less what it took back */
+    rmi_load sent;      /* kept where it weighs; less what it took back */
     uint32_t tail_told; /* what the consumer was last woken for: who looks at nothing new wakes … */
     bool end_told;
 
     /* Written by the consumer. */
     _Alignas(64) _Atomic uint32_t head;
-    _Atomic uint64_t bytes_taken;
+    _Atomic uint64_t taken[RMI_MEASURES];
     uint32_t head_told; /* … nobody, or two strands could keep each other awake */
     bool close_told;
 };
@@ -91,7 +92,12 @@ RM_MUST_USE rm_status rmi_link_request(rmi_link *link, const rm_control *control
 /* Runs on the producer's strand. */
 void rmi_link_receive_requests(rmi_strand *strand, rmi_message *message);
 
-/* Full in packets or in bytes. Thread: the producer, or who sees both sides rest. */
+/* Producer: a packet was queued, or (-1) taken back. */
+void rmi_link_weigh(rmi_link *link, const rm_packet *packet, int sign);
+/* Consumer: a packet has left. */
+void rmi_link_weigh_taken(rmi_link *link, const rm_packet *packet);
+
+/* Full by any of its bounds. Thread: the producer, or who sees both sides rest. */
 bool rmi_link_is_full(const rmi_link *link);
 
 /* As rmi_link_has_room(), where that is not told from what is at hand. */
@@ -101,7 +107,7 @@ bool rmi_link_look_for_room(rmi_link *link);
 static inline bool rmi_link_has_room(rmi_link *link)
 {
     uint32_t tail = atomic_load_explicit(&link->tail, memory_order_relaxed);
-    return RMI_LIKELY(tail - link->head_seen < link->capacity && !link->bytes_max) ||
+    return RMI_LIKELY(tail - link->head_seen < link->capacity && !link->weighs) ||
            rmi_link_look_for_room(link);
 }
 
@@ -111,8 +117,8 @@ void rmi_link_push_dropping(rmi_link *link, rm_packet *packet);
 /* Producer, once there is room. Takes the packet. */
 static inline void rmi_link_push(rmi_link *link, rm_packet *packet)
 {
-    if (RMI_UNLIKELY(link->bytes_max)) {
-        link->bytes_sent += packet->header.payload_bytes;
+    if (RMI_UNLIKELY(link->weighs)) {
+        rmi_link_weigh(link, packet, 1);
     }
     uint32_t tail = atomic_load_explicit(&link->tail, memory_order_relaxed);
     link->ring[tail & link->mask] = packet;
@@ -133,8 +139,8 @@ static inline bool rmi_link_poll(rmi_link *link)
 /* Consumer: after edge->head went on by this packet. */
 static inline void rmi_link_publish_head(rmi_link *link, const rm_packet *packet)
 {
-    if (RMI_UNLIKELY(link->bytes_max)) {
-        atomic_fetch_add(&link->bytes_taken, packet->header.payload_bytes);
+    if (RMI_UNLIKELY(link->weighs)) {
+        rmi_link_weigh_taken(link, packet);
     }
     atomic_store_explicit(&link->head, link->receiving->head, memory_order_release);
 }

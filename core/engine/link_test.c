@@ -117,25 +117,28 @@ TEST(a_link_that_drops_loses_nothing_else)
     }
 }
 
-TEST(a_link_is_bounded_in_bytes)
+TEST(a_link_is_bounded_in_bytes_and_in_time)
 {
-    probe a = {.left = 1000}, c = {0};
-    rm_node_type source = source_type(&a), sink = sink_type(&c);
-    rm_session *session = session_of(2, RM_DRIVER_CALLER);
-    rmi_edge_spec spec = {.from = add(session, &source, "source", 1),
-                          .to = add(session, &sink, "sink", 0),
-                          .capacity = 64,
-                          .bytes_max = 200};
-    CHECK_INT(rmi_session_connect(session, &spec, NULL), RM_OK);
-    start(session);
-    rmi_link *link = session->edges[0]->link;
-    while (!atomic_load(&link->producer_waits)) {
-        sched_yield();
+    for (uint32_t in_time = 0; in_time < 2; in_time++) {
+        probe a = {.left = 1000}, c = {0};
+        rm_node_type source = source_type(&a), sink = sink_type(&c);
+        rm_session *session = session_of(2, RM_DRIVER_CALLER);
+        rmi_edge_spec spec = {.from = add(session, &source, "source", 1),
+                              .to = add(session, &sink, "sink", 0),
+                              .capacity = 64,
+                              .bytes_max = in_time ? 0 : 3 * NUMBER_BYTES + 1,
+                              .span_ns_max = in_time ? 3 * NUMBER_NS + 1 : 0};
+        CHECK_INT(rmi_session_connect(session, &spec, NULL), RM_OK);
+        start(session);
+        rmi_link *link = session->edges[0]->link;
+        while (!atomic_load(&link->producer_waits)) {
+            sched_yield();
+        }
+        CHECK_INT(atomic_load(&link->tail), 4); /* the bound may be passed by one packet */
+        CHECK_INT(drive(session, 10), RM_DONE);
+        CHECK_INT(c.sum, sum_to(1000));
+        rm_session_free(session);
     }
-    CHECK_INT(atomic_load(&link->tail), 4); /* of 64 bytes: the bound may be passed by one */
-    CHECK_INT(drive(session, 10), RM_DONE);
-    CHECK_INT(c.sum, sum_to(1000));
-    rm_session_free(session);
 }
 
 TEST(an_error_on_one_strand_ends_them_all)
@@ -391,7 +394,7 @@ TEST(a_thousand_sessions_leave_no_memory_behind)
 
 TEST_MAIN(T(packets_cross_a_link_in_order), T(a_slow_consumer_holds_the_producer),
           T(a_link_that_drops_keeps_what_its_policy_says), T(a_link_that_drops_loses_nothing_else),
-          T(a_link_is_bounded_in_bytes), T(an_error_on_one_strand_ends_them_all),
+          T(a_link_is_bounded_in_bytes_and_in_time), T(an_error_on_one_strand_ends_them_all),
           T(cancel_from_another_thread_ends_every_strand),
           T(a_cancel_is_told_though_the_home_strand_had_ended), T(a_session_is_freed_while_it_runs),
           T(an_end_reaches_the_other_side_when_a_consumer_is_done),

@@ -75,11 +75,11 @@ static void push_local(rmi_strand *strand, rmi_edge *edge, rm_packet *packet)
            rmi_edge_length(edge)) {
         edge->drops++;
         rm_packet *oldest = edge->ring[edge->head++ & edge->mask];
-        edge->bytes -= oldest->header.payload_bytes;
+        rmi_edge_weigh(edge, oldest, -1);
         rmi_pool_give(strand->pool, oldest);
     }
     edge->ring[edge->tail++ & edge->mask] = packet;
-    edge->bytes += packet->header.payload_bytes;
+    rmi_edge_weigh(edge, packet, 1);
     uint32_t length = rmi_edge_length(edge);
     edge->peak = length > edge->peak ? length : edge->peak;
     rmi_node *to = edge->to;

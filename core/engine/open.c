@@ -49,6 +49,7 @@ static rm_status add_edges(rm_session *session, const rm_plan *plan, rm_error *e
                               .capacity = edge.capacity_packets,
                               .capacity_max = edge.capacity_packets_max,
                               .bytes_max = edge.capacity_bytes,
+                              .span_ns_max = (uint64_t)edge.capacity_ns,
                               .policy = policy_of(edge.policy),
                               .format = edge.format};
         status = rmi_session_connect(session, &spec, err);

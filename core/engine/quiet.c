@@ -332,7 +332,10 @@ static bool grow(rmi_edge *edge)
     if ((edge->link ? rmi_link_grow(edge->link) : rmi_edge_grow(edge)) != RM_OK) {
         return false;
     }
-    *(edge->link ? &edge->link->bytes_max : &edge->bytes_max) *= 2;
+    rmi_load *max = edge->link ? &edge->link->load_max : &edge->load_max;
+    for (int i = 0; i < RMI_MEASURES; i++) {
+        max->of[i] *= 2;
+    }
     rmi_strand_consider(from->strand, from);
     if (from->strand->index > 0) {
         rmi_parking_wake(&from->strand->parking);
@@ -340,19 +343,26 @@ static bool grow(rmi_edge *edge)
     return true;
 }
 
-/* What an edge is full of: its packets, and its bytes where those are bounded. */
+/* What an edge is full of: its packets, and what else of it is bounded. */
 static void print_fill(const rmi_edge *edge, char *text, size_t size)
 {
     const rmi_link *link = edge->link;
-    uint64_t bytes_max = link ? link->bytes_max : edge->bytes_max;
-    if (!bytes_max) {
+    const rmi_load *max = link ? &link->load_max : &edge->load_max;
+    if (!rmi_load_is_bound(max)) {
         snprintf(text, size, "%u packets", edge->capacity);
         return;
     }
     uint32_t queued =
         link ? atomic_load(&link->tail) - atomic_load(&link->head) : rmi_edge_length(edge);
-    snprintf(text, size, "%u packets of %u, %llu bytes at most", queued, edge->capacity,
-             (unsigned long long)bytes_max);
+    int used = snprintf(text, size, "%u packets of %u", queued, edge->capacity);
+    if (max->of[RMI_BYTES]) {
+        used += snprintf(text + used, size - (size_t)used, ", %llu bytes at most",
+                         (unsigned long long)max->of[RMI_BYTES]);
+    }
+    if (max->of[RMI_SPAN_NS]) {
+        snprintf(text + used, size - (size_t)used, ", %g ms at most",
+                 (double)max->of[RMI_SPAN_NS] / 1e6);
+    }
 }
 
 static void report_edge(const rmi_edge *edge, rm_error *ret_error)

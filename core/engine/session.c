@@ -254,6 +254,11 @@ static rm_status add_link(rmi_strand *strand, rmi_link *link, bool is_in, rm_err
     return RM_OK;
 }
 
+static rmi_load load_max_of(const rmi_edge_spec *spec)
+{
+    return (rmi_load){{[RMI_BYTES] = spec->bytes_max, [RMI_SPAN_NS] = spec->span_ns_max}};
+}
+
 /* A link owns its ring; sending and receiving edge belong to the session from here on. */
 static rm_status connect_strands(rm_session *session, const rmi_edge_spec *spec,
                                  rmi_edge **ret_edge, rm_error *err)
@@ -266,7 +271,8 @@ static rm_status connect_strands(rm_session *session, const rmi_edge_spec *spec,
     }
     link->producer = from->strand;
     link->consumer = to->strand;
-    link->bytes_max = spec->bytes_max;
+    link->load_max = load_max_of(spec);
+    link->weighs = rmi_load_is_bound(&link->load_max);
     link->sending->capacity_max =
         spec->capacity_max > spec->capacity ? spec->capacity_max : spec->capacity;
     status = add_link(to->strand, link, true, err);
@@ -297,7 +303,7 @@ static rm_status connect_local(rm_session *session, const rmi_edge_spec *spec, r
         return status;
     }
     session->edges[session->edge_count++] = *ret_edge = edge;
-    edge->bytes_max = spec->bytes_max;
+    edge->load_max = load_max_of(spec);
     edge->policy = (uint8_t)spec->policy;
     status = rmi_node_add_edge(session->nodes[spec->from], spec->from_port, true, edge, err);
     if (status == RM_OK) {

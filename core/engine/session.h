@@ -31,7 +31,7 @@ typedef struct rmi_node_spec {
 typedef struct rmi_edge_spec {
     uint32_t from, from_port, to, to_port; /* nodes by the number that rmi_session_add() gave */
     uint32_t capacity, capacity_max;       /* packets; 0: 16 and 1,024 */
-    uint64_t bytes_max;                    /* 0: no bound */
+    uint64_t bytes_max, span_ns_max;       /* 0: no bound */
     rmi_policy policy;
     const rm_format *format; /* NULL: not known */
 } rmi_edge_spec;

@@ -937,26 +937,30 @@ TEST(progress_is_the_end_of_the_latest_packet_of_a_source)
     rm_session_free(session);
 }
 
-TEST(an_edge_is_bounded_in_bytes)
+TEST(an_edge_is_bounded_in_bytes_and_in_time)
 {
-    probe a = {.left = 1000, .burst = 3}, c = {0};
-    rm_node_type source = source_type(&a), sink = sink_type(&c);
-    rm_session *session = session_of(1, RM_DRIVER_CALLER);
-    rmi_edge_spec spec = {.from = add(session, &source, "source", 0),
-                          .to = add(session, &sink, "sink", 0),
-                          .capacity = 64,
-                          .capacity_max = 64,
-                          .bytes_max = 100}; /* packets have 64 bytes: the bound is passed by one */
-    CHECK_INT(rmi_session_connect(session, &spec, NULL), RM_OK);
-    start(session);
-    CHECK_INT(drive(session, 10), RM_DONE);
-    CHECK_INT(c.sum, sum_to(1000));
-    CHECK_INT(session->edges[0]->peak, 2);
-    CHECK_INT(session->edges[0]->bytes, 0);
-    rm_session_free(session);
+    for (uint32_t in_time = 0; in_time < 2; in_time++) { /* the bound is passed by one packet */
+        probe a = {.left = 1000, .burst = 3}, c = {0};
+        rm_node_type source = source_type(&a), sink = sink_type(&c);
+        rm_session *session = session_of(1, RM_DRIVER_CALLER);
+        rmi_edge_spec spec = {.from = add(session, &source, "source", 0),
+                              .to = add(session, &sink, "sink", 0),
+                              .capacity = 64,
+                              .capacity_max = 64,
+                              .bytes_max = in_time ? 0 : NUMBER_BYTES + 1,
+                              .span_ns_max = in_time ? NUMBER_NS + 1 : 0};
+        CHECK_INT(rmi_session_connect(session, &spec, NULL), RM_OK);
+        start(session);
+        CHECK_INT(drive(session, 10), RM_DONE);
+        CHECK_INT(c.sum, sum_to(1000));
+        CHECK_INT(session->edges[0]->peak, 2);
+        CHECK_INT(session->edges[0]->load.of[RMI_BYTES], 0);
+        CHECK_INT(session->edges[0]->load.of[RMI_SPAN_NS], 0);
+        rm_session_free(session);
+    }
 }
 
-TEST_MAIN(T(an_edge_is_bounded_in_bytes), T(three_packets_go_through_an_edge_of_two),
+TEST_MAIN(T(an_edge_is_bounded_in_bytes_and_in_time), T(three_packets_go_through_an_edge_of_two),
           T(a_failed_call_leaves_nothing_and_its_policy_decides),
           T(retry_is_for_transient_errors_only), T(wrong_options_are_named),
           T(a_failed_open_closes_the_others_in_reverse), T(a_flush_meets_a_full_edge),

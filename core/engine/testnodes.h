@@ -31,15 +31,18 @@ static inline probe *probe_of(const rm_node *node)
     return node->type->user;
 }
 
+enum { NUMBER_BYTES = 64, NUMBER_NS = 10000000 }; /* a packet's payload and duration */
+
 static inline rm_status send_number(rm_node *node, uint32_t port, uint32_t number)
 {
     rm_packet *packet = NULL;
-    rm_status status = rm_packet_new(node, 64, &packet);
+    rm_status status = rm_packet_new(node, NUMBER_BYTES, &packet);
     if (status != RM_OK) {
         return status;
     }
     packet->header.kind = RM_KIND_BYTES;
     packet->header.stream_id = number;
+    packet->header.duration_ns = NUMBER_NS;
     return rm_emit(node, port, packet);
 }
 

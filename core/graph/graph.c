@@ -203,6 +203,8 @@ static void read_capacity(const json_t *capacity, rm_graph_edge *edge)
     const json_t *most = json_object_get(capacity, "grow_max");
     edge->capacity_packets = packets ? (uint32_t)json_integer_value(packets) : 16;
     edge->capacity_bytes = (uint64_t)json_integer_value(json_object_get(capacity, "bytes"));
+    edge->capacity_ns =
+        (int64_t)(json_number_value(json_object_get(capacity, "duration_ms")) * 1e6);
     edge->capacity_packets_max = most ? (uint32_t)json_integer_value(most) : 1024;
     if (edge->capacity_packets_max < edge->capacity_packets) {
         edge->capacity_packets_max = edge->capacity_packets;

@@ -321,6 +321,7 @@ static rm_status connect(planning *p, const rm_graph_edge *wanted, const char *p
                                    .capacity_packets = wanted->capacity_packets,
                                    .capacity_packets_max = wanted->capacity_packets_max,
                                    .capacity_bytes = wanted->capacity_bytes,
+                                   .capacity_ns = wanted->capacity_ns,
                                    .policy = wanted->policy};
     }
     return status;

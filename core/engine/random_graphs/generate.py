@@ -49,6 +49,8 @@ class Generator:
         if self.random.random() < 0.1:
             # They grow with the packets, up to more than NUMBERS_MAX: no graph need lock.
             limits["bytes"] = self.random.choice([64, 100, 200])
+        if self.random.random() < 0.1:
+            limits["duration_ms"] = self.random.choice([1, 2.5, 6])  # packets have 1 ms each
         edge["capacity"] = limits
         lossy = self.may_drop and not whole and self.random.random() < 0.2
         if lossy:

@@ -32,6 +32,7 @@ static rm_status emit_number(rm_node *node, uint32_t port, uint64_t number)
         return status;
     }
     packet->header.kind = RM_KIND_BYTES;
+    packet->header.duration_ns = 1000000;
     memcpy(packet->payload, &number, sizeof number);
     return rm_emit(node, port, packet);
 }
