@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .errors import PipelineError as PipelineError
     from .errors import RemoteMediaError as RemoteMediaError
     from .errors import SerializationError as SerializationError
+    from .flow import Edge as Edge
+    from .flow import Flow as Flow
+    from .flow import merge as merge
     from .media import Audio as Audio
     from .media import Video as Video
     from .metrics import Metrics as Metrics
@@ -38,7 +41,9 @@ _homes = {
     "Audio": "media",
     "ConfigurationError": "errors",
     "Dependency": "node",
+    "Edge": "flow",
     "Error": "_core",
+    "Flow": "flow",
     "Metrics": "metrics",
     "Node": "node",
     "NodeError": "errors",
@@ -53,6 +58,7 @@ _homes = {
     "Session": "session",
     "Video": "media",
     "__version__": "_core",
+    "merge": "flow",
 }
 
 __all__ = [name for name in _homes if not name.startswith("_")]

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import itertools
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary
 
 from ._values import from_json, to_json
-from .errors import VALUE_NOT_ACCEPTABLE, PipelineError, SerializationError
+from .errors import (
+    CYCLE,
+    DANGLING,
+    DUPLICATE,
+    VALUE_NOT_ACCEPTABLE,
+    PipelineError,
+    SerializationError,
+    near,
+)
+from .flow import PortOf
 from .node import Node, TypedNode, unique_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from .pipeline import Pipeline
+
+Endpoint: TypeAlias = tuple[str, str | None]  # id of a node, name of its port
+Side: TypeAlias = Literal["inputs", "outputs"]
 
 MANIFEST_KEYS = frozenset({"version", "metadata", "nodes", "connections"})
 NODE_KEYS = frozenset({"id", "name", "node_type", "params", "code"})
@@ -55,6 +70,23 @@ class Connection(NamedTuple):
         return entry | dict(self.extra)
 
 
+class Subgraph(NamedTuple):
+    """A pipeline that was added as a node: its nodes, and where it is entered and left.
+
+    ``inputs`` and ``outputs`` are by name; "" names those that are taken where no port is.
+    """
+
+    pipeline: Pipeline
+    ids: tuple[str, ...]
+    inputs: dict[str, list[Endpoint]]
+    outputs: dict[str, list[Endpoint]]
+
+
+def inner_id(part: str, id: str) -> str:
+    """The id, in the graph around it, of a node of a pipeline that was added as a node."""
+    return f"{part}__{id}"
+
+
 class GraphBuilder:
     """Nodes in the order of adding, and the connections between them."""
 
@@ -63,65 +95,221 @@ class GraphBuilder:
         self.connections: list[Connection] = []
         self.extras: dict[str, dict[str, Any]] = {}  # further fields of a node, by id
         self.top: dict[str, Any] = {}  # further fields of the manifest
+        self.parts: dict[str, Subgraph] = {}  # pipelines that were added as nodes, by id
+        self._fed_by: dict[str, list[str]] = {}  # ids of what a node feeds
 
     # ---- building
 
     def add(self, node: Node, after: Any = None, *, id: str | None = None) -> str:
         """Adds a node behind those that ``after`` names; returns its id."""
-        id = id or node.id or unique_id(node.name, self.nodes)
-        if id in self.nodes:
-            raise PipelineError(
-                f"node id '{id}' is taken", code=VALUE_NOT_ACCEPTABLE, help="give another id="
-            )
-        connections = list(self._connections_to(id, after))
+        self._check_is_new(node)
+        id = self._free_id(id or node.id, node.name)
+        sources = list(self._sources(after))
         self.nodes[id] = node
-        self.connections += connections
+        for target_port, (source, port) in sources:
+            self.append(Connection(source, id, port, target_port))
         return id
 
-    def last_id(self) -> str | None:
-        """Id of the node that was added last."""
-        return next(reversed(self.nodes), None)
+    def add_part(self, pipeline: Pipeline, after: Any = None, *, id: str | None = None) -> str:
+        """Adds the nodes of a pipeline, their ids behind its own; returns that."""
+        from ._subgraph import expand
 
-    def _connections_to(self, id: str, after: Any) -> Iterable[Connection]:
-        if after is None:
-            return
-        if isinstance(after, dict):
-            for target_port, source in after.items():
-                source_id, port = self.endpoint(source)
-                yield Connection(source_id, id, port, target_port)
-            return
-        for source in after if isinstance(after, (list, tuple)) else (after,):
-            source_id, port = self.endpoint(source)
-            yield Connection(source_id, id, port)
+        unnamed = pipeline.name.startswith("Pipeline_")
+        id = self._free_id(id, "pipeline" if unnamed else pipeline.name)
+        sources = list(self._sources(after))
+        self.parts[id] = expand(self, pipeline, id)
+        for target_port, (source, port) in sources:
+            for target, inner_port in self._part_places(id, "inputs", target_port):
+                self.append(Connection(source, target, port, inner_port))
+        return id
 
-    def endpoint(self, source: Any, role: str = "after") -> tuple[str, str | None]:
-        """Id and port of "id", "id.port" or a node. ``role``: what the caller's argument is called."""
-        if isinstance(source, Node):
-            found = self.find(source)
-            if found is None:
-                raise PipelineError(
-                    f"{role}={source!r} is not in this pipeline", code=VALUE_NOT_ACCEPTABLE
-                )
-            return found, None
-        id, _, port = str(source).partition(".")
-        if id not in self.nodes:
+    def _free_id(self, wanted: str | None, name: str) -> str:
+        if wanted is None:
+            return unique_id(name, self.nodes.keys() | self.parts.keys())
+        if wanted in self.nodes or wanted in self.parts:
             raise PipelineError(
-                f"{role}={source!r} names no node of this pipeline",
-                code=VALUE_NOT_ACCEPTABLE,
-                help=self._near(id),
+                f"node id '{wanted}' is taken", code=DUPLICATE, help="give another id="
             )
-        return id, port or None
+        return wanted
 
-    def _near(self, id: str) -> str:
-        from difflib import get_close_matches
+    def _check_is_new(self, node: Node) -> None:
+        for id, other in self.nodes.items():
+            if other is node:
+                raise PipelineError(
+                    f"{node!r} is in this pipeline already, as '{id}'",
+                    code=DUPLICATE,
+                    help="one object is one node: make a second one, or connect this one",
+                )
 
-        near = get_close_matches(id, self.nodes, 1)
-        return f"did you mean '{near[0]}'?" if near else f"nodes: {', '.join(self.nodes) or 'none'}"
+    def last_id(self) -> str | None:
+        """Id of the node or pipeline that was added last."""
+        id = next(reversed(self.nodes), None)
+        around = [(len(part.ids), name) for name, part in self.parts.items() if id in part.ids]
+        return max(around)[1] if around else id
 
-    def find(self, wanted: str | Node) -> str | None:
-        """The id of a node given by id, by name, or by itself."""
-        if isinstance(wanted, str) and wanted in self.nodes:
+    def append(self, connection: Connection) -> None:
+        """Adds a connection unchecked."""
+        self.connections.append(connection)
+        self._fed_by.setdefault(connection.source, []).append(connection.target)
+
+    def connect(
+        self, source: Any, target: Any, fields: Mapping[str, Any], ports: tuple[Any, Any]
+    ) -> None:
+        """Connects what is there: nodes, pipelines, ids, "id.port" or ports of these."""
+        for from_id, from_port in self.places(source, "outputs", "source", ports[0]):
+            for to_id, to_port in self.places(target, "inputs", "target", ports[1]):
+                self._check_port(from_id, from_port, "outputs")
+                self._check_port(to_id, to_port, "inputs")
+                connection = Connection(from_id, to_id, from_port, to_port, dict(fields))
+                self._check_edge(connection)
+                self.append(connection)
+
+    def set_merge(self, target: Any, how: Any) -> None:
+        """How the inputs of a node meet; of a pipeline: of those that it is entered by."""
+        for id, _ in self.places(target, "inputs", "merge"):
+            known = self.extras.setdefault(id, {}).setdefault("merge", how)
+            if known != how:
+                raise PipelineError(
+                    f"the inputs of node '{id}' are to meet by {known!r} and by {how!r}",
+                    code=VALUE_NOT_ACCEPTABLE,
+                )
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Within it the graph changes as a whole, or, where something is raised, not at all."""
+        nodes, connections, parts = dict(self.nodes), list(self.connections), dict(self.parts)
+        extras = {id: dict(fields) for id, fields in self.extras.items()}
+        top = dict(self.top)
+        try:
+            yield
+        except BaseException:
+            self.nodes, self.parts, self.extras, self.top = nodes, parts, extras, top
+            self._replace_connections(connections)
+            raise
+
+    def _replace_connections(self, connections: Iterable[Connection]) -> None:
+        self.connections, self._fed_by = [], {}
+        for connection in connections:
+            self.append(connection)
+
+    def _check_port(self, id: str, port: str | None, side: Side) -> None:
+        from ._resolve import known_ports
+
+        known = known_ports(self.nodes[id])
+        if known is None:
+            return  # the plan will say
+        names = known[0 if side == "inputs" else 1]
+        if not names or (port is not None and port not in names):
+            wanted = "no " + side if port is None else f"no {side[:-1]} '{port}'"
+            raise PipelineError(
+                f"node '{id}' has {wanted}",
+                code=DANGLING,
+                help=near(port or "", names, side) if names else "",
+            )
+
+    def _check_edge(self, new: Connection) -> None:
+        way = [new.source] if new.source == new.target else self._way(new.target, new.source)
+        if way:
+            names = " > ".join([new.source, *way] if len(way) > 1 else way * 2)
+            raise PipelineError(f"the connections form a cycle: {names}", code=CYCLE)
+        if new.target in self._fed_by.get(new.source, ()) and any(
+            old[:4] == new[:4] for old in self.connections
+        ):
+            raise PipelineError(
+                f"'{new.source}' is connected to '{new.target}' already, by the same ports",
+                code=DUPLICATE,
+            )
+
+    def _way(self, start: str, end: str) -> list[str]:
+        """Ids on a way along the connections, [] where there is none."""
+        before: dict[str, str | None] = {start: None}
+        waiting = [start] if start in self._fed_by else []
+        while waiting and end not in before:
+            id = waiting.pop()
+            for fed in self._fed_by.get(id, ()):
+                if fed not in before:
+                    before[fed] = id
+                    waiting.append(fed)
+        way: list[str] = []
+        at: str | None = end if end in before else None
+        while at is not None:
+            way.append(at)
+            at = before[at]
+        return way[::-1]
+
+    # ---- what is meant by a reference
+
+    def _sources(self, after: Any) -> Iterable[tuple[str | None, Endpoint]]:
+        """Pairs of an input port and what feeds it, of an ``after``."""
+        if isinstance(after, dict):
+            rows = list(after.items())
+        elif isinstance(after, (list, tuple)):
+            rows = [(None, source) for source in after]
+        else:
+            rows = [] if after is None else [(None, after)]
+        for target_port, source in rows:
+            for place in self.places(source, "outputs", "after"):
+                yield target_port, place
+
+    def places(
+        self, what: Any, side: Side, role: str, port: str | None = None
+    ) -> list[Endpoint]:
+        """Ids and ports of "id", "id.port", a node, a pipeline, or a port of these.
+
+        ``role``: what the caller's argument is called. ``port``: of an argument beside it.
+        """
+        named = None
+        id: str | None
+        if isinstance(what, PortOf):
+            id, named = self.find(what.member), what.port
+        elif isinstance(what, str):
+            id, _, named = what.partition(".")
+        else:
+            id = self.find(what)
+        if named and port:
+            raise PipelineError(
+                f"{role}={what!r} names a port, and '{port}' is named beside it",
+                code=VALUE_NOT_ACCEPTABLE,
+            )
+        if id in self.parts:
+            return self._part_places(id, side, named or port)
+        if id not in self.nodes:
+            is_text = isinstance(what, str)
+            raise PipelineError(
+                f"{role}={what!r} {'names no node of' if is_text else 'is not in'} this pipeline",
+                code=DANGLING,
+                help=near(id or "", [*self.nodes, *self.parts], "nodes") if is_text else "",
+            )
+        return [(id, named or port or None)]
+
+    def _part_places(self, id: str, side: Side, port: str | None) -> list[Endpoint]:
+        part = self.parts[id]
+        named = part.inputs if side == "inputs" else part.outputs
+        if port is None:
+            places = [place for place in named.get("", []) if place[0] in self.nodes]
+            if not places:
+                wants = "takes no input" if side == "inputs" else "gives no output"
+                raise PipelineError(f"pipeline '{id}' {wants}", code=DANGLING)
+            return places
+        if port in named:
+            return named[port]
+        inner = inner_id(id, port.partition(".")[0])
+        if inner not in self.nodes and inner not in self.parts:
+            inside = [at.removeprefix(inner_id(id, "")) for at in part.ids]
+            raise PipelineError(
+                f"pipeline '{id}' has no {side[:-1]} '{port}'",
+                code=DANGLING,
+                help=near(port, [*filter(None, named), *inside], side),
+            )
+        return self.places(inner_id(id, port), side, side[:-1])
+
+    def find(self, wanted: str | Node | Pipeline) -> str | None:
+        """The id of a node given by id, by name, or by itself; of a pipeline by itself."""
+        if isinstance(wanted, str) and (wanted in self.nodes or wanted in self.parts):
             return wanted
+        for id, part in self.parts.items():
+            if part.pipeline is wanted:
+                return id
         for id, node in self.nodes.items():
             if node is wanted or node.name == wanted:
                 return id
@@ -129,12 +317,17 @@ class GraphBuilder:
 
     def remove(self, id: str) -> None:
         """Removes a node; what fed it feeds what it fed."""
+        if id in self.parts:
+            for inner in self.parts.pop(id).ids:
+                self.remove(inner)
+            return
         before = [c for c in self.connections if c.target == id]
         behind = [c for c in self.connections if c.source == id]
-        self.connections = [c for c in self.connections if id not in (c.source, c.target)]
+        rest = [c for c in self.connections if id not in (c.source, c.target)]
         for a, b in itertools.product(before, behind):
-            self.connections.append(a._replace(target=b.target, target_port=b.target_port))
-        del self.nodes[id]
+            rest.append(a._replace(target=b.target, target_port=b.target_port))
+        self._replace_connections(rest)
+        self.nodes.pop(id, None)
         self.extras.pop(id, None)
 
     def roots(self) -> list[str]:
@@ -200,11 +393,11 @@ class GraphBuilder:
             self.extras[id] = {k: v for k, v in entry.items() if k not in NODE_KEYS}
         connections = manifest.get("connections")
         if connections is None:  # each node feeds the next
-            pairs = itertools.pairwise(self.nodes)
-            self.connections = [Connection(a, b) for a, b in pairs]
+            for a, b in itertools.pairwise(self.nodes):
+                self.append(Connection(a, b))
         for entry in connections or ():
             known = {"from", "to", "from_port", "to_port"}
-            self.connections.append(
+            self.append(
                 Connection(
                     entry["from"],
                     entry["to"],

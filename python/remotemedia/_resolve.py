@@ -265,6 +265,14 @@ def ports(node: Node) -> tuple[list[str], list[str]] | None:
     return inputs, [p.name for p in spec.outputs]
 
 
+def known_ports(node: Node) -> tuple[list[str], list[str]] | None:
+    """As `ports`; None too where the type is not to be had here, which the plan tells."""
+    try:
+        return ports(node)
+    except _core.Error:
+        return None
+
+
 def is_native(node: Node) -> bool:
     """Its type is a native one, which the plan takes where Python has one of that name too."""
     return isinstance(node, TypedNode) and _describe(node.node_type) is not None

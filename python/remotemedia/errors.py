@@ -12,9 +12,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._core import Error, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "ConfigurationError",
@@ -33,6 +36,18 @@ DEPENDENCY_MISSING = 309
 PYTHON_IMPORT = 601
 PYTHON_VALUE = 603
 VALUE_NOT_ACCEPTABLE = 1
+DUPLICATE = 107
+DANGLING = 108
+CYCLE = 109
+
+
+def near(wanted: str, known: Iterable[str], what: str) -> str:
+    """The help of an error about a name that is not there: the nearest one, or all."""
+    from difflib import get_close_matches
+
+    names = list(known)
+    close = get_close_matches(wanted, names, 1)
+    return f"did you mean '{close[0]}'?" if close else f"{what}: {', '.join(names[:20]) or 'none'}"
 
 
 class RemoteMediaError(Error):

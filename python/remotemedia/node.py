@@ -25,9 +25,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
 from .errors import VALUE_NOT_ACCEPTABLE, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Container, Generator, Mapping, Sequence
     from inspect import Parameter
     from logging import Logger
+
+    from .flow import Edge, Flow, Part, PortOf
 
 __all__ = ["Dependency", "Node", "NodeSpec", "Out", "Param", "Port"]
 
@@ -231,6 +233,27 @@ class Node(ABC):
         self.state_ttl = state_ttl
         self.max_sessions = max_sessions
         self.config = config
+
+    def __rshift__(self, other: Part | Edge | Sequence[Part]) -> Flow:
+        """``self >> other``: feeds what stands behind it, see `remotemedia.flow`."""
+        from .flow import join
+
+        return join(self, other)
+
+    def __rrshift__(self, other: Sequence[Part]) -> Flow:
+        """``[a, b] >> self``: is fed by each of the list."""
+        from .flow import join
+
+        return join(other, self)
+
+    def __getitem__(self, port: str) -> PortOf:
+        """``self["audio"]``: a port by its name; before ``>>`` an output, behind it an input."""
+        from .flow import PortOf
+
+        return PortOf(self, port)
+
+    if not TYPE_CHECKING:
+        __iter__ = None  # __getitem__ alone would make it iterable
 
     @required
     def process(self, *args: Any, **kwargs: Any) -> Any:
@@ -440,7 +463,7 @@ def check_id(id: str | None) -> str | None:
     return id
 
 
-def unique_id(name: str, taken: Mapping[str, Any]) -> str:
+def unique_id(name: str, taken: Container[str]) -> str:
     """An id made of a node's name, with a number where it is taken."""
     base = re.sub(r"[^a-zA-Z0-9_-]", "-", name)[:80] or "node"
     number = 1

@@ -30,16 +30,19 @@ from .errors import (
     node_error,
     pipeline_error,
 )
+from .flow import Edge, Flow, PortOf, check_closed, flow_of, join
 from .media import Audio, Video
 from .metrics import Metrics
-from .node import Node, unique_id
+from .node import Node, check_id, unique_id
 
 if TYPE_CHECKING:
     import os
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from logging import Logger
+    from typing import Literal
 
+    from .flow import Member, Part
     from .session import Session
 
 __all__ = ["Pipeline"]
@@ -56,8 +59,10 @@ class Pipeline:
 
     Parameters
     ----------
-    nodes : list of Node, or str
-        Nodes, each feeding the next. A str here is the name, and a list then the second argument.
+    nodes : list, Flow, or str
+        Nodes and pipelines, each feeding the next; a flow (``a >> [b, c]``, see
+        `remotemedia.flow`), or a list of flows, which stand side by side. A str here is the name,
+        and the nodes are the second argument then.
     name : str or None
         What it is called; ``Pipeline_…`` where it is None.
     on_error : "fail", "skip", "retry", "bypass", a dict, or None
@@ -71,7 +76,7 @@ class Pipeline:
     Raises
     ------
     PipelineError
-        Something in ``nodes`` is no node, or two have the same id.
+        Something in ``nodes`` is no node, two have the same id, or as of `add`.
 
     Notes
     -----
@@ -82,8 +87,8 @@ class Pipeline:
 
     def __init__(
         self,
-        nodes: Sequence[Node] | str | None = None,
-        name: str | Sequence[Node] | None = None,
+        nodes: Sequence[Part] | Part | str | None = None,
+        name: str | Sequence[Part] | Part | None = None,
         *,
         on_error: str | dict[str, Any] | None = None,
         description: str | None = None,
@@ -106,20 +111,141 @@ class Pipeline:
         self._graph = GraphBuilder()
         self._sessions: list[_core.Session] = []
         self._metrics: Metrics | None = None
-        for node in nodes or ():
-            self.add_node(node)
+        if isinstance(nodes, (Node, Flow, PortOf, Pipeline)):
+            self.add(nodes)
+        elif any(isinstance(node, (Flow, PortOf)) for node in nodes or ()):
+            self.add(*(nodes or ()))
+        else:
+            for node in nodes or ():
+                self.add_node(node)  # type: ignore[arg-type]
 
     # ---- building
 
+    def add(self, *parts: Part) -> Pipeline:
+        """Adds what flows draw: ``pipeline.add(a >> b, a >> c)``.
+
+        Parameters
+        ----------
+        *parts : Flow, Node or Pipeline
+            Nodes joined by ``>>``, see `remotemedia.flow`. A node that is here already is connected,
+            not added again; one that is new gets an id as in `add_node`. A node without ``>>`` is
+            added beside the others.
+
+        Returns
+        -------
+        Pipeline
+            This pipeline.
+
+        Raises
+        ------
+        PipelineError
+            E0107: a connection twice, or an id that is taken. E0108: no such port. E0109: a cycle.
+            Nothing of the parts has been added then.
+
+        Examples
+        --------
+        ``pipeline.add(mic >> Edge(policy="latest") >> [asr, meter], merge(asr, meter) >> page)``
+        """
+        self._check_open_to_change("add a flow")
+        graph = self._graph
+        with graph.all_or_nothing():
+            for part in parts:
+                self._add_flow(flow_of(part))
+        return self
+
+    def _add_flow(self, flow: Flow) -> None:
+        graph = self._graph
+        check_closed(flow)
+        for member in flow.members:
+            if graph.find(member) is not None:
+                continue
+            if isinstance(member, Pipeline):
+                graph.add_part(member)
+            else:
+                graph.add(member)
+        for source, target, branch, branches in flow.joints:
+            port = target.port
+            if branches > 1 and port is None:
+                port = self._port_of_branch(target.member, branch, branches)
+            graph.connect(
+                source.member,
+                target.member,
+                {**source.fields, **target.fields},
+                (source.port, port),
+            )
+        for member, how in flow.merges:
+            graph.set_merge(member, how)
+
+    def _port_of_branch(self, member: Member, branch: int, branches: int) -> str | None:
+        """The input that a branch feeds; None: the first, for the node has not one for each."""
+        known = None if isinstance(member, Pipeline) else _resolve.known_ports(member)
+        return known[0][branch] if known is not None and len(known[0]) == branches else None
+
+    def connect(
+        self,
+        source: str | Part,
+        target: str | Part,
+        *,
+        from_port: str | None = None,
+        to_port: str | None = None,
+        capacity: int | Mapping[str, int] | None = None,
+        policy: Literal["block", "drop_oldest", "drop_newest", "latest"] | None = None,
+        **fields: Any,
+    ) -> Pipeline:
+        """Connects two nodes that are in the pipeline.
+
+        Parameters
+        ----------
+        source, target : str, Node, Pipeline or a port of one
+            An id, ``"id.port"``, the node itself, or ``node["port"]``.
+        from_port, to_port : str or None
+            Names of an output and an input; the first ones where they are None.
+        capacity, policy, **fields
+            How the edge queues, as of `Edge`.
+
+        Returns
+        -------
+        Pipeline
+            This pipeline.
+
+        Raises
+        ------
+        PipelineError
+            E0107: they are connected already. E0108: no such node or port. E0109: a cycle.
+        """
+        self._check_open_to_change("connect nodes")
+        edge = Edge(capacity=capacity, policy=policy, **fields)
+        with self._graph.all_or_nothing():
+            self._graph.connect(source, target, edge.fields, (from_port, to_port))
+        return self
+
+    def __rshift__(self, other: Part | Edge | Sequence[Part]) -> Flow:
+        """``self >> other``: as a node of another pipeline, see `remotemedia.flow`."""
+        return join(self, other)
+
+    def __rrshift__(self, other: Sequence[Part]) -> Flow:
+        """``[a, b] >> self``: as a node of another pipeline."""
+        return join(other, self)
+
+    def __getitem__(self, port: str) -> PortOf:
+        """A named input or output of it, or ``"id"`` or ``"id.port"`` of a node inside, for ``>>``."""
+        return PortOf(self, port)
+
     def add_node(
-        self, node: Node | str, *, id: str | None = None, after: Any = PREVIOUS, **params: Any
+        self,
+        node: Node | Pipeline | str,
+        *,
+        id: str | None = None,
+        after: Any = PREVIOUS,
+        **params: Any,
     ) -> Pipeline:
         """Adds a node.
 
         Parameters
         ----------
-        node : Node or str
-            A node, or a node type (``"audio.level"``) whose parameters follow.
+        node : Node, Pipeline or str
+            A node, or a node type (``"audio.level"``) whose parameters follow. Of a pipeline all
+            nodes are added as they are now, their ids behind its own: ``inner__resample``.
         id : str or None
             Its id; made from its name where it is None.
         after : str, Node, list, dict or None
@@ -145,13 +271,19 @@ class Pipeline:
         if after is PREVIOUS:
             after = graph.last_id()
         try:
-            graph.add(made, after, id=id)
+            with graph.all_or_nothing():
+                if isinstance(made, Pipeline):
+                    graph.add_part(made, after, id=check_id(id))
+                else:
+                    graph.add(made, after, id=check_id(id))
         except ConfigurationError as error:
             raise PipelineError(error.message, code=error.code, help=error.help) from None
         return self
 
-    def _node_of(self, node: Node | str, params: dict[str, Any]) -> Node:
-        if isinstance(node, Node):
+    def _node_of(
+        self, node: Node | Pipeline | str, params: dict[str, Any]
+    ) -> Node | Pipeline:
+        if isinstance(node, (Node, Pipeline)):
             if params:
                 raise PipelineError(
                     f"add_node() got parameters ({', '.join(params)}) for a node that is made "
@@ -172,7 +304,7 @@ class Pipeline:
         )
 
     def remove_node(self, name: str) -> bool:
-        """Removes the first node of that id or name; what fed it feeds what it fed.
+        """Removes the first node or pipeline of that id or name; what fed it feeds what it fed.
 
         Returns
         -------
@@ -189,7 +321,7 @@ class Pipeline:
     def get_node(self, name: str) -> Node | None:
         """The first node of that id or name, or None."""
         id = self._graph.find(name)
-        return None if id is None else self._graph.nodes[id]
+        return None if id is None else self._graph.nodes.get(id)
 
     def _check_open_to_change(self, what: str) -> None:
         if self.is_initialized:
@@ -360,6 +492,16 @@ class Pipeline:
                 roots.append(id)
         return roots
 
+    def _inlets(self) -> list[tuple[str, str | None]]:
+        """Where it is entered as a node of another pipeline."""
+        known = ((id, _resolve.known_ports(self._graph.nodes[id])) for id in self._graph.roots())
+        return [(id, None) for id, ports in known if ports is None or ports[0]]
+
+    def _outlets(self) -> list[tuple[str, str | None]]:
+        """Where it is left as a node of another pipeline."""
+        known = ((id, _resolve.known_ports(self._graph.nodes[id])) for id in self._graph.ends())
+        return [(id, None) for id, ports in known if ports is None or ports[1]]
+
     def _ends(self) -> list[str]:
         """Ids of the nodes whose output is the pipeline's."""
         ends = []
@@ -410,7 +552,8 @@ class Pipeline:
         self, manifest: dict[str, Any], outputs: Sequence[str | Node] | None
     ) -> str | None:
         named = self._ends() if outputs is None else outputs
-        ends = dict.fromkeys(self._graph.endpoint(output, "outputs") for output in named)
+        places = (self._graph.places(output, "outputs", "outputs") for output in named)
+        ends = dict.fromkeys(end for ends in places for end in ends)
         if not ends:
             return None
         id = unique_id("output", self._graph.nodes)

@@ -14,7 +14,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "remotemedia"
 PROGRAM = """
 from collections.abc import AsyncIterator, Iterator
 
-from remotemedia import Audio, Node, NodeError, Pipeline
+from remotemedia import Audio, Edge, Flow, Node, NodeError, Pipeline, merge
 
 
 class Double(Node):
@@ -37,6 +37,15 @@ class Count(Node):
 class Loud(Node):
     async def process(self, audio: Audio) -> AsyncIterator[float]:
         yield float(abs(audio.samples).max())
+
+
+def draw() -> Pipeline:
+    a, b, c = Double(), Double(id="b"), Loud()
+    chain: Flow = a >> Edge(capacity=4, policy="latest") >> b >> c
+    inner = Pipeline("inner", a["output"] >> [b["input"], c] >> Double())
+    [a, b] >> c
+    outer = Pipeline([chain, a >> inner["x"] >> b, merge(b, inner, how="zip") >> c])
+    return outer.add(a >> b).connect(a, "b.input", policy="drop_oldest", latency_ms_max=5)
 
 
 async def main() -> None:

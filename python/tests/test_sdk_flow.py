@@ -1,0 +1,344 @@
+"""Flows: what `>>` draws, what `Pipeline.add` and `connect` make of it, and what they refuse."""
+
+import json
+
+import pytest
+from remotemedia import Edge, Flow, Node, NodeSpec, Out, Pipeline, PipelineError, Port, merge
+
+
+class Add(Node):
+    def __init__(self, n, **config):
+        super().__init__(**config)
+        self.n = n
+
+    def process(self, x):
+        return x + self.n
+
+
+class Pair(Node):
+    spec = NodeSpec("pair", inputs=(Port("left"), Port("right")))
+
+    def process(self, pair):
+        return pair
+
+
+class Halves(Node):
+    spec = NodeSpec("halves", outputs=(Port("low"), Port("high")))
+
+    def process(self, x):
+        return Out("low" if x < 10 else "high", x)
+
+
+class Count(Node):
+    def process(self):
+        yield from range(3)
+
+
+class Sink(Node):
+    spec = NodeSpec("sink", outputs=())
+
+    def process(self, x):
+        pass
+
+
+def nodes(*names):
+    return [Add(10**i, id=name) for i, name in enumerate(names)]
+
+
+def edges(pipeline):
+    """The connections as "from[.port]>to[.port]", sorted."""
+    rows = pipeline.to_manifest()["connections"]
+
+    def end(row, key):
+        port = row.get(f"{key}_port")
+        return row[key] + (f".{port}" if port else "")
+
+    return sorted(f"{end(row, 'from')}>{end(row, 'to')}" for row in rows)
+
+
+# ---- what is drawn
+
+
+def test_a_chain_is_what_a_list_is():
+    a, b, c = nodes("a", "b", "c")
+    assert edges(Pipeline(a >> b >> c)) == edges(Pipeline([a, b, c])) == ["a>b", "b>c"]
+    assert Pipeline("named", a >> b).name == "named"
+    assert Pipeline(a >> b, "named").node_ids == ["a", "b"]
+    assert Pipeline(a >> b >> c).run_sync([1]) == 112
+
+
+def test_fan_out_and_fan_in():
+    a, b, c, d = nodes("a", "b", "c", "d")
+    expected = ["a>b", "a>c", "b>d", "c>d"]
+    assert edges(Pipeline(a >> [b, c] >> d)) == expected
+    assert edges(Pipeline(a >> (b, c) >> d)) == expected
+    assert edges(Pipeline(a >> merge(b, c) >> d)) == expected
+    assert edges(Pipeline([a >> b, a >> c, merge(b, c) >> d])) == expected
+    assert edges(Pipeline([a >> b >> d, a >> c >> d])) == expected
+    assert sorted(Pipeline(a >> [b, c] >> d).run_sync([0])) == [1011, 1101]
+
+
+def test_a_flow_that_stands_in_two_branches_is_there_once():
+    a, b, c, d, e = nodes("a", "b", "c", "d", "e")
+    begin = a >> b
+    assert edges(Pipeline(e >> [begin >> c, begin >> d])) == ["a>b", "b>c", "b>d", "e>a"]
+    assert edges(Pipeline([a >> c, b >> c] >> d)) == ["a>c", "b>c", "c>d"]
+
+
+def test_branches_may_be_flows_and_lists_may_begin():
+    a, b, c, d, e = nodes("a", "b", "c", "d", "e")
+    assert edges(Pipeline(a >> [b >> c, d] >> e)) == ["a>b", "a>d", "b>c", "c>e", "d>e"]
+    assert edges(Pipeline([a, b] >> c)) == ["a>c", "b>c"]
+    assert edges(Pipeline([a, b] >> c["input"])) == ["a>c.input", "b>c.input"]
+
+
+def test_ports_are_outputs_before_and_inputs_behind():
+    halves, pair, end = Halves(id="h"), Pair(id="p"), Add(1, id="e")
+    pipeline = Pipeline([halves["high"] >> pair["left"] >> end, halves["low"] >> pair["right"]])
+    assert edges(pipeline) == ["h.high>p.left", "h.low>p.right", "p>e"]
+    assert edges(Pipeline(Add(1, id="a") >> halves["input"] >> end)) == ["a>h.input", "h>e"]
+
+
+def test_branches_that_meet_feed_one_input_each_where_there_are_as_many():
+    a, b, c = nodes("a", "b", "c")
+    pair = Pair(id="p")
+    assert edges(Pipeline(merge(a, b) >> pair)) == ["a>p.left", "b>p.right"]
+    assert edges(Pipeline(merge(a, b) >> pair["left"])) == ["a>p.left", "b>p.left"]
+    assert edges(Pipeline(merge(a, b, c) >> pair)) == ["a>p", "b>p", "c>p"]
+    assert edges(Pipeline(a >> pair)) == ["a>p"]
+
+
+def test_how_is_the_merge_of_what_follows_and_of_no_other_pipeline():
+    a, b, c = nodes("a", "b", "c")
+    pair = Pair(id="p")
+    pipeline = Pipeline(a >> merge(b, c, how="zip") >> pair)
+    merges = {node["id"]: node.get("merge") for node in pipeline.to_manifest()["nodes"]}
+    assert merges == {"a": None, "b": None, "c": None, "p": "zip"}
+    assert pipeline.run_sync([0, 1]) == [(11, 101), (12, 102)]
+    assert pair.merge is None
+    assert "merge" not in Pipeline(merge(b, c) >> pair).to_manifest()["nodes"][2]
+
+
+def test_an_edge_says_how_it_queues():
+    a, b, c = nodes("a", "b", "c")
+    pipeline = Pipeline(a >> Edge(capacity=4, policy="latest") >> [b, Edge(latency_ms_max=9) >> c])
+    assert pipeline.to_manifest()["connections"] == [
+        {"from": "a", "to": "b", "capacity": 4, "policy": "latest"},
+        {"from": "a", "to": "c", "capacity": 4, "policy": "latest", "latency_ms_max": 9},
+    ]
+    assert repr(Edge(capacity=4)) == "Edge(capacity=4)"
+    with pytest.raises(PipelineError, match="policy"):
+        Pipeline(a >> Edge(policy="lost") >> b).run_sync(1)
+
+
+def test_connect_takes_nodes_ids_and_ports():
+    pipeline = Pipeline()
+    halves, pair = Halves(id="h"), Pair(id="p")
+    pipeline.add(halves, pair)
+    assert pipeline.connect(halves, pair, from_port="low", to_port="left", policy="drop_oldest",
+                            capacity={"packets": 3}) is pipeline  # fmt: skip
+    pipeline.connect("h.high", "p.right", id="second").connect(halves["low"], "p", to_port="right")
+    assert pipeline.to_manifest()["connections"] == [
+        {"from": "h", "to": "p", "from_port": "low", "to_port": "left",
+         "capacity": {"packets": 3}, "policy": "drop_oldest"},
+        {"from": "h", "to": "p", "from_port": "high", "to_port": "right", "id": "second"},
+        {"from": "h", "to": "p", "from_port": "low", "to_port": "right"},
+    ]  # fmt: skip
+
+
+def test_a_manifest_of_a_flow_gives_the_pipeline_back():
+    a, b, c = nodes("a", "b", "c")
+    pipeline = Pipeline(a >> Edge(capacity=2) >> [b, c] >> Pair(id="p"))
+    again = Pipeline.from_manifest(json.dumps(pipeline.to_manifest()))
+    assert again.to_manifest()["connections"] == pipeline.to_manifest()["connections"]
+    a, b = again.get_node("a"), Add(1, id="new")
+    assert "a>new" in edges(again.add(a >> b))
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize(("draw", "code", "text", "help"), [
+    (lambda a, b: a >> b >> a, 109, "cycle: b > a > b", ""),
+    (lambda a, b: a >> a, 109, "cycle: a > a", ""),
+    (lambda a, b: [a >> b, a >> b], 107, "'a' is connected to 'b' already", ""),
+    (lambda a, b: [a, a], 107, "in this pipeline already, as 'a'", "one object is one node"),
+    (lambda a, b: a >> [b, b], 1, "stands twice in one list", "one object is one node"),
+    (lambda a, b: a["outptu"] >> b, 108, "node 'a' has no output 'outptu'", "did you mean 'output'?"),
+    (lambda a, b: a >> b["left"], 108, "node 'b' has no input 'left'", "inputs: input"),
+    (lambda a, b: a >> Count(id="c"), 108, "node 'c' has no inputs", ""),
+    (lambda a, b: Sink(id="s") >> a, 108, "node 's' has no outputs", ""),
+    (lambda a, b: a >> Edge(capacity=3), 108, "Edge(capacity=3) beside Add(n=1) leads to nothing", ""),
+    (lambda a, b: Edge(capacity=3) >> a, 108, "leads to nothing", ""),
+    (lambda a, b: merge(a, b, how="zip"), 108, "merge(how='zip') is followed by nothing", ""),
+    (lambda a, b: merge(merge(a, how="zip"), merge(b, how="any")) >> Pair(), 1, "to meet by", ""),
+    (lambda a, b: [merge(a, how="zip") >> (p := Pair(id="p")), merge(b, how="any") >> p], 1,
+     "inputs of node 'p' are to meet by 'zip' and by 'any'", ""),
+    (lambda a, b: a >> Add, 1, "the class Add cannot be joined", "join nodes"),
+    (lambda a, b: a >> "audio.level", 1, "'audio.level' cannot be joined", "join nodes"),
+    (lambda a, b: a >> [], 1, "the list is empty", ""),
+    (lambda a, b: merge(), 1, "the list is empty", ""),
+    (lambda a, b: a >> b[0], 1, "is named 0, want str", ""),
+])  # fmt: skip
+def test_what_cannot_be_is_refused(draw, code, text, help):
+    with pytest.raises(PipelineError) as caught:
+        Pipeline(draw(*nodes("a", "b")))
+    assert (caught.value.code, text in caught.value.message) == (code, True), caught.value.message
+    assert help in caught.value.help
+
+
+def test_connect_names_what_is_near():
+    pipeline = Pipeline(nodes("first", "second"))
+    with pytest.raises(PipelineError, match="source='frist' names no node") as caught:
+        pipeline.connect("frist", "second")
+    assert (caught.value.code, caught.value.help) == (108, "did you mean 'first'?")
+    with pytest.raises(PipelineError, match="target=Add.* is not in this pipeline"):
+        pipeline.connect("first", Add(5))
+    with pytest.raises(PipelineError, match="names a port, and 'input' is named beside it"):
+        pipeline.connect("first", "second.input", to_port="input")
+    with pytest.raises(PipelineError, match="cycle: second > first > second"):
+        pipeline.connect("second", "first")
+
+
+def test_what_is_refused_leaves_the_pipeline_as_it_was():
+    a, b, c = nodes("a", "b", "c")
+    pipeline = Pipeline(a >> b)
+    before = pipeline.to_manifest()
+    with pytest.raises(PipelineError, match="cycle"):
+        pipeline.add(b >> Edge(policy="latest") >> c, c >> a)
+    with pytest.raises(PipelineError, match="no input"):
+        pipeline.add_node(Pipeline([Count()]), after=b)
+    assert pipeline.to_manifest()["connections"] == before["connections"]
+    assert pipeline.node_ids == ["a", "b"]
+    assert edges(pipeline.add(b >> c)) == ["a>b", "b>c"]
+
+
+def test_a_node_is_no_sequence():
+    with pytest.raises(TypeError, match="not iterable"):
+        list(Add(1))
+    assert isinstance(Add(1) >> Add(2), Flow)
+    assert repr(Add(1) >> Add(2)) == "Flow(2 nodes, 1 edges)"
+    assert repr(Add(1)["x"]) == "Add(n=1)['x']"
+
+
+# ---- a pipeline as a node
+
+
+def test_a_pipeline_as_a_node_stands_flat_in_the_graph_around_it():
+    a, b, c, d = nodes("a", "b", "c", "d")
+    inner = Pipeline("inner", b >> c)
+    expected = ["a>inner__b", "inner__b>inner__c", "inner__c>d"]
+    for pipeline in (
+        Pipeline(a >> inner >> d),
+        Pipeline([a, inner, d]),
+        Pipeline([a]).add_node(inner).add_node(d),
+        Pipeline([a]).add_node(inner, after=None).add_node(d).connect("a", inner),
+        Pipeline([a]).add_node(inner, after=a).add_node(d, after="inner"),
+    ):
+        assert edges(pipeline) == expected
+        assert pipeline.run_sync([0]) == 1111
+    assert Pipeline(a >> inner >> d).node_ids == ["a", "inner__b", "inner__c", "d"]
+    assert inner.node_ids == ["b", "c"]
+    assert Pipeline(inner).run_sync([0]) == 110
+
+
+def test_a_pipeline_as_a_node_runs_from_its_manifest_alone():
+    inner = Pipeline("inner", [Node("audio.level", id="level", interval_ms=100)])
+    tone = Node("test.tone", id="tone", duration_ms=200)
+    manifest = json.dumps(Pipeline(tone >> inner).to_manifest())
+    assert "subgraph" not in manifest
+    assert len(Pipeline.from_manifest(manifest).run_sync()) == 2
+
+
+def test_all_ends_of_a_pipeline_are_connected_or_the_named_ones():
+    a, b, c, d, e = nodes("a", "b", "c", "d", "e")
+    branches = Pipeline("both", a >> [b, c])
+    assert edges(Pipeline(branches >> d)) == ["both__a>both__b", "both__a>both__c", "both__b>d", "both__c>d"]
+    assert edges(Pipeline(branches["b"] >> d))[-1] == "both__b>d"
+    assert "both__a.output>d" in edges(Pipeline(branches["a.output"] >> d))
+    manifest = branches.to_manifest() | {
+        "inputs": {"in": {"node": "a", "port": "input"}},
+        "outputs": {"main": {"node": "b"}, "other": {"node": "c", "port": "output"}},
+    }
+    named = Pipeline.from_manifest(manifest)
+    around = Pipeline([e >> named["in"], named["other"] >> d])
+    assert edges(around)[2:] == ["both__c.output>d", "e>both__a.input"]
+    assert "inputs" not in around.to_manifest()
+    with pytest.raises(PipelineError, match="pipeline 'both' has no output 'othr'") as caught:
+        Pipeline(named["othr"] >> d)
+    assert caught.value.help == "did you mean 'other'?"
+    with pytest.raises(PipelineError, match="no input 'x'") as caught:
+        Pipeline(e >> branches["x"])
+    assert caught.value.help == "inputs: a, b, c"
+
+
+def test_pipelines_nest_and_keep_their_policies_and_fields():
+    a, b, c = nodes("a", "b", "c")
+    b.on_error = "bypass"
+    deep = Pipeline("deep", a >> Edge(capacity=3) >> b, on_error="skip")
+    middle = Pipeline("middle", deep >> merge(c, how="any") >> (p := Add(5, id="p")))
+    outer = Pipeline("outer", Add(7, id="x") >> middle)
+    assert outer.node_ids == ["x", "middle__deep__a", "middle__deep__b", "middle__c", "middle__p"]
+    rows = {row["id"]: row for row in outer.to_manifest()["nodes"]}
+    assert rows["middle__deep__a"]["on_error"] == "skip"
+    assert rows["middle__deep__b"]["on_error"] == "bypass"
+    assert "on_error" not in rows["middle__c"]
+    assert rows["middle__p"]["merge"] == "any"
+    assert outer.to_manifest()["connections"][0]["capacity"] == 3
+    assert outer.run_sync([0]) == 7 + 1 + 10 + 100 + 5
+    assert "x>middle__deep__b" in edges(outer.connect("x", "middle.deep__b"))
+    assert outer.get_node("middle__p") is p
+
+
+def test_ids_within_the_fields_of_nodes_go_along():
+    manifest = {"version": "v1", "requires": [], "x-tool": 1, "nodes": [
+        {"id": "a", "node_type": "test.tone", "placement": {"with": "b"}},
+        {"id": "b", "node_type": "audio.level", "placement": {"with": "elsewhere"}},
+    ], "packages": [{"ref": "one"}]}  # fmt: skip
+    outer = Pipeline("outer", [Pipeline.from_manifest(manifest)]).to_manifest()
+    assert [row["placement"]["with"] for row in outer["nodes"]] == ["pipeline__b", "elsewhere"]
+    assert outer["packages"] == [{"ref": "one"}]
+    assert "x-tool" not in outer
+
+
+def test_a_pipeline_is_a_node_once_and_not_of_itself():
+    a, b, c = nodes("a", "b", "c")
+    inner = Pipeline("inner", [a])
+    outer = Pipeline("outer", b >> inner)
+    with pytest.raises(PipelineError, match="is in this pipeline already, as 'inner'"):
+        outer.add_node(inner)
+    with pytest.raises(PipelineError, match="node id 'inner' is taken"):
+        outer.add_node(Pipeline([c]), id="inner")
+    with pytest.raises(PipelineError, match="cannot be a node of itself"):
+        outer.add_node(outer)
+    with pytest.raises(PipelineError, match="is empty"):
+        outer.add_node(Pipeline("nothing"))
+    with pytest.raises(PipelineError, match="takes no input"):
+        Pipeline(c >> Pipeline("s", [Count()]))
+    with pytest.raises(PipelineError, match="gives no output"):
+        Pipeline(Pipeline("s", [Sink()]) >> c)
+    with pytest.raises(PipelineError, match="got parameters"):
+        outer.add_node(Pipeline([c]), gain=3)
+    assert outer.remove_node("inner") is True
+    assert outer.node_ids == ["b"]
+
+
+def test_removing_a_pipeline_joins_its_neighbours():
+    a, b, c, d = nodes("a", "b", "c", "d")
+    outer = Pipeline(a >> Pipeline("inner", b >> c) >> d)
+    assert outer.remove_node("inner")
+    assert edges(outer) == ["a>d"]
+
+
+@pytest.mark.parametrize("name", [None, "speech in", "x" * 90])
+def test_a_pipeline_gets_an_id_of_its_name(name):
+    inner = Pipeline(nodes("a"), name)
+    outer = Pipeline("outer")
+    if name and len(name) == 90:
+        outer.add_node(inner)
+        assert outer.node_ids == ["x" * 80 + "__a"]
+        with pytest.raises(PipelineError, match="want 1 to 95"):
+            outer.add_node(Pipeline([Add(1, id="y" * 20)], name))
+        return
+    outer.add_node(inner)
+    assert outer.node_ids == ["speech-in__a" if name else "pipeline__a"]
