@@ -96,6 +96,7 @@ typedef struct cli_pipeline {
     rm_graph *graph;
     rm_plan *plan;
     struct cli_python_tier *python;
+    char *machine_json; /* that it is planned for; NULL: this one */
 } cli_pipeline;
 
 /* Which Python nodes are acceptable: those that this program can run, or those that it knows of. */
@@ -105,6 +106,10 @@ typedef enum cli_purpose { CLI_TO_RUN, CLI_TO_LOOK } cli_purpose;
  * it also on failure. */
 RM_MUST_USE rm_status cli_pipeline_read(const cli *state, const char *text, cli_purpose purpose,
                                         cli_pipeline *ret_pipeline, rm_error *err);
+/* Plans for the machine that the file of --machine describes: capabilities.v1.json, or what `doctor
+ * --json` printed there. Without that option it does nothing. E0701. */
+RM_MUST_USE rm_status cli_pipeline_machine(cli_pipeline *pipeline, const cli_arguments *arguments,
+                                           rm_error *err);
 RM_MUST_USE rm_status cli_pipeline_plan(const cli *state, cli_pipeline *pipeline, rm_error *err);
 /* "node.param=value". */
 RM_MUST_USE rm_status cli_pipeline_set(cli_pipeline *pipeline, const char *assignment,

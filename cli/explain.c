@@ -53,8 +53,39 @@ static void print_edge(bool color, const rm_plan *plan, const rm_plan_edge *edge
     }
 }
 
-static void print_node(bool color, const rm_plan *plan, size_t index)
+static const char *text_of(const json_t *object, const char *key)
 {
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+/* Where it runs and why, and what was refused; nothing where nobody asked for anything. */
+static void print_placement(bool color, const json_t *placement)
+{
+    const json_t *refused = json_object_get(placement, "refused");
+    if (!json_is_true(json_object_get(placement, "wished"))) {
+        return;
+    }
+    printf("   at %s%s%s", cli_paint(color, CLI_BOLD), text_of(placement, "place"),
+           cli_reset(color));
+    if (text_of(placement, "fallback")[0]) {
+        printf(", else %s", text_of(placement, "fallback"));
+    }
+    printf("\n");
+    print_reason(color, text_of(placement, "reason"), 3);
+    for (size_t i = 0; i < json_array_size(refused); i++) {
+        const json_t *row = json_array_get(refused, i);
+        char line[1024];
+        const char *change = text_of(row, "change");
+        snprintf(line, sizeof line, "not %s: %s%s%s", text_of(row, "what"), text_of(row, "reason"),
+                 change[0] ? "; it would take " : "", change);
+        print_reason(color, line, 3);
+    }
+}
+
+static void print_node(bool color, const rm_plan *plan, size_t index, const json_t *all)
+{
+    const json_t *json = json_array_get(json_object_get(all, "nodes"), index);
     rm_plan_node node;
     rm_plan_edge edge;
     rm_plan_node_at(plan, index, &node);
@@ -62,6 +93,7 @@ static void print_node(bool color, const rm_plan *plan, size_t index)
            cli_reset(color), node.type->name, node.inserted ? "  (inserted by the plan)" : "");
     printf("   %s, %s %u\n", node.tier, node.strand ? "strand" : "home strand", node.strand);
     print_reason(color, node.reason, 3);
+    print_placement(color, json_object_get(json, "placement"));
     for (size_t i = 0; i < rm_plan_edge_count(plan); i++) {
         rm_plan_edge_at(plan, i, &edge);
         if (edge.from_node == index) {
@@ -81,9 +113,11 @@ int cli_explain_plan(const cli *state, const cli_pipeline *pipeline)
     printf("%s%s%s: %zu node%s on %zu strand%s\n", cli_paint(color, CLI_BOLD),
            rm_graph_name(pipeline->graph), cli_reset(color), nodes, nodes == 1 ? "" : "s", strands,
            strands == 1 ? "" : "s");
+    json_t *all = plan_json(plan);
     for (size_t i = 0; i < nodes; i++) {
-        print_node(color, plan, i);
+        print_node(color, plan, i, all);
     }
+    json_decref(all);
     return CLI_OK;
 }
 
@@ -100,6 +134,10 @@ int cli_explain(cli *state, const cli_arguments *arguments)
             cli_pipeline_release(&pipeline);
             return cli_fail(state, &err, CLI_USAGE);
         }
+    }
+    if (status == RM_OK && cli_pipeline_machine(&pipeline, arguments, &err) != RM_OK) {
+        cli_pipeline_release(&pipeline);
+        return cli_fail(state, &err, CLI_USAGE);
     }
     if (status == RM_OK) {
         status = cli_pipeline_plan(state, &pipeline, &err);

@@ -63,8 +63,15 @@ static const cli_example run_examples[] = {
     {0},
 };
 
+#define MACHINE_OPTION                                                                          \
+    {                                                                                           \
+        .name = "machine", .value = "FILE", .word = CLI_WORD_FILE,                              \
+        .summary = "Plan for the machine that FILE describes: what `doctor --json` says there." \
+    }
+
 static const cli_option plan_options[] = {
     SET_OPTION,
+    MACHINE_OPTION,
     JSON_OPTION("Print everything as JSON."),
     {0},
 };
@@ -72,6 +79,7 @@ static const cli_option plan_options[] = {
 static const cli_example explain_examples[] = {
     {"Where each node runs, and why", "remotemedia explain pipeline.json"},
     {"Which converters are put in", "remotemedia explain 'test.tone ! test.pass'"},
+    {"Would it run on another machine?", "remotemedia explain pipeline.json --machine there.json"},
     {0},
 };
 
@@ -100,6 +108,7 @@ static const cli_option validate_options[] = {
      .word = CLI_WORD_CHOICE,
      .summary = "How findings are printed: text, json, or github (annotations for a workflow)."},
     JSON_OPTION("The same as --format json."),
+    MACHINE_OPTION,
     {0},
 };
 
@@ -195,7 +204,7 @@ const cli_command cli_commands[] = {
      .operands_max = 1,
      .word = CLI_WORD_FILE,
      .summary = "Show the plan of a pipeline, and why it is so",
-     .text = "For each node its tier and strand, for each connection its format, queue and "
+     .text = "For each node its place, tier and strand, for each connection its format, queue and "
              "converter, each with the reason. Nothing is opened.",
      .options = plan_options,
      .examples = explain_examples,

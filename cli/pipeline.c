@@ -136,10 +136,33 @@ rm_status cli_pipeline_read(const cli *state, const char *text, cli_purpose purp
     return status == RM_OK ? read_graph(p, text, err) : status;
 }
 
+rm_status cli_pipeline_machine(cli_pipeline *pipeline, const cli_arguments *arguments,
+                               rm_error *err)
+{
+    const char *path = cli_value(arguments, "machine");
+    json_error_t where;
+    if (!path) {
+        return RM_OK;
+    }
+    json_t *file = json_load_file(path, 0, &where);
+    const json_t *machine = json_object_get(file, "machine");
+    machine = machine ? machine : file;
+    pipeline->machine_json = json_is_object(machine) ? json_dumps(machine, 0) : NULL;
+    json_decref(file);
+    if (pipeline->machine_json) {
+        return RM_OK;
+    }
+    rm_status status = rm_fail_as(err, RM_CODE_USAGE, "--machine '%.80s' describes no machine: %s",
+                                  path, file ? "it is not an object" : where.text);
+    rm_error_help(err, "`remotemedia doctor --json` on a machine describes it");
+    return status;
+}
+
 rm_status cli_pipeline_plan(const cli *state, cli_pipeline *pipeline, rm_error *err)
 {
     rm_plan_options options = {.struct_size = sizeof options,
-                               .python_host = state->host && state->host->run};
+                               .python_host = state->host && state->host->run,
+                               .machine_json = pipeline->machine_json};
     cli_python_tier_set_graph(pipeline->python, pipeline->graph);
     return rm_graph_plan(pipeline->graph, pipeline->registry, &options, &pipeline->plan,
                          pipeline->report, err);
@@ -152,6 +175,7 @@ void cli_pipeline_release(cli_pipeline *pipeline)
     rm_report_free(pipeline->report);
     rm_registry_free(pipeline->registry);
     cli_python_tier_free(pipeline->python);
+    free(pipeline->machine_json);
     memset(pipeline, 0, sizeof *pipeline);
 }
 

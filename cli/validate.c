@@ -7,6 +7,7 @@ typedef enum validate_format { FORMAT_TEXT, FORMAT_JSON, FORMAT_GITHUB } validat
 
 typedef struct validation {
     const cli *state;
+    const cli_arguments *arguments;
     validate_format format;
     json_t *findings;
     size_t errors, warnings;
@@ -64,6 +65,9 @@ static void check_file(validation *v, const char *file)
     size_t before = v->errors;
     rm_status status = cli_pipeline_read(v->state, file, CLI_TO_LOOK, &pipeline, &err);
     if (status == RM_OK) {
+        status = cli_pipeline_machine(&pipeline, v->arguments, &err);
+    }
+    if (status == RM_OK) {
         status = cli_pipeline_plan(v->state, &pipeline, &err);
     }
     for (size_t i = 0; pipeline.report && i < rm_report_count(pipeline.report); i++) {
@@ -93,6 +97,7 @@ int cli_validate(cli *state, const cli_arguments *arguments)
 {
     const char *format = cli_value(arguments, "format");
     validation v = {.state = state,
+                    .arguments = arguments,
                     .format = state->json || strcmp(format, "json") == 0 ? FORMAT_JSON
                               : strcmp(format, "github") == 0            ? FORMAT_GITHUB
                                                                          : FORMAT_TEXT,

@@ -34,8 +34,11 @@ rm_status rmi_plan_add_node(rm_plan *plan, const rm_node_type *type, const char 
         return rm_fail(err, RM_ENOMEM, "no memory for a plan");
     }
     node->manifest_index = SIZE_MAX;
-    node->pub =
-        (rm_plan_node){.id = node->id, .type = type, .tier = "native", .reason = node->reason};
+    node->pub = (rm_plan_node){.id = node->id,
+                               .type = type,
+                               .tier = "native",
+                               .reason = node->reason,
+                               .place = rmi_local_place.name};
     uint32_t inputs = 0;
     while (type->inputs && type->inputs[inputs].name) {
         inputs++;
@@ -104,66 +107,8 @@ typedef struct planning {
     const rm_graph *graph;
     rmi_findings *findings;
     size_t index; /* of the manifest node at hand */
+    rmi_placer placer;
 } planning;
-
-static uint64_t python_instance(const json_t *node)
-{
-    const json_t *code = json_object_get(node, "code");
-    return (uint64_t)json_integer_value(json_object_get(code, "$python"));
-}
-
-static rm_status ask_tiers(planning *p, const rmi_graph_node *node, const char *node_json,
-                           const rm_tier_type **ret_tier, const rm_node_type **ret_type,
-                           rm_error *err)
-{
-    rm_node_spec spec = {.struct_size = sizeof spec,
-                         .id = node->id,
-                         .node_type = node->node_type,
-                         .code = json_string_value(json_object_get(node->json, "code")),
-                         .params_json = node->params_json,
-                         .node_json = node_json,
-                         .instance = python_instance(node->json)};
-    for (size_t i = 0; i < rmi_registry_tier_count(p->plan->registry); i++) {
-        const rm_tier_type *tier = rmi_registry_tier_at(p->plan->registry, i);
-        rm_status status = tier->make_type(tier->context, &spec, ret_type, err);
-        if (status != RM_ENOENT) {
-            *ret_tier = tier;
-            return status;
-        }
-    }
-    return RM_ENOENT;
-}
-
-/* The registry's type, or one that a tier makes of code. */
-static rm_status find_type(planning *p, const rmi_graph_node *node, const char *node_json,
-                           const rm_tier_type **ret_tier, const rm_node_type **ret_type,
-                           rm_error *err)
-{
-    bool is_code = strchr(node->node_type, ':') || json_object_get(node->json, "code");
-    if (!is_code) {
-        rm_status status = rm_registry_find(p->plan->registry, node->node_type, ret_type, err);
-        if (status != RM_ENOENT) {
-            return status;
-        }
-    }
-    rm_error unknown = is_code || !err ? (rm_error)RM_ERROR_INIT : *err;
-    rm_status status = ask_tiers(p, node, node_json, ret_tier, ret_type, err);
-    if (status != RM_ENOENT) {
-        return status;
-    }
-    if (is_code) {
-        status =
-            rm_fail_as(err, RM_CODE_TIER_MISSING,
-                       "node '%s' is Python code (%s), and this program cannot run Python nodes",
-                       node->id, node->node_type);
-        rm_error_help(err, "run it with the `remotemedia` command of the Python wheel");
-        return status;
-    }
-    if (err) {
-        *err = unknown;
-    }
-    return unknown.status;
-}
 
 static void param_found(void *context, rm_severity severity, const char *name,
                         const rm_error *error)
@@ -177,11 +122,77 @@ static void param_found(void *context, rm_severity severity, const char *name,
     rmi_findings_add(p->findings, severity, pointer, &copy);
 }
 
+static bool same_ports(const rm_port *a, const rm_port *b)
+{
+    size_t i = 0;
+    while (a && b && a[i].name && b[i].name && strcmp(a[i].name, b[i].name) == 0) {
+        i++;
+    }
+    return !(a && a[i].name) && !(b && b[i].name);
+}
+
+static void count_param(void *context, rm_severity severity, const char *name,
+                        const rm_error *error)
+{
+    (void)name;
+    (void)error;
+    *(unsigned *)context += severity == RM_SEVERITY_ERROR;
+}
+
+/* Another type can take the node over only if it is one of the same kind, and if it needs nobody
+ * to prepare it: what is Python is made ready before a session opens. */
+static void check_fallback(rmi_placement *placed, const json_t *params)
+{
+    const rm_node_type *type = placed->made.type, *other = placed->fallback.type;
+    unsigned found = 0;
+    if (!other) {
+        return;
+    }
+    (void)rmi_params_check(other, params, count_param, &found);
+    if (found || other->flags & RM_NODE_PYTHON || !same_ports(type->inputs, other->inputs) ||
+        !same_ports(type->outputs, other->outputs)) {
+        rmi_made_type_release(&placed->fallback);
+        json_object_set_new(placed->told, "fallback", json_null());
+    }
+}
+
+/* The node's type is good; its parameters may not be. */
+static rm_status add_placed(planning *p, const rmi_graph_node *node, rmi_placement *placed)
+{
+    const json_t *params = json_object_get(node->json, "params");
+    const rm_node_type *type = placed->made.type;
+    rm_error err = RM_ERROR_INIT;
+    rmi_plan_node *made = NULL;
+    if (placed->warning.code != RM_CODE_NONE) {
+        char pointer[32];
+        snprintf(pointer, sizeof pointer, "/nodes/%zu", p->index);
+        rmi_findings_add(p->findings, RM_SEVERITY_WARNING, pointer, &placed->warning);
+    }
+    /* A node with wrong parameters is kept, so that further findings are made, but it is not
+     * planned. */
+    if (rmi_params_check(type, params, param_found, p)) {
+        return RM_OK;
+    }
+    check_fallback(placed, params);
+    rm_status status = rmi_plan_add_node(p->plan, type, node->id, node->params_json, &made, &err);
+    if (status != RM_OK) {
+        return rm_fail(p->findings->err, status, "%s", err.message);
+    }
+    made->manifest_index = p->index;
+    made->made = placed->made;
+    made->fallback = placed->fallback;
+    made->placement = placed->told;
+    made->pub.tier = placed->tier;
+    made->pub.place = placed->place->name;
+    made->pub.fallback = placed->fallback.type;
+    *placed = (rmi_placement){0};
+    return RM_OK;
+}
+
 static rm_status plan_node(planning *p)
 {
     const rmi_graph_node *node = &p->graph->nodes[p->index];
-    const rm_node_type *type = NULL;
-    const rm_tier_type *tier = NULL;
+    rmi_placement placed = {0};
     rm_error err = RM_ERROR_INIT;
     char *dump = json_dumps(node->json, JSON_COMPACT);
     RMI_AUTO_MEMORY char *node_json = dump ? rmi_strdup(dump) : NULL;
@@ -189,34 +200,21 @@ static rm_status plan_node(planning *p)
     if (!node_json) {
         return rm_fail(p->findings->err, RM_ENOMEM, "no memory for a plan");
     }
-    rm_status status = find_type(p, node, node_json, &tier, &type, &err);
+    rm_status status = rmi_place_node(&p->placer, node, node_json, &placed, &err);
     if (status != RM_OK) {
         char pointer[64];
-        snprintf(pointer, sizeof pointer, "/nodes/%zu/node_type", p->index);
+        snprintf(pointer, sizeof pointer, "/nodes/%zu%s", p->index,
+                 err.code == RM_CODE_PLACEMENT ? "" : "/node_type");
         rmi_findings_add(p->findings, RM_SEVERITY_ERROR, pointer, &err);
         return status == RM_ENOMEM ? status : RM_OK;
     }
-    const json_t *params = json_object_get(node->json, "params");
-    unsigned found = rmi_params_check(type, params, param_found, p);
-    rmi_plan_node *made = NULL;
-    /* A node with wrong parameters is kept, so that further findings are made, but it is not
-     * planned. */
-    status =
-        found ? RM_OK : rmi_plan_add_node(p->plan, type, node->id, node->params_json, &made, &err);
-    if (!found && status != RM_OK) {
-        return rm_fail(p->findings->err, status, "%s", err.message);
+    size_t before = p->plan->node_count;
+    status = add_placed(p, node, &placed);
+    if (p->plan->node_count > before) {
+        p->plan->nodes[before]->node_json = RMI_TAKE(node_json);
     }
-    if (found) {
-        if (tier) {
-            tier->release_type(tier->context, type);
-        }
-        return RM_OK;
-    }
-    made->manifest_index = p->index;
-    made->made_by = tier;
-    made->node_json = RMI_TAKE(node_json);
-    made->pub.tier = tier ? tier->name : "native";
-    return RM_OK;
+    rmi_placement_fini(&placed);
+    return status;
 }
 
 /* ---- graph ports and edges */
@@ -671,8 +669,12 @@ rm_status rm_graph_plan(const rm_graph *graph, rm_registry *registry,
     plan->registry = registry;
     rm_error first = RM_ERROR_INIT;
     rmi_findings findings = rmi_findings_of(graph, report, &first);
-    planning p = {plan, graph, &findings, 0};
+    planning p = {plan, graph, &findings, 0, {.registry = registry}};
+    if (options && options->struct_size >= sizeof *options) {
+        p.placer.machine_json = options->machine_json;
+    }
     rm_status status = make(&p, options);
+    rmi_placer_fini(&p.placer);
     if (status == RM_OK && findings.errors == 0) {
         *ret_plan = RMI_TAKE(plan);
         return RM_OK;
@@ -699,10 +701,11 @@ rm_status rm_graph_check_nodes(const char *json, size_t bytes, rm_registry *regi
     plan->graph = rmi_graph_ref(graph);
     plan->registry = registry;
     rmi_findings findings = rmi_findings_of(graph, report, &first);
-    planning p = {plan, graph, &findings, 0};
+    planning p = {plan, graph, &findings, 0, {.registry = registry}};
     for (; p.index < graph->node_count && status == RM_OK; p.index++) {
         status = plan_node(&p);
     }
+    rmi_placer_fini(&p.placer);
     return status == RM_OK && findings.errors ? first.status : status;
 }
 
@@ -717,9 +720,9 @@ void rm_plan_free(rm_plan *plan)
             continue;
         }
         rmi_params_free(node->pub.type, node->params);
-        if (node->made_by) {
-            node->made_by->release_type(node->made_by->context, node->pub.type);
-        }
+        rmi_made_type_release(&node->made);
+        rmi_made_type_release(&node->fallback);
+        json_decref(node->placement);
         rmi_free(node->id);
         rmi_free(node->params_json);
         rmi_free(node->node_json);

@@ -1,6 +1,6 @@
 /* plan.h — a plan: nodes in rank order with their types, edges with their formats, strands.
  *
- *     graph ─▶ find types ─▶ check parameters ─▶ resolve ports ─▶ sort ─▶ negotiate formats
+ *     graph ─▶ place, find types ─▶ check parameters ─▶ resolve ports ─▶ sort ─▶ negotiate formats
  *           (converters come in) ─▶ place on strands ─▶ plan
  */
 #ifndef RMI_GRAPH_PLAN_H
@@ -9,6 +9,7 @@
 #include "graph/edges.h"
 #include "graph/graph.h"
 #include "graph/limits.h"
+#include "graph/placement.h"
 #include "graph/registry.h"
 
 enum { RMI_REASON_BYTES = 256 };
@@ -18,10 +19,11 @@ typedef struct rmi_plan_node {
     char *id, *params_json;
     char *node_json; /* its entry in the manifest */
     char reason[RMI_REASON_BYTES];
-    void *params;                /* filled struct, for type->plan(); NULL: none */
-    const rm_tier_type *made_by; /* the tier that made the type; NULL: the registry's */
-    size_t manifest_index;       /* SIZE_MAX: not in the manifest */
-    rm_formats *want;            /* of each input: what it takes, after the backward pass */
+    void *params;                 /* filled struct, for type->plan(); NULL: none */
+    rmi_made_type made, fallback; /* released with the node */
+    json_t *placement;            /* how it was placed, for explain; NULL: no more to say */
+    size_t manifest_index;        /* SIZE_MAX: not in the manifest */
+    rm_formats *want;             /* of each input: what it takes, after the backward pass */
 } rmi_plan_node;
 
 typedef struct rmi_plan_edge {

@@ -18,7 +18,12 @@ struct rm_registry {
     size_t count, capacity;
     const rm_tier_type *tiers[TIERS_MAX];
     size_t tier_count;
+    const rm_place_type *places[RMI_PLACES_MAX];
+    size_t place_count;
 };
+
+const rm_place_type rmi_local_place = {
+    .struct_size = sizeof(rm_place_type), .name = "local", .summary = "this machine"};
 
 /* ---- checks of a table */
 
@@ -147,6 +152,7 @@ rm_status rm_registry_new(rm_registry **ret_registry, rm_error *err)
     if (!registry) {
         return rm_fail(err, RM_ENOMEM, "no memory for a registry");
     }
+    registry->places[registry->place_count++] = &rmi_local_place;
     rm_status status = rm_registry_add(registry, &rmi_input_type, err);
     if (status == RM_OK) {
         status = rm_registry_add(registry, &rmi_output_type, err);
@@ -173,8 +179,8 @@ void rm_registry_free(rm_registry *registry)
 
 rm_status rm_registry_add_tier(rm_registry *registry, const rm_tier_type *tier, rm_error *err)
 {
-    if (!tier || tier->struct_size < sizeof *tier || !tier->name || !tier->make_type ||
-        !tier->release_type) {
+    if (!tier || tier->struct_size < offsetof(rm_tier_type, can) || !tier->name ||
+        !tier->make_type || !tier->release_type) {
         return rm_fail(err, RM_EINVAL, "a tier lacks its name, make_type or release_type");
     }
     if (registry->tier_count == TIERS_MAX) {
@@ -192,6 +198,29 @@ size_t rmi_registry_tier_count(const rm_registry *registry)
 const rm_tier_type *rmi_registry_tier_at(const rm_registry *registry, size_t index)
 {
     return index < registry->tier_count ? registry->tiers[index] : NULL;
+}
+
+rm_status rm_registry_add_place(rm_registry *registry, const rm_place_type *place, rm_error *err)
+{
+    if (!place || place->struct_size < sizeof *place || !place->name || !place->make_type ||
+        !place->release_type) {
+        return rm_fail(err, RM_EINVAL, "a place lacks its name, make_type or release_type");
+    }
+    if (registry->place_count == RMI_PLACES_MAX) {
+        return rm_fail(err, RM_ELIMIT, "more than %d places", RMI_PLACES_MAX);
+    }
+    registry->places[registry->place_count++] = place;
+    return RM_OK;
+}
+
+size_t rmi_registry_place_count(const rm_registry *registry)
+{
+    return registry->place_count;
+}
+
+const rm_place_type *rmi_registry_place_at(const rm_registry *registry, size_t index)
+{
+    return index < registry->place_count ? registry->places[index] : NULL;
 }
 
 /* ---- finding */

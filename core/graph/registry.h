@@ -25,8 +25,15 @@ extern const rmi_registry_loader rmi_registry_loader_modules;
 RM_MUST_USE rm_status rmi_registry_add_from(rm_registry *registry, const rm_node_type *type,
                                             const char *origin, rm_error *err);
 
+enum { RMI_PLACES_MAX = 16 };
+
+/* This machine: the place without make_type(), whose types the registry and the tiers give. */
+extern const rm_place_type rmi_local_place;
+
 size_t rmi_registry_tier_count(const rm_registry *registry);
 const rm_tier_type *rmi_registry_tier_at(const rm_registry *registry, size_t index);
+size_t rmi_registry_place_count(const rm_registry *registry);
+const rm_place_type *rmi_registry_place_at(const rm_registry *registry, size_t index);
 
 RMI_DEFINE_AUTO(rm_registry)
 

@@ -37,7 +37,7 @@
     X(110, MANIFEST_TOO_LARGE, RM_ELIMIT, "the manifest passes a size or depth limit")        \
     X(111, INLINE_SYNTAX, RM_EINVAL, "an inline pipeline is not well formed")                 \
     X(201, FORMAT_MISMATCH, RM_EINVAL, "two connected ports share no format")                 \
-    X(202, PLACEMENT, RM_EUNSUPPORTED, "a node cannot be placed on this machine")             \
+    X(202, PLACEMENT, RM_EUNSUPPORTED, "nothing can run a node")                              \
     X(301, NODE_TYPE_UNKNOWN, RM_ENOENT, "no module provides a node type of that name")       \
     X(302, PARAM_UNKNOWN, RM_EINVAL, "a node type has no parameter of that name")             \
     X(303, PARAM_TYPE, RM_EINVAL, "a parameter has the wrong type")                           \

@@ -77,12 +77,17 @@ typedef struct rm_plan_options {
     int python_host; /* the caller runs Python: its nodes live on the caller's strand */
     uint32_t
         media_threads; /* strands for heavy native nodes; 0: one less than the cores, at least 1 */
+    /* What this machine has, as rm_machine_probe() gives it; NULL: it is looked at, once a node
+     * requires something. */
+    const char *machine_json;
 } rm_plan_options;
 
 /* Finds every node type, checks parameters, resolves ports, fixes the format of each edge
- * (inserting converters), places each node on a strand, and keeps the reason of each choice. All
- * findings go to report, the first error to err too. options may be NULL. The registry must outlive
- * the plan. */
+ * (inserting converters), chooses for each node a place, a tier and a strand, and keeps the reason
+ * of each choice. E0202: nothing can run a node. REMOTEMEDIA_PYTHON_RUNTIME names the tier of
+ * Python nodes that name none; REMOTEMEDIA_ENABLE_FALLBACK=0 forbids that another tier or place
+ * steps in. All findings go to report, the first error to err too. options may be NULL. The
+ * registry must outlive the plan. */
 RM_API RM_MUST_USE rm_status rm_graph_plan(const rm_graph *graph, rm_registry *registry,
                                            const rm_plan_options *options, rm_plan **ret_plan,
                                            rm_report *report, rm_error *err);
@@ -97,6 +102,9 @@ typedef struct rm_plan_node {
     const char *reason;    /* of its placement */
     const char *params_json;
     const char *node_json; /* its entry in the manifest; NULL: it has none */
+    const char *place;     /* "local", or another one of the registry */
+    /* Takes its place if that refuses the node as a session opens; NULL: nothing does. */
+    const rm_node_type *fallback;
 } rm_plan_node;
 
 typedef struct rm_plan_edge {

@@ -3,6 +3,7 @@
  *     rm_graph_plan() ──find──▶ registry ──▶ built-in types
  *                                        ──▶ modules, loaded when first asked for
  *                                        ──▶ tiers, which make a type from code
+ *                                        ──▶ places, where nodes run: this machine, and others
  *
  * A module for node type `audio.gain` is the file `audio.gain.so` in a folder of the module path:
  * the folders of REMOTEMEDIA_MODULE_PATH (':'-separated), then `remotemedia/modules` beside
@@ -44,7 +45,29 @@ typedef struct rm_tier_type {
                            rm_error *err);
     void (*release_type)(void *context, const rm_node_type *type);
     void *context;
+    /* May this tier host the node, as far as its needs tell? RM_OK, or an error that says why not,
+     * and as its help what would have to be different. NULL: it may. */
+    rm_status (*can)(void *context, const rm_node_spec *spec, rm_error *why);
 } rm_tier_type;
+
+/* A place where nodes can run. A place of its own makes a node type that stands here for the node
+ * that runs there: the engine sees a node like any other. Grows at the end only. */
+typedef struct rm_place_type {
+    size_t struct_size;
+    const char *name; /* "local", "test.remote" */
+    const char *summary;
+    /* Its machine's capabilities (schemas/capabilities.v1.json); the caller frees *ret_json by
+     * rm_free(). NULL: it meets no requirement, and takes nodes without any. */
+    rm_status (*describe)(void *context, char **ret_json, rm_error *err);
+    /* May this node run there? RM_OK, or an error that says why not. NULL: it may. */
+    rm_status (*can)(void *context, const rm_node_spec *spec, rm_error *why);
+    /* As a tier's; a session's open() of the type that fails with E0203 has not begun anything, and
+     * lets the node run elsewhere. */
+    rm_status (*make_type)(void *context, const rm_node_spec *spec, const rm_node_type **ret_type,
+                           rm_error *err);
+    void (*release_type)(void *context, const rm_node_type *type);
+    void *context;
+} rm_place_type;
 
 /* A registry with the built-in types. free: after all plans and sessions of it; NULL is fine. Fails
  * with RM_ENOMEM. */
@@ -57,6 +80,10 @@ RM_API RM_MUST_USE rm_status rm_registry_add(rm_registry *registry, const rm_nod
                                              rm_error *err);
 RM_API RM_MUST_USE rm_status rm_registry_add_tier(rm_registry *registry, const rm_tier_type *tier,
                                                   rm_error *err);
+/* Adds a place behind those there are; the first is "local", this machine. It must outlive the
+ * registry. RM_EINVAL: it lacks its name, make_type or release_type. */
+RM_API RM_MUST_USE rm_status rm_registry_add_place(rm_registry *registry,
+                                                   const rm_place_type *place, rm_error *err);
 
 /* Loads one module file and adds its types. E0306, E0307. */
 RM_API RM_MUST_USE rm_status rm_registry_load(rm_registry *registry, const char *path,

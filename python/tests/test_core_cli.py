@@ -303,3 +303,19 @@ def test_wrong_arguments_of_cli_are_errors():
                       (["a\0b"], registry, print)]:
         with pytest.raises((TypeError, ValueError)):
             _core.cli(*arguments)
+
+
+def test_a_plan_for_another_machine(folder):
+    (folder / "there.json").write_text('{"machine": {"memory_gb": 4}}')
+    wants = {"id": "a", "node_type": "test.tone", "requirements": [{"memory_gb": 16}, {}]}
+    last = {"id": "b", "node_type": "mynodes:Same", "runtime_hint": "rust_python"}
+    (folder / "p.json").write_text(json.dumps({"version": "v1", "nodes": [wants, last]}))
+    told = run(folder, "explain", "p.json", "--machine", "there.json").stdout
+    assert "at local" in told and "alternative 1: wants 16 GB of memory, there are 4" in told
+    assert "cpython takes its place" in " ".join(told.split())
+    wants["requirements"].pop()
+    (folder / "p.json").write_text(json.dumps({"version": "v1", "nodes": [wants]}))
+    done = run(folder, "validate", "p.json", "--machine", "there.json")
+    assert done.returncode == 3 and "error[E0202]: nothing can run node 'a'" in done.stdout
+    done = run(folder, "explain", "p.json", "--machine", "absent.json")
+    assert done.returncode == 2 and "describes no machine" in done.stderr
