@@ -59,6 +59,14 @@ static inline bool rmi_load_is_bound(const rmi_load *max)
     return max->of[RMI_BYTES] || max->of[RMI_SPAN_NS];
 }
 
+typedef enum rmi_drop { RMI_DROP_FULL = 0, RMI_DROP_INTERRUPT, RMI_DROP_REASONS } rmi_drop;
+
+/* Packets that were dropped for one reason. `count` may be read from any thread, atomically. */
+typedef struct rmi_drops {
+    uint64_t count, told; /* told: of them as events */
+    int64_t told_ns;      /* when that was last; 0: never */
+} rmi_drops;
+
 typedef struct rmi_edge {
     rm_packet **ring;
     uint32_t head, tail, mask; /* free-running; length = tail - head */
@@ -72,9 +80,10 @@ typedef struct rmi_edge {
     bool ended;  /* nothing more will be pushed */
     bool closed; /* the consumer wants no more: pushes are let go */
 
-    uint64_t packets, drops, grown, packet_bytes; /* since it was made */
+    uint64_t packets, grown, packet_bytes; /* since it was made */
     uint32_t peak;
     uint32_t index; /* in the session */
+    rmi_drops drops[RMI_DROP_REASONS];
 } rmi_edge;
 
 /* capacity: 1 to RMI_EDGE_CAPACITY_MAX. */
@@ -92,6 +101,16 @@ uint32_t rmi_edge_clear(rmi_edge *edge, rmi_pool *pool);
 static inline uint32_t rmi_edge_length(const rmi_edge *edge)
 {
     return edge->tail - edge->head;
+}
+
+/* For all reasons. Thread: any. */
+static inline uint64_t rmi_edge_drops(const rmi_edge *edge)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < RMI_DROP_REASONS; i++) {
+        sum += __atomic_load_n(&edge->drops[i].count, __ATOMIC_RELAXED);
+    }
+    return sum;
 }
 
 /* Local edges only; see rmi_link_has_room(). */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "engine/events.h"
 #include "engine/link.h"
 #include "engine/strand.h"
 
@@ -20,7 +21,7 @@ static rm_packet *unless_stale(rmi_strand *strand, rmi_edge *edge, rm_packet *pa
                                uint32_t epoch)
 {
     if (RMI_UNLIKELY((int32_t)(epoch - edge->epoch) < 0)) {
-        edge->drops++;
+        rmi_event_drop(strand, edge, 1, RMI_DROP_INTERRUPT);
         rmi_pool_give(strand->pool, packet);
         return NULL;
     }
@@ -67,9 +68,9 @@ void rmi_intake_drop_stale(rmi_strand *strand, rmi_edge *edge)
     if (edge->link && edge->link->drops) {
         uint64_t drops;
         do {
-            drops = edge->drops;
+            drops = rmi_edge_drops(edge);
             (void)pop_dropping(strand, edge, true);
-        } while (edge->drops != drops);
+        } while (rmi_edge_drops(edge) != drops);
         return;
     }
     while (rmi_edge_length(edge) && stale_front(edge)) {

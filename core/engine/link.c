@@ -1,7 +1,7 @@
 #include "engine/link.h"
 
 #include "base/alloc.h"
-#include "engine/strand.h"
+#include "engine/events.h"
 
 static uint32_t quarter_mask(uint32_t capacity, uint32_t mask)
 {
@@ -172,7 +172,7 @@ static rm_packet *take_back(rmi_link *link)
 
 static void drop(rmi_link *link, rm_packet *packet)
 {
-    link->sending->drops++;
+    rmi_event_drop(link->producer, link->sending, 1, RMI_DROP_FULL);
     rmi_pool_give(link->producer->pool, packet);
 }
 

@@ -3,7 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/near.h"
-#include "engine/session.h"
+#include "engine/events.h"
 #include "graph/params.h"
 
 rmi_node *rmi_session_find(rm_session *session, const char *id)
@@ -167,6 +167,10 @@ rm_status rm_session_set_params(rm_session *session, const char *id, const char 
     }
     asked.node = node;
     rmi_session_call(session, node->strand, exchange_params, &asked);
+    if (asked.status >= 0) {
+        rmi_event_tell(
+            session, &(rmi_happening){.kind = RM_EVENT_CHANGED, .node = node, .reason = "params"});
+    }
     rmi_params_free(node->pub.type, asked.params);
     if (asked.status < 0 && err) {
         *err = asked.error;
@@ -374,6 +378,10 @@ rm_status rm_session_swap(rm_session *session, const char *id, const rm_node_typ
         return status;
     }
     rmi_session_call(session, node->strand, run_swap, &asked);
+    if (asked.status == RM_OK) {
+        rmi_event_tell(session,
+                       &(rmi_happening){.kind = RM_EVENT_CHANGED, .node = node, .reason = "swap"});
+    }
     rmi_node_free(asked.fresh);
     return asked.status;
 }

@@ -103,8 +103,9 @@ static json_t *edge_json(const rmi_edge *edge)
 {
     const rmi_node *to = edge->link ? edge->link->receiving->to : edge->to;
     uint32_t queued = rmi_edge_length(edge);
-    uint64_t drops = edge->drops;
+    uint64_t drops = rmi_edge_drops(edge);
     if (edge->link) {
+        drops += rmi_edge_drops(edge->link->receiving);
         queued = atomic_load(&edge->link->tail) - atomic_load(&edge->link->head);
     }
     return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "from", edge->from->pub.id,

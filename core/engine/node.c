@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "engine/events.h"
 #include "engine/intake.h"
 #include "engine/link.h"
 #include "engine/strand.h"
@@ -65,15 +66,15 @@ int rm_node_has_input(const rm_node *pub)
 static void push_local(rmi_strand *strand, rmi_edge *edge, rm_packet *packet)
 {
     if (edge->policy == RMI_POLICY_LATEST) {
-        edge->drops += rmi_edge_clear(edge, strand->pool);
+        rmi_event_drop(strand, edge, rmi_edge_clear(edge, strand->pool), RMI_DROP_FULL);
     } else if (edge->policy == RMI_POLICY_DROP_NEWEST && rmi_edge_is_full(edge)) {
-        edge->drops++;
+        rmi_event_drop(strand, edge, 1, RMI_DROP_FULL);
         rmi_pool_give(strand->pool, packet);
         return;
     }
     while (edge->policy == RMI_POLICY_DROP_OLDEST && rmi_edge_is_full(edge) &&
            rmi_edge_length(edge)) {
-        edge->drops++;
+        rmi_event_drop(strand, edge, 1, RMI_DROP_FULL);
         rm_packet *oldest = edge->ring[edge->head++ & edge->mask];
         rmi_edge_weigh(edge, oldest, -1);
         rmi_pool_give(strand->pool, oldest);

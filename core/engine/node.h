@@ -109,6 +109,7 @@ struct rmi_node {
     bool wants_memory;
     bool interrupted; /* results of the work that is out will be dropped */
     bool unprompted;  /* asked to be called without input */
+    bool gave_first;  /* events.h has seen its first packet */
     uint8_t merge;
     uint8_t on_error;
     uint32_t next_in;     /* any: where the round goes on */

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "engine/strand.h"
+#include "engine/events.h"
 
 void rmi_recover_describe(rmi_node *node, rm_status status)
 {
@@ -48,6 +48,11 @@ bool rmi_recover(rmi_strand *strand, rmi_node *node, rm_status status)
         node->state = RMI_NODE_BACKOFF;
         rmi_strand_set_timer(strand, node, strand->now_ns + wait_ns);
         rmi_session_node_recovered(strand->session, node, &error);
+        rmi_event_tell(strand->session, &(rmi_happening){.kind = RM_EVENT_RETRY,
+                                                         .node = node,
+                                                         .count = node->attempt,
+                                                         .total = node->retries,
+                                                         .error = &error});
         return false;
     }
     bool skips = node->on_error == RMI_ON_ERROR_SKIP || node->on_error == RMI_ON_ERROR_BYPASS;
@@ -59,6 +64,13 @@ bool rmi_recover(rmi_strand *strand, rmi_node *node, rm_status status)
         }
         node->skipped++;
         rmi_session_node_recovered(strand->session, node, &error);
+        const char *policy = node->on_error == RMI_ON_ERROR_SKIP ? "skip" : "bypass";
+        rmi_event_tell(strand->session, &(rmi_happening){.kind = RM_EVENT_SKIPPED,
+                                                         .node = node,
+                                                         .reason = policy,
+                                                         .count = 1,
+                                                         .total = node->skipped,
+                                                         .error = &error});
         return true;
     }
     rmi_node_drop_inputs(node);

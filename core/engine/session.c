@@ -5,72 +5,12 @@
 
 #include "base/alloc.h"
 #include "engine/clock.h"
+#include "engine/events.h"
 #include "engine/io_nodes.h"
 #include "engine/quiet.h"
 
 enum { MEMORY_BYTES_DEFAULT = 256 << 20, THREAD_BUDGET = 1024, STOP_POLL_NS = 500000 };
 enum { LOOKS_BEFORE_SLEEP = 64 };
-
-/* ---- what the owner is told */
-
-static void send_event(rm_session *session, const rm_event *event)
-{
-    if (session->options.on_event) {
-        session->options.on_event(session->options.event_context, event);
-    }
-}
-
-/* On the home strand's thread: tells the owner what other strands reported. */
-static void deliver_reports(rm_session *session)
-{
-    pthread_mutex_lock(&session->lock);
-    rmi_report *report = session->reports;
-    session->reports = NULL;
-    session->reports_end = &session->reports;
-    session->report_count = 0;
-    session->report_posted = false;
-    pthread_mutex_unlock(&session->lock);
-    while (report) {
-        rmi_report *next = report->next;
-        rm_event event = {
-            .kind = RM_EVENT_ERROR, .status = report->error.status, .error = &report->error};
-        send_event(session, &event);
-        rmi_free(report);
-        report = next;
-    }
-}
-
-static void run_reports(rmi_strand *strand, rmi_message *message)
-{
-    (void)message;
-    deliver_reports(strand->session);
-}
-
-/* Who fails faster than the owner listens, or has no memory, is counted in the metrics alone. */
-static void report(rm_session *session, const rm_error *error)
-{
-    rmi_report *one = RMI_NEW(rmi_report);
-    if (!one) {
-        return;
-    }
-    one->error = *error;
-    pthread_mutex_lock(&session->lock);
-    bool room = session->report_count < RMI_SESSION_REPORTS_MAX;
-    bool post = room && !session->report_posted;
-    if (room) {
-        session->report_count++;
-        *session->reports_end = one;
-        session->reports_end = &one->next;
-        session->report_posted = true;
-    }
-    pthread_mutex_unlock(&session->lock);
-    if (!room) {
-        rmi_free(one);
-    }
-    if (post) {
-        rmi_strand_post(session->strands[0], &session->report_message);
-    }
-}
 
 /* ---- building */
 
@@ -148,13 +88,14 @@ rm_status rmi_session_new(const rm_session_options *options, uint32_t strand_cou
     pthread_mutex_init(&session->lock, NULL);
     pthread_cond_init(&session->changed, NULL);
     session->options.driver = RM_DRIVER_THREAD;
-    session->reports_end = &session->reports;
-    session->report_message.run = run_reports;
+    session->queued_end = &session->queued;
+    session->event_message.run = rmi_event_run;
     if (options) {
         size_t size =
             options->struct_size < sizeof *options ? options->struct_size : sizeof *options;
         memcpy(&session->options, options, size);
     }
+    rm_session_set_events(session, session->options.events);
     uint64_t bytes = session->options.memory_bytes_max ? session->options.memory_bytes_max
                                                        : MEMORY_BYTES_DEFAULT;
     rm_status status = rmi_budget_new(bytes, &session->budget, err);
@@ -426,7 +367,8 @@ static void session_end(rm_session *session)
     }
     session->closed = true;
     join_threads(session);
-    deliver_reports(session);
+    rmi_event_tell_last_drops(session);
+    rmi_event_deliver(session);
     close_nodes(session);
     pthread_mutex_lock(&session->lock);
     session->ended = true;
@@ -436,10 +378,12 @@ static void session_end(rm_session *session)
     }
     rm_event event = {.kind = RM_EVENT_ENDED,
                       .status = session->result,
-                      .error = session->result < 0 ? &session->error : NULL};
+                      .error = session->result < 0 ? &session->error : NULL,
+                      .time_ns = rmi_clock_ns(),
+                      .lost = session->events_lost};
     pthread_cond_broadcast(&session->changed);
     pthread_mutex_unlock(&session->lock);
-    send_event(session, &event);
+    rmi_event_send(session, &event);
 }
 
 static void run_cancel(rmi_strand *strand, rmi_message *message)
@@ -470,6 +414,8 @@ void rmi_session_fail(rm_session *session, const rm_error *error)
 
 void rmi_session_node_failed(rm_session *session, rmi_node *node, const rm_error *error)
 {
+    rmi_event_tell(session,
+                   &(rmi_happening){.kind = RM_EVENT_FAILED, .node = node, .error = error});
     rmi_session_fail(session, error);
     rmi_strand_cancel(node->strand);
 }
@@ -478,9 +424,9 @@ void rmi_session_node_recovered(rm_session *session, rmi_node *node, const rm_er
 {
     if (node->strand == session->strands[0]) {
         rm_event event = {.kind = RM_EVENT_ERROR, .status = error->status, .error = error};
-        send_event(session, &event);
-    } else if (session->options.on_event) {
-        report(session, error);
+        rmi_event_send(session, &event);
+    } else {
+        rmi_event_tell(session, &(rmi_happening){.kind = RM_EVENT_ERROR, .error = error});
     }
     rm_log(RM_LOG_DEBUG, "engine", "node '%s', item %llu: %s", node->pub.id,
            (unsigned long long)error->item, error->message);
@@ -657,6 +603,7 @@ rm_status rmi_session_start(rm_session *session, rm_error *err)
         rmi_strand_consider(session->nodes[i]->strand, session->nodes[i]);
     }
     session->started = true;
+    rmi_event_tell(session, &(rmi_happening){.kind = RM_EVENT_STARTED});
     if (session->options.driver == RM_DRIVER_THREAD) {
         atomic_store(&session->strands[0]->thread, NULL);
     }
@@ -815,6 +762,7 @@ void rm_session_free(rm_session *session)
     for (uint32_t i = 0; i < session->strand_count; i++) {
         strand_free(session->strands[i]);
     }
+    rmi_event_discard(session); /* who has ended hears no more */
     rmi_budget_free(session->budget);
     rmi_free(session->nodes);
     rmi_free(session->edges);

@@ -16,7 +16,6 @@
 enum {
     RMI_SESSION_STRANDS_MAX = RMI_PLAN_STRANDS_MAX,
     RMI_SESSION_PORTS_MAX = RMI_PLAN_PORTS_MAX,
-    RMI_SESSION_REPORTS_MAX = 64,
 };
 
 /* Nodes of these types are a session's inputs and outputs; params {"name": "…"}. */
@@ -36,11 +35,13 @@ typedef struct rmi_edge_spec {
     const rm_format *format; /* NULL: not known */
 } rmi_edge_spec;
 
-/* What a policy dealt with on another strand, on its way to the owner. */
-typedef struct rmi_report {
-    struct rmi_report *next;
-    rm_error error;
-} rmi_report;
+/* An event on its way to the owner. */
+typedef struct rmi_queued_event {
+    struct rmi_queued_event *next;
+    rm_event event;
+    rm_error *error; /* owned; NULL: none */
+    char node[RM_ERROR_NODE_MAX], to[RM_ERROR_NODE_MAX];
+} rmi_queued_event;
 
 typedef struct rmi_session_thread {
     rmi_strand *strand;
@@ -69,7 +70,8 @@ struct rm_session {
     _Atomic uint32_t strands_finished;
     rmi_message cancel_message[RMI_SESSION_STRANDS_MAX];
     _Atomic bool cancel_posted[RMI_SESSION_STRANDS_MAX];
-    rmi_message report_message;      /* to the home strand: there are reports */
+    _Atomic uint64_t events;         /* that on_event is told of, a bit a kind */
+    rmi_message event_message;       /* to the home strand: events are queued */
     _Atomic bool owner_wants_memory; /* rm_session_packet_new() had none … */
     _Atomic bool owner_refused;      /* … and never will, as things are */
 
@@ -82,11 +84,12 @@ struct rm_session {
     pthread_cond_t changed;
     /* Protected by lock. */
     rm_error error; /* the first failure */
-    rmi_report *reports, **reports_end;
-    uint32_t report_count;
-    bool report_posted;
-    bool ended;       /* result holds */
-    rm_status result; /* RM_DONE or the error */
+    rmi_queued_event *queued, **queued_end;
+    uint32_t event_count;
+    bool event_posted;
+    uint64_t events_lost; /* since the last one that had room */
+    bool ended;           /* result holds */
+    rm_status result;     /* RM_DONE or the error */
 };
 
 /* options NULL: the defaults. strand_count: 1 to RMI_SESSION_STRANDS_MAX. */

@@ -6,6 +6,7 @@
 
 #include "engine/arrivals.h"
 #include "engine/clock.h"
+#include "engine/events.h"
 #include "engine/intake.h"
 #include "engine/quiet.h"
 #include "engine/recover.h"
@@ -36,6 +37,10 @@ static void node_end(rmi_strand *strand, rmi_node *node)
     node->state = RMI_NODE_ENDED;
     rmi_strand_clear_timer(strand, node);
     strand->open_nodes--;
+    rmi_event_tell(strand->session,
+                   &(rmi_happening){.kind = RM_EVENT_END_OF_STREAM,
+                                    .node = node,
+                                    .total = node->n_out ? node->emitted : node->items});
     for (uint16_t p = 0; p < node->n_out; p++) {
         for (uint32_t e = 0; e < node->out[p].edge_count; e++) {
             rmi_edge *edge = node->out[p].edges[e];
@@ -219,16 +224,29 @@ static inline rmi_node *hand_over(rmi_strand *strand, rmi_node *node)
     return to;
 }
 
-static rm_status measured_call(rmi_strand *strand, rmi_node *node)
+/* Until its first packet has come each call of a node is looked at. */
+static void look_for_first(rmi_node *node, rm_status status)
 {
-    if (!strand->metrics) {
-        node->untimed_mask = UINT64_MAX;
-        return node->pub.type->process(&node->pub, &node->inputs, &node->error);
+    if (rmi_event_look_for_first(node, status)) {
+        node->untimed_mask = 0;
     }
-    uint64_t begin = rmi_clock_ticks();
-    rm_status status = node->pub.type->process(&node->pub, &node->inputs, &node->error);
-    uint64_t ticks = rmi_node_count_call(node, begin);
-    node->untimed_mask = ticks > SLOW_TICKS ? 0 : FAST_CALLS_PER_SAMPLE - 1;
+}
+
+static __attribute__((noinline)) rm_status measured_call(rmi_strand *strand, rmi_node *node)
+{
+    rm_status status;
+    if (strand->metrics) {
+        uint64_t begin = rmi_clock_ticks();
+        status = node->pub.type->process(&node->pub, &node->inputs, &node->error);
+        uint64_t ticks = rmi_node_count_call(node, begin);
+        node->untimed_mask = ticks > SLOW_TICKS ? 0 : FAST_CALLS_PER_SAMPLE - 1;
+    } else {
+        node->untimed_mask = UINT64_MAX;
+        status = node->pub.type->process(&node->pub, &node->inputs, &node->error);
+    }
+    if (rmi_event_is_wanted(strand->session, RM_EVENT_FIRST_PACKET)) {
+        look_for_first(node, status);
+    }
     return status;
 }
 
@@ -279,6 +297,7 @@ void rmi_strand_completed(rmi_strand *strand, rmi_node *node)
     }
     node->wants_memory |= atomic_exchange(&node->memory_refused, false);
     node->state = RMI_NODE_RUNNING;
+    (void)rmi_event_look_for_first(node, status);
     after_call(strand, node, status == RM_PENDING ? RM_EINVAL : status);
 }
 
@@ -291,6 +310,7 @@ static void call_flush(rmi_strand *strand, rmi_node *node)
     if (strand->metrics) {
         (void)rmi_node_count_call(node, begin);
     }
+    (void)rmi_event_look_for_first(node, node->n_out ? status : RM_EAGAIN);
     after_call(strand, node, status);
 }
 
@@ -414,7 +434,8 @@ static void interrupt_node(rmi_strand *strand, rmi_node *node)
             if (edge->link) {
                 send_epoch(edge);
             } else {
-                edge->drops += rmi_edge_clear(edge, strand->pool);
+                uint32_t dropped = rmi_edge_clear(edge, strand->pool);
+                rmi_event_drop(strand, edge, dropped, RMI_DROP_INTERRUPT);
                 interrupt_node(strand, edge->to);
             }
         }

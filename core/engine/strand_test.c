@@ -307,7 +307,7 @@ TEST(each_policy_drops_what_it_says_and_counts_it)
         rmi_edge *edge = run_drops(rows[i].policy, &c, &session);
         CHECK_INT(c.seen, rows[i].seen);
         CHECK_INT(c.sum, rows[i].sum);
-        CHECK_INT(edge->drops, 10 - rows[i].seen);
+        CHECK_INT(rmi_edge_drops(edge), 10 - rows[i].seen);
         CHECK_INT(rmi_pool_out(session->strands[0]->pool), 0);
         rm_session_free(session);
     }

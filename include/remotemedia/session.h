@@ -26,14 +26,36 @@ typedef enum rm_event_kind {
     RM_EVENT_ENDED = 1,  /* the session is over; status says how */
     RM_EVENT_ERROR = 2,  /* a node failed; on_error was applied, the session may go on */
     RM_EVENT_OUTPUT = 3, /* an output that was empty has something */
-    RM_EVENT_ROOM = 4    /* an input that was full has room */
+    RM_EVENT_ROOM = 4,   /* an input that was full has room */
+
+    /* What happens to the session and its nodes. Told to who asks for it: `events` of the options,
+     * or rm_session_set_events(). */
+    RM_EVENT_STARTED = 16,      /* the nodes are open, the session runs */
+    RM_EVENT_FIRST_PACKET = 17, /* of `node`: its first output; of a sink: its first item is done */
+    RM_EVENT_END_OF_STREAM = 18, /* `node` has ended by itself; total: packets that it emitted */
+    RM_EVENT_DROP = 19,          /* between `node` and `to`; count: since the last such event */
+    RM_EVENT_RETRY = 20,         /* `node` failed and will be called again; count: the attempt */
+    RM_EVENT_SKIPPED = 21,       /* `node` failed and goes on with the next item; reason: policy */
+    RM_EVENT_CHANGED = 22,       /* `node` runs otherwise from here on; reason: "params", "swap" */
+    RM_EVENT_FAILED = 23         /* `node` failed and ends the session */
 } rm_event_kind;
+
+/* A kind as a bit of rm_session_options.events. */
+#define RM_EVENT_BIT(kind) (UINT64_C(1) << (kind))
+/* All that happen to the session and its nodes, those of later versions too. */
+#define RM_EVENTS_ALL (~UINT64_C(0) << 16)
 
 typedef struct rm_event {
     rm_event_kind kind;
     rm_status status;
     uint32_t index;        /* of the input or output */
     const rm_error *error; /* borrowed; NULL: none */
+    const char *node;      /* borrowed, as all texts; NULL: the session itself */
+    const char *to;        /* of an edge the node that it leads to; NULL: not of an edge */
+    const char *reason;    /* DROP: "full" (by the edge's policy), "interrupt". NULL: none */
+    uint64_t count, total; /* total: since the session began */
+    int64_t time_ns;       /* CLOCK_MONOTONIC, when it came about; 0: not told */
+    uint64_t lost;         /* events that the queue had no room for, since the one before */
 } rm_event;
 
 typedef struct rm_session_options {
@@ -44,11 +66,12 @@ typedef struct rm_session_options {
     void (*wake)(void *context);
     void *wake_context;
     /* From the thread of the home strand, between two calls; must not block nor free the session.
-     */
+     * What happens on another thread waits for that in a queue of 256 events. */
     void (*on_event)(void *context, const rm_event *event);
     void *event_context;
     uint64_t memory_bytes_max; /* of buffers, a quarter not for sources; 0: 256 MiB */
     int metrics_off;           /* 1: no time histograms (counts stay) */
+    uint64_t events; /* RM_EVENT_BIT()s from STARTED on that on_event is told of; 0: none */
 } rm_session_options;
 
 /* Opens all nodes, in rank order; if one fails, closes the others in reverse order and returns its
@@ -126,6 +149,12 @@ RM_API RM_MUST_USE rm_status rm_session_swap(rm_session *session, const char *no
  * and how many they emitted. Both outputs may be NULL. Thread: any; never waits. */
 RM_API void rm_session_progress(const rm_session *session, int64_t *ret_position_ns,
                                 uint64_t *ret_packets);
+
+/* Which events from STARTED on on_event is told of from now on, RM_EVENT_BIT() each. DROP comes at
+ * once for the first packet, then at most ten times a second and edge, each with the count since
+ * the one before; what is left is told at the end. Events of a strand come in its order. Thread:
+ * any. */
+RM_API void rm_session_set_events(rm_session *session, uint64_t events);
 
 /* Live numbers as JSON: nodes (calls, items, errors, skipped, retries, state; time: p50 p90 p99 max
  * of its calls in ns, pending_ns while work was out, sum_ns of its calls and of the work that was

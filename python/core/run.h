@@ -31,6 +31,7 @@ enum {
     RMPY_BATCH_MAX = RM_EMIT_MAX, /* items put aside for a worker; results that wait to go out */
     RMPY_QUEUE_MAX = 16,          /* items in the queue of push() and pull() */
     RMPY_ERRORS_MAX = 1000,       /* kept for take_errors() */
+    RMPY_EVENTS_MAX = 1000,       /* kept for take_events() */
     RMPY_BUDGET_MIN = 8,          /* calls a step of a slice; grows while steps are short */
     RMPY_BUDGET_MAX = 512
 };
@@ -177,7 +178,10 @@ struct rmpy_session {
     PyObject *errors;  /* list of (exception, node, item) */
     PyObject *failure; /* the one that ended it */
     PyObject *last_metrics; /* as it was closed */
-    PyObject *on_room, *on_output;
+    PyObject *on_room, *on_output, *on_news;
+    PyObject *news;                 /* list of rows for take_events() */
+    uint64_t news_lost;             /* for which it had no room */
+    uint64_t events;                /* what the engine is asked to tell */
     PyObject *leftovers;            /* async generators that were not run to their end */
     PyObject *new_params;           /* while set_params() runs */
     rmpy_session *next, **previous; /* in run->sessions */
@@ -390,6 +394,8 @@ void rmpy_session_unlink(rmpy_session *s);
 /* Puts (id, agen) into the list. -1: exception. */
 int rmpy_leave_over(PyObject *list, rmpy_runner *p);
 PyObject *rmpy_session_state(const rmpy_session *s);
+/* Any of the kinds that were asked for, or the end: a row for take_events(). */
+void rmpy_session_keep_news(rmpy_session *s, const rm_event *event);
 
 /* Methods of Session. */
 PyObject *rmpy_session_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);

@@ -249,6 +249,9 @@ static void tell_events(rmpy_session *s)
     if (output) {
         tell(s->on_output);
     }
+    if (PyList_GET_SIZE(s->news)) {
+        tell(s->on_news);
+    }
 }
 
 /* Nodes that found the slice over are called again in the next one. */
@@ -419,6 +422,9 @@ PyObject *rmpy_session_failure_of(rmpy_session *s, const rm_error *error)
 void rmpy_session_on_event(void *context, const rm_event *event)
 {
     rmpy_session *s = context;
+    if (s->events && (event->kind >= RM_EVENT_STARTED || event->kind == RM_EVENT_ENDED)) {
+        rmpy_session_keep_news(s, event);
+    }
     if (event->kind != RM_EVENT_ERROR || PyList_GET_SIZE(s->errors) >= RMPY_ERRORS_MAX) {
         return;
     }
@@ -599,6 +605,9 @@ PyObject *rmpy_session_set_params(PyObject *self, PyObject *args)
     rm_error error = RM_ERROR_INIT;
     rm_status status = rm_session_set_params(s->native, node, params, &error);
     Py_CLEAR(s->new_params);
+    if (s->events) {
+        rmpy_session_schedule(s); /* the event is told by a slice */
+    }
     return status == RM_OK ? Py_NewRef(Py_None) : rmpy_raise(s->state, &error, NULL);
 }
 

@@ -106,6 +106,61 @@ static PyObject *session_take_errors(PyObject *self, PyObject *Py_UNUSED(none))
     return errors;
 }
 
+/* ---- what happens to the session and its nodes */
+
+/* (kind, node, to, reason, count, total, time_ns, lost, code, item, message). */
+static PyObject *row_of(const rmpy_session *s, const rm_event *event)
+{
+    const rm_error *error = event->error;
+    return Py_BuildValue(
+        "(izzzKKLKiKz)", (int)event->kind, event->node, event->to, event->reason,
+        (unsigned long long)event->count, (unsigned long long)event->total,
+        (long long)event->time_ns, (unsigned long long)(event->lost + s->news_lost),
+        error ? (int)error->code : 0, (unsigned long long)(error ? error->item : 0),
+        error ? error->message : NULL);
+}
+
+void rmpy_session_keep_news(rmpy_session *s, const rm_event *event)
+{
+    bool is_end = event->kind == RM_EVENT_ENDED; /* has room always: there is one */
+    if (PyList_GET_SIZE(s->news) >= RMPY_EVENTS_MAX && !is_end) {
+        s->news_lost += 1 + event->lost;
+        return;
+    }
+    PyObject *before = rmpy_exception_take(), *row = row_of(s, event);
+    if (!row || PyList_Append(s->news, row) < 0) {
+        PyErr_WriteUnraisable((PyObject *)s);
+    }
+    Py_XDECREF(row);
+    s->news_lost = 0;
+    rmpy_exception_raise(before);
+}
+
+static PyObject *session_take_events(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    rmpy_session *s = (rmpy_session *)self;
+    PyObject *fresh = PyList_New(0), *news = s->news;
+    if (!fresh) {
+        return NULL;
+    }
+    s->news = fresh;
+    return news;
+}
+
+static PyObject *session_set_events(PyObject *self, PyObject *wanted)
+{
+    rmpy_session *s = (rmpy_session *)self;
+    int all = PyObject_IsTrue(wanted);
+    if (all < 0) {
+        return NULL;
+    }
+    s->events = all ? RM_EVENTS_ALL : 0;
+    if (s->native) {
+        rm_session_set_events(s->native, s->events);
+    }
+    Py_RETURN_NONE;
+}
+
 static PyObject *session_tasks(PyObject *self, PyObject *args)
 {
     rmpy_session *s = (rmpy_session *)self;
@@ -255,7 +310,8 @@ static PyObject *session_fileno(PyObject *self, PyObject *Py_UNUSED(none))
     X(done)                \
     X(outer)               \
     X(raised)              \
-    X(errors) X(failure) X(last_metrics) X(on_room) X(on_output) X(leftovers) X(new_params)
+    X(errors)              \
+    X(failure) X(last_metrics) X(on_room) X(on_output) X(leftovers) X(new_params) X(on_news) X(news)
 /* clang-format on */
 
 static int session_traverse(PyObject *self, visitproc visit, void *arg)
@@ -355,6 +411,10 @@ static PyMethodDef session_method_table[] = {
      PyDoc_STR("failure($self, /)\n--\n\nWhy it ended: (exception, node, item), or None.")},
     {"take_errors", session_take_errors, METH_NOARGS,
      PyDoc_STR("take_errors($self, /)\n--\n\nErrors that on_error dealt with.")},
+    {"set_events", session_set_events, METH_O,
+     PyDoc_STR("set_events($self, wanted, /)\n--\n\nWhether take_events() is to have any.")},
+    {"take_events", session_take_events, METH_NOARGS,
+     PyDoc_STR("take_events($self, /)\n--\n\nWhat happened since the last call.")},
     {"tasks", session_tasks, METH_VARARGS,
      PyDoc_STR("tasks($self, retire=False, /)\n--\n\nThe nodes' long-lived tasks.")},
     {"leftovers", session_leftovers, METH_NOARGS,
@@ -371,6 +431,8 @@ static PyMemberDef session_members[] = {
      PyDoc_STR("Called when a queue that was full has room.")},
     {"on_output", T_OBJECT, offsetof(rmpy_session, on_output), 0,
      PyDoc_STR("Called when there is something to pull, and at the end.")},
+    {"on_news", T_OBJECT, offsetof(rmpy_session, on_news), 0,
+     PyDoc_STR("Called after a slice, when take_events() has something.")},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -173,6 +173,7 @@ PyObject *rmpy_session_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     s->thread = PyThread_get_thread_ident();
     s->errors = PyList_New(0);
     s->leftovers = PyList_New(0);
+    s->news = PyList_New(0);
     measure_ticks(s->run);
     if (s->run->shut) {
         PyErr_SetString(PyExc_RuntimeError, "the interpreter is about to exit: no new session");
@@ -253,7 +254,8 @@ PyObject *rmpy_session_open(PyObject *self, PyObject *args, PyObject *kwargs)
                                   .wake_context = s,
                                   .on_event = rmpy_session_on_event,
                                   .event_context = s,
-                                  .memory_bytes_max = s->memory_bytes_max};
+                                  .memory_bytes_max = s->memory_bytes_max,
+                                  .events = s->events};
     rm_error error = RM_ERROR_INIT;
     rm_status status;
     s->opened = true;

@@ -243,6 +243,14 @@ class Session:
     on_room: Callable[[], object] | None
     on_output: Callable[[], object] | None
 
+    # what happens
+    def set_events(self, wanted: bool, /) -> None:
+        """Whether `take_events` is to have any, from now on. Thread: any."""
+    def take_events(self) -> list[tuple[int, str, str, str, int, int, int, int, int, int, str]]:
+        """Since the last call, at most 1,000: rows of kind (rm_event_kind), node, to, reason, count,
+        total, time_ns, lost, code, item, message; None for a text that is not there."""
+    on_news: Callable[[], object] | None
+
     # any thread
     def interrupt(self, node: str | None = None, /) -> None:
         """Barge-in: what is queued downstream of ``node`` dies; None: from the sources on."""

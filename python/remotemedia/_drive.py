@@ -49,7 +49,7 @@ def from_node_on(error):
 class _Work:
     """A session, its nodes, and what has gone wrong so far."""
 
-    def __init__(self, plan, feed, collect, memory_bytes_max):
+    def __init__(self, plan, feed, collect, memory_bytes_max, news):
         self.nodes = {}
         self.begun = []
         self.opened = False
@@ -66,6 +66,8 @@ class _Work:
             if id in connected and hasattr(self.nodes[id], "connected_outputs"):
                 self.nodes[id].connected_outputs = frozenset(connected[id])
         self.session = _core.Session(plan, self.nodes, memory_bytes_max=memory_bytes_max)
+        if news is not None:
+            news(self.session)
         self.feed = feed
         for id, source in feed.items():
             self.session.feed(id, source)
@@ -264,13 +266,13 @@ async def _run(work, on_session):
     work.finish()
 
 
-async def run(plan, feed, collect, *, memory_bytes_max=0, on_session=None):
+async def run(plan, feed, collect, *, memory_bytes_max=0, on_session=None, news=None):
     """Runs a plan to its end on the running loop.
 
-    ``on_session(session)`` is called once the session is open. Raises what a node raised, through
+    ``news(session)`` is called once there is a session, ``on_session(session)`` once it is open. Raises what a node raised, through
     `translate`, or `_core.Error`.
     """
-    await _run(_Work(plan, feed, collect, memory_bytes_max), on_session)
+    await _run(_Work(plan, feed, collect, memory_bytes_max, news), on_session)
 
 
 # ---- without a loop
@@ -357,12 +359,12 @@ def _run_now(work, on_session):
     return None
 
 
-def run_sync(plan, feed, collect, *, memory_bytes_max=0, on_session=None):
+def run_sync(plan, feed, collect, *, memory_bytes_max=0, on_session=None, news=None):
     """As `run`, blocking. Raises RuntimeError inside a running loop."""
     events = sys.modules.get("asyncio.events")
     if events is not None and events._get_running_loop() is not None:
         raise RuntimeError("run_sync() inside a running event loop: write `await pipeline.run(…)`")
-    work = _Work(plan, feed, collect, memory_bytes_max)
+    work = _Work(plan, feed, collect, memory_bytes_max, news)
     rest = _run(work, on_session) if work.needs_loop() else _run_now(work, on_session)
     if rest is not None:
         import asyncio
@@ -379,9 +381,10 @@ class Stream:
     ``inputs``: ids of ``python.feed`` nodes; ``outputs``: ids of ``python.collect`` nodes.
     """
 
-    def __init__(self, plan, inputs, outputs, *, memory_bytes_max=0):
+    def __init__(self, plan, inputs, outputs, *, memory_bytes_max=0, news=None):
         self.session = None
-        self._arguments = plan, dict.fromkeys(inputs), dict.fromkeys(outputs), memory_bytes_max
+        ports = dict.fromkeys(inputs), dict.fromkeys(outputs)
+        self._arguments = plan, *ports, memory_bytes_max, news
         self._work = None
         self._loop = None
         self._room = None

@@ -22,6 +22,7 @@ async def run(
     *,
     memory_bytes_max: int = 0,
     on_session: Callable[[Session], object] | None = None,
+    news: Callable[[Session], object] | None = None,
 ) -> None: ...
 def run_sync(
     plan: Plan,
@@ -30,6 +31,7 @@ def run_sync(
     *,
     memory_bytes_max: int = 0,
     on_session: Callable[[Session], object] | None = None,
+    news: Callable[[Session], object] | None = None,
 ) -> None: ...
 
 class Stream:
@@ -41,6 +43,7 @@ class Stream:
         outputs: Sequence[str],
         *,
         memory_bytes_max: int = 0,
+        news: Callable[[Session], object] | None = None,
     ) -> None: ...
     async def __aenter__(self) -> Stream: ...
     async def __aexit__(

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from logging import Logger
     from typing import Literal
 
+    from .events import Events, Feed
     from .flow import Member, Part
     from .session import Session
 
@@ -111,6 +112,7 @@ class Pipeline:
         self._graph = GraphBuilder()
         self._sessions: list[_core.Session] = []
         self._metrics: Metrics | None = None
+        self._listeners: list[Events] = []
         if isinstance(nodes, (Node, Flow, PortOf, Pipeline)):
             self.add(nodes)
         elif any(isinstance(node, (Flow, PortOf)) for node in nodes or ()):
@@ -613,11 +615,9 @@ class Pipeline:
             Without an input, and the first node is no source.
         """
         results: list[Any] = []
-        plan, feed, collect = self._prepare(input_data, results)
         with _Watch(self) as watch:
-            await _drive.run(
-                plan, feed, collect, memory_bytes_max=self.memory_bytes_max, on_session=watch.opened
-            )
+            plan, feed, collect = self._prepare(input_data, results)
+            await _drive.run(plan, feed, collect, **watch.options())
         return shape(results)
 
     def run_sync(self, input_data: Any = None) -> Any:
@@ -645,11 +645,9 @@ class Pipeline:
         self._run_sync(input_data, sink)
 
     def _run_sync(self, data: Any, results: list[Any] | Callable[[Any], object]) -> None:
-        plan, feed, collect = self._prepare(data, results)
         with _Watch(self) as watch:
-            _drive.run_sync(
-                plan, feed, collect, memory_bytes_max=self.memory_bytes_max, on_session=watch.opened
-            )
+            plan, feed, collect = self._prepare(data, results)
+            _drive.run_sync(plan, feed, collect, **watch.options())
 
     async def stream(self, stream: Any = None) -> AsyncGenerator[Any, None]:
         """Runs the pipeline and yields each result as it comes.
@@ -740,7 +738,19 @@ class Pipeline:
 
         return managed(self)
 
-    # ---- numbers
+    # ---- events and numbers
+
+    def events(self) -> Events:
+        """What will happen in the next run that begins: an async iterator that ends with it.
+
+        Call it before `run`, `stream`, `open` or `run_sync`; the events are told while the run goes
+        on, on its thread, and can be taken on any. See `remotemedia.events`.
+        """
+        from .events import Events
+
+        events = Events()
+        self._listeners.append(events)
+        return events
 
     @property
     def metrics(self) -> Metrics:
@@ -783,6 +793,28 @@ class _Watch:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._session: _core.Session | None = None
+        self._feed: Feed | None = None
+        if pipeline._listeners:
+            self.feed()
+
+    def feed(self) -> Feed:
+        """Who takes events to those who asked for them before the run began."""
+        if self._feed is None:
+            from .events import Feed
+
+            listeners, self._pipeline._listeners = self._pipeline._listeners, []
+            self._feed = Feed(listeners, self._pipeline.node_ids)
+            if self._session is not None:
+                self._feed.connect(self._session)
+        return self._feed
+
+    def options(self) -> dict[str, Any]:
+        """What a run needs for it."""
+        return {
+            "memory_bytes_max": self._pipeline.memory_bytes_max,
+            "news": self._feed.connect if self._feed else None,
+            "on_session": self.opened,
+        }
 
     def opened(self, session: _core.Session) -> None:
         self._session = session
@@ -793,6 +825,13 @@ class _Watch:
 
     def __exit__(self, *_: object) -> None:
         self.ended()
+        self.closed()
+
+    def closed(self) -> None:
+        """Nothing more will happen; twice is fine."""
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.close()
 
     def ended(self) -> None:
         """Takes the last numbers; twice is fine."""

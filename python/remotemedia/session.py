@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from types import TracebackType
 
+    from .events import Events
     from .node import Node
     from .pipeline import Pipeline
 
@@ -52,22 +53,27 @@ class Session:
     async def __aenter__(self) -> Session:
         from .pipeline import _Watch
 
+        watch = self._watch = self._watch or _Watch(self._pipeline)
+        try:
+            stream = self._prepare(watch.options())
+            await stream.__aenter__()
+        except BaseException:
+            watch.closed()
+            raise
+        self._stream = stream
+        watch.opened(stream.session)
+        return self
+
+    def _prepare(self, options: dict[str, Any]) -> _drive.Stream:
         pipeline = self._pipeline
         fed = bool(pipeline._open_roots())
         plan, self._feed, self._collect = pipeline._plan(
             fed=fed, collected=True, outputs=self._outputs
         )
-        self._watch = _Watch(pipeline)
-        stream = _drive.Stream(
-            plan,
-            [self._feed] if self._feed else [],
-            [self._collect] if self._collect else [],
-            memory_bytes_max=pipeline.memory_bytes_max,
-        )
-        await stream.__aenter__()
-        self._stream = stream
-        self._watch.opened(stream.session)
-        return self
+        inputs = [self._feed] if self._feed else []
+        outputs = [self._collect] if self._collect else []
+        del options["on_session"]
+        return _drive.Stream(plan, inputs, outputs, **options)
 
     async def __aexit__(
         self,
@@ -78,7 +84,10 @@ class Session:
         stream = self._opened()
         self._watch.ended()
         self._stream = None
-        await stream.__aexit__(kind, error, traceback)
+        try:
+            await stream.__aexit__(kind, error, traceback)
+        finally:
+            self._watch.closed()
 
     def _opened(self) -> Any:
         if self._stream is None:
@@ -151,6 +160,18 @@ class Session:
             E0302 to E0304: no such parameter, wrong type, out of range, or not a live one.
         """
         self._opened().session.set_params(node, json.dumps(params))
+
+    def events(self) -> Events:
+        """What happens in this session from now on: an async iterator that ends with it.
+
+        Called before ``async with session``, it begins with `Started`. See `remotemedia.events`.
+        """
+        from .pipeline import _Watch
+
+        if self._watch is None:
+            self._watch = _Watch(self._pipeline)
+        events: Events = self._watch.feed().listen()
+        return events
 
     @property
     def metrics(self) -> Metrics:

@@ -81,7 +81,7 @@ static json_t *list_drops(const rm_session *session)
 {
     json_t *drops = json_array();
     for (uint32_t i = 0; i < session->edge_count; i++) {
-        json_array_append_new(drops, json_integer((json_int_t)session->edges[i]->drops));
+        json_array_append_new(drops, json_integer((json_int_t)rmi_edge_drops(session->edges[i])));
     }
     return drops;
 }
