@@ -59,6 +59,8 @@ rm_status rmi_edge_grow(rmi_edge *edge)
         ring[i] = edge->ring[(edge->head + i) & edge->mask];
     }
     rmi_free(edge->ring);
+    edge->stamp_at -= edge->head;
+    edge->measured_until -= edge->head;
     edge->ring = ring;
     edge->mask = slots - 1;
     edge->head = 0;

@@ -81,6 +81,15 @@ typedef struct rmi_edge {
     bool closed; /* the consumer wants no more: pushes are let go */
 
     uint64_t packets, grown, packet_bytes; /* since it was made */
+    uint64_t queued;                       /* of the packets: not handed over at once */
+
+    /* Of some packets, about each 16th, it is measured how long they are queued: one at a time. It
+     * stands for those since the one before. */
+    uint32_t until_stamp;    /* packets before the next such one */
+    uint64_t stamp_ticks;    /* when it came */
+    uint32_t stamp_at;       /* its place, as of head and tail */
+    uint32_t measured_until; /* the place behind the one that was measured last */
+    bool stamped;
     uint32_t peak;
     uint32_t index; /* in the session */
     rmi_drops drops[RMI_DROP_REASONS];
@@ -101,6 +110,23 @@ uint32_t rmi_edge_clear(rmi_edge *edge, rmi_pool *pool);
 static inline uint32_t rmi_edge_length(const rmi_edge *edge)
 {
     return edge->tail - edge->head;
+}
+
+/* The packet that is about to be queued is one to measure. The gaps between these differ, for
+ * packets come in bursts: each 16th could always be a first one. */
+static inline bool rmi_edge_wants_stamp(rmi_edge *edge)
+{
+    edge->queued++;
+    if (RMI_LIKELY(edge->until_stamp != 0)) {
+        edge->until_stamp--;
+        return false;
+    }
+    if (edge->stamped) {
+        return false; /* the next one, once that is through */
+    }
+    uint32_t most = edge->queued < 31 ? (uint32_t)edge->queued : 31; /* a short run has some, too */
+    edge->until_stamp = ((uint32_t)edge->queued * 2654435761u >> 8) % (most + 1);
+    return true;
 }
 
 /* For all reasons. Thread: any. */

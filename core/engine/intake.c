@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "engine/clock.h"
 #include "engine/events.h"
 #include "engine/link.h"
 #include "engine/strand.h"
@@ -28,10 +29,28 @@ static rm_packet *unless_stale(rmi_strand *strand, rmi_edge *edge, rm_packet *pa
     return packet;
 }
 
+/* The packet of this place was just taken. */
+static void note_wait(rmi_edge *edge, uint32_t place)
+{
+    int32_t past = (int32_t)(place - edge->stamp_at);
+    if (past < 0) {
+        return;
+    }
+    edge->stamped = false;
+    uint64_t ticks = rmi_clock_ticks() - edge->stamp_ticks;
+    if (past == 0 && (int64_t)ticks >= 0 && edge->to->waiting) { /* else it was dropped */
+        rmi_histogram_add_many(edge->to->waiting, ticks, place + 1 - edge->measured_until);
+        edge->measured_until = place + 1;
+    }
+}
+
 static rm_packet *pop_dropping(rmi_strand *strand, rmi_edge *edge, bool stale_only)
 {
     uint32_t epoch;
     rm_packet *packet = rmi_link_pop_dropping(edge->link, stale_only, &epoch);
+    if (RMI_UNLIKELY(edge->stamped) && packet) {
+        note_wait(edge, edge->head - 1);
+    }
     return packet ? unless_stale(strand, edge, packet, epoch) : NULL;
 }
 
@@ -45,6 +64,9 @@ static rm_packet *edge_pop(rmi_strand *strand, rmi_edge *edge)
     bool was_full = !link && rmi_edge_is_full(edge);
     uint32_t slot = edge->head++ & edge->mask;
     rm_packet *packet = edge->ring[slot];
+    if (RMI_UNLIKELY(edge->stamped)) {
+        note_wait(edge, edge->head - 1);
+    }
     if (link) {
         uint32_t epoch = link->epoch[slot];
         rmi_link_publish_head(link, packet);

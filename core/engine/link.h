@@ -25,6 +25,7 @@
 
 #include <remotemedia/node.h>
 
+#include "engine/clock.h"
 #include "engine/edge.h"
 #include "engine/message.h"
 
@@ -63,7 +64,10 @@ struct rmi_link {
     _Alignas(64) _Atomic uint32_t tail;
     _Atomic bool ended;
     uint32_t head_seen;
-    rmi_load sent;      /* kept where it weighs; less what it took back */
+    rmi_load sent;        /* kept where it weighs; less what it took back */
+    uint64_t stamp_ticks; /* as of an edge; the consumer takes it over and clears `stamped` */
+    uint32_t stamp_at;
+    _Atomic bool stamped;
     uint32_t tail_told; /* what the consumer was last woken for: who looks at nothing new wakes … */
     bool end_told;
 
@@ -114,6 +118,17 @@ static inline bool rmi_link_has_room(rmi_link *link)
 /* As rmi_link_push(), over a link that drops: never full. */
 void rmi_link_push_dropping(rmi_link *link, rm_packet *packet);
 
+/* Producer, before a push: the packet that comes next may be one to measure. */
+static inline void rmi_link_stamp(rmi_link *link)
+{
+    if (rmi_edge_wants_stamp(link->sending) &&
+        !atomic_load_explicit(&link->stamped, memory_order_acquire)) {
+        link->stamp_at = atomic_load_explicit(&link->tail, memory_order_relaxed);
+        link->stamp_ticks = rmi_clock_ticks();
+        atomic_store_explicit(&link->stamped, true, memory_order_release);
+    }
+}
+
 /* Producer, once there is room. Takes the packet. */
 static inline void rmi_link_push(rmi_link *link, rm_packet *packet)
 {
@@ -133,6 +148,13 @@ static inline bool rmi_link_poll(rmi_link *link)
     bool ended = atomic_load_explicit(&link->ended, memory_order_acquire);
     edge->tail = atomic_load_explicit(&link->tail, memory_order_acquire);
     edge->ended = ended;
+    if (RMI_UNLIKELY(atomic_load_explicit(&link->stamped, memory_order_acquire)) &&
+        !edge->stamped) {
+        edge->stamp_at = link->stamp_at;
+        edge->stamp_ticks = link->stamp_ticks;
+        edge->stamped = true;
+        atomic_store_explicit(&link->stamped, false, memory_order_release);
+    }
     return edge->tail != edge->head || ended;
 }
 

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/process.h"
 #include "engine/clock.h"
 #include "engine/session.h"
 
@@ -64,6 +65,54 @@ uint64_t rmi_node_count_call(rmi_node *node, uint64_t begin_ticks)
     return ticks;
 }
 
+rm_status rmi_node_prepare_metrics(rmi_node *node)
+{
+    node->waiting = node->n_in ? RMI_NEW(rmi_histogram) : NULL;
+    node->age = node->n_out ? NULL : RMI_NEW(rmi_histogram);
+    return (node->n_in && !node->waiting) || (!node->n_out && !node->age) ? RM_ENOMEM : RM_OK;
+}
+
+/* What enters the graph now is given the time of now. */
+void rmi_node_begin_border_call(rmi_node *node)
+{
+    if (node->is_source) {
+        rmi_strand_look_at_clock(node->strand);
+    }
+}
+
+void rmi_node_end_border_call(rmi_node *node, rm_status status)
+{
+    const rmi_strand *strand = node->strand;
+    if (node->n_out || status == RM_EAGAIN) {
+        return;
+    }
+    int64_t now_ns = strand->real_clock ? rmi_clock_ns() : strand->now_ns;
+    for (uint16_t i = 0; i < node->n_current; i++) {
+        const rm_packet *packet = node->current[i];
+        if (packet && packet->header.origin_ns && now_ns >= packet->header.origin_ns) {
+            rmi_histogram_add(node->age, (uint64_t)(now_ns - packet->header.origin_ns) / 1000);
+        }
+    }
+}
+
+/* ---- as JSON */
+
+static int set_times(json_t *json, const rmi_histogram *h, double ns_each)
+{
+    static const rmi_histogram none = {0};
+    static const struct {
+        const char *name;
+        double share;
+    } rows[] = {{"p50_ns", 0.50}, {"p90_ns", 0.90}, {"p99_ns", 0.99}};
+    int failed = 0;
+    h = h ? h : &none;
+    for (size_t i = 0; i < RMI_COUNT(rows); i++) {
+        double value = (double)rmi_histogram_quantile(h, rows[i].share) * ns_each;
+        failed |= json_object_set_new(json, rows[i].name, json_real(value));
+    }
+    return failed | json_object_set_new(json, "max_ns", json_real((double)h->max * ns_each));
+}
+
 /* Of work that was out the sum has what the node told of it, else all the time that it was out.
  * Where whole calls were made elsewhere the percentiles are those of these; the node's own calls
  * only hand them over. */
@@ -80,42 +129,127 @@ static json_t *time_json(const rmi_node *node, double ns_per_tick)
         h = node->work;
         ns_per_tick = 1;
     }
-    return json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "timed_calls", (json_int_t)h->count,
-                     "sum_ns", sum_ns, "pending_ns", pending_ns, "p50_ns",
-                     (double)rmi_histogram_quantile(h, 0.50) * ns_per_tick, "p90_ns",
-                     (double)rmi_histogram_quantile(h, 0.90) * ns_per_tick, "p99_ns",
-                     (double)rmi_histogram_quantile(h, 0.99) * ns_per_tick, "max_ns",
-                     (double)h->max * ns_per_tick);
+    json_t *json =
+        json_pack("{s:I, s:f, s:f, s:f}", "timed_calls", (json_int_t)h->count, "sum_ns", sum_ns,
+                  "pending_ns", pending_ns, "min_ns", (double)rmi_histogram_least(h) * ns_per_tick);
+    set_times(json, h, ns_per_tick);
+    return json;
+}
+
+/* Packets that came over the node's edges, and those that were queued of them. */
+static void count_arrived(const rmi_node *node, double *ret_packets, double *ret_queued)
+{
+    *ret_packets = *ret_queued = 0;
+    for (uint16_t i = 0; i < node->n_in; i++) {
+        const rmi_edge *edge = node->in[i];
+        double taken = edge->link ? atomic_load(&edge->link->head) : 0;
+        *ret_packets += edge->link ? taken : (double)edge->packets;
+        *ret_queued += edge->link ? taken : (double)edge->queued;
+    }
+}
+
+/* Of a packet that was handed over without a queue the wait is 0. */
+static double wait_quantile(const rmi_histogram *h, double share, double handed_over)
+{
+    return share < handed_over || handed_over >= 1
+               ? 0
+               : (double)rmi_histogram_quantile(h, (share - handed_over) / (1 - handed_over));
+}
+
+static json_t *waiting_json(const rmi_node *node, double ns_per_tick)
+{
+    static const rmi_histogram none = {0};
+    const rmi_histogram *h = node->waiting ? node->waiting : &none;
+    double packets, queued;
+    count_arrived(node, &packets, &queued);
+    double handed_over = packets > 0 ? 1 - queued / packets : 1;
+    double mean = h->count ? (double)h->sum / (double)h->count * ns_per_tick : 0;
+    return json_pack(
+        "{s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "measured", (json_int_t)h->count, "packets", packets,
+        "sum_ns", mean * queued, "p50_ns", wait_quantile(h, 0.50, handed_over) * ns_per_tick,
+        "p90_ns", wait_quantile(h, 0.90, handed_over) * ns_per_tick, "p99_ns",
+        wait_quantile(h, 0.99, handed_over) * ns_per_tick, "max_ns", (double)h->max * ns_per_tick);
+}
+
+/* NULL: the node is no sink, or nothing has come. */
+static json_t *age_json(const rmi_node *node)
+{
+    if (!node->age || !node->age->count) {
+        return NULL;
+    }
+    json_t *json = json_pack("{s:I, s:f}", "sampled", (json_int_t)node->age->count, "mean_ns",
+                             (double)node->age->sum / (double)node->age->count * 1000);
+    set_times(json, node->age, 1000);
+    return json;
 }
 
 static json_t *node_json(const rmi_node *node, double ns_per_tick)
 {
-    return json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "id",
-                     node->pub.id, "type", node->pub.type->name, "state", state_names[node->state],
-                     "strand", (int)node->strand->index, "calls", (json_int_t)node->calls, "items",
-                     (json_int_t)node->items, "emitted", (json_int_t)node->emitted, "errors",
-                     (json_int_t)node->errors, "skipped", (json_int_t)node->skipped, "retries",
-                     (json_int_t)node->retries, "late", (json_int_t)node->late, "late_drops",
-                     (json_int_t)node->late_drops, "time", time_json(node, ns_per_tick));
+    return json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o*}",
+                     "id", node->pub.id, "type", node->pub.type->name, "state",
+                     state_names[node->state], "strand", (int)node->strand->index, "calls",
+                     (json_int_t)node->calls, "items", (json_int_t)node->items, "emitted",
+                     (json_int_t)node->emitted, "errors", (json_int_t)node->errors, "skipped",
+                     (json_int_t)node->skipped, "retries", (json_int_t)node->retries, "late",
+                     (json_int_t)node->late, "late_drops", (json_int_t)node->late_drops, "time",
+                     time_json(node, ns_per_tick), "waiting", waiting_json(node, ns_per_tick),
+                     "age", age_json(node));
 }
 
+/* Of the edge as a whole: for a link, of both its ends. */
+static uint64_t drops_of(const rmi_edge *edge, rmi_drop reason)
+{
+    uint64_t count = __atomic_load_n(&edge->drops[reason].count, __ATOMIC_RELAXED);
+    const rmi_edge *receiving = edge->link ? edge->link->receiving : NULL;
+    return count +
+           (receiving ? __atomic_load_n(&receiving->drops[reason].count, __ATOMIC_RELAXED) : 0);
+}
+
+/* NULL: a link without a bound in bytes does not count them. */
+static json_t *queued_bytes_json(const rmi_edge *edge)
+{
+    const rmi_link *link = edge->link;
+    if (!link) {
+        uint64_t sum = 0;
+        for (uint32_t i = edge->head; i != edge->tail; i++) {
+            sum += edge->ring[i & edge->mask]->header.payload_bytes;
+        }
+        return json_integer((json_int_t)sum);
+    }
+    if (!link->weighs) {
+        return NULL;
+    }
+    int64_t bytes = (int64_t)(link->sent.of[RMI_BYTES] - atomic_load(&link->taken[RMI_BYTES]));
+    return json_integer(bytes > 0 ? bytes : 0);
+}
+
+static const char *port_name(const rm_port *list, uint8_t index)
+{
+    return list ? list[index].name : "";
+}
+
+/* Under the session's lock: the other end may be on another strand, where a swap goes on. */
 static json_t *edge_json(const rmi_edge *edge)
 {
-    const rmi_node *to = edge->link ? edge->link->receiving->to : edge->to;
+    const rmi_edge *end = edge->link ? edge->link->receiving : edge;
     uint32_t queued = rmi_edge_length(edge);
-    uint64_t drops = rmi_edge_drops(edge);
+    uint64_t full = drops_of(edge, RMI_DROP_FULL);
+    uint64_t interrupted = drops_of(edge, RMI_DROP_INTERRUPT);
     if (edge->link) {
-        drops += rmi_edge_drops(edge->link->receiving);
         queued = atomic_load(&edge->link->tail) - atomic_load(&edge->link->head);
     }
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "from", edge->from->pub.id,
-                     "to", to->pub.id, "packets", (json_int_t)edge->packets, "bytes",
-                     (json_int_t)edge->packet_bytes, "drops", (json_int_t)drops, "queued",
-                     (json_int_t)queued, "peak", (json_int_t)edge->peak, "capacity",
-                     (json_int_t)edge->capacity, "link", edge->link != NULL);
+    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:s, s:I, s:{s:I, s:I}, s:I, s:o*, s:I, s:I, s:b}",
+                     "from", edge->from->pub.id, "to", end->to->pub.id, "packets",
+                     (json_int_t)edge->packets, "bytes", (json_int_t)edge->packet_bytes,
+                     "from_port", port_name(edge->from->pub.type->outputs, edge->from_port),
+                     "to_port", port_name(end->to->pub.type->inputs, end->to_port), "drops",
+                     (json_int_t)(full + interrupted), "dropped", "full", (json_int_t)full,
+                     "interrupt", (json_int_t)interrupted, "queued", (json_int_t)queued,
+                     "queued_bytes", queued_bytes_json(edge), "peak", (json_int_t)edge->peak,
+                     "capacity", (json_int_t)edge->capacity, "link", edge->link != NULL);
 }
 
-/* On the strand: its nodes, and the edges that leave them. */
+/* On the strand: its nodes, and the edges that leave them. Under the session's lock. */
 static void answer(question *asked)
 {
     const rmi_strand *strand = asked->strand;
@@ -150,8 +284,8 @@ static void run_question(rmi_strand *strand, rmi_message *message)
 {
     question *asked = RMI_CONTAINER(message, question, message);
     rm_session *session = strand->session;
-    answer(asked);
     pthread_mutex_lock(&session->lock);
+    answer(asked);
     asked->answered = true;
     bool forgotten = asked->forgotten;
     pthread_cond_broadcast(&session->changed);
@@ -191,11 +325,11 @@ static void ask(question *asked)
     if (!direct) {
         rmi_strand_post(asked->strand, &asked->message);
     }
-    pthread_mutex_unlock(&session->lock);
     if (direct) {
         answer(asked);
         asked->answered = true;
     }
+    pthread_mutex_unlock(&session->lock);
 }
 
 static struct timespec deadline(void)
@@ -299,12 +433,15 @@ rm_status rm_session_metrics(rm_session *session, char **ret_json, rm_error *err
     }
     int64_t elapsed_ns = rmi_clock_ns() - session->begin_ns;
     rm_status status = ask_all(session, nodes, edges);
-    json_t *root = json_pack("{s:I, s:o, s:o, s:{s:I, s:I, s:I}}", "elapsed_ns",
+    uint64_t rss, rss_peak;
+    rmi_process_memory(&rss, &rss_peak);
+    json_t *root = json_pack("{s:I, s:o, s:o, s:{s:I, s:I, s:I}, s:{s:I, s:I}}", "elapsed_ns",
                              (json_int_t)elapsed_ns, "nodes", list_of(nodes, session->node_count),
                              "edges", list_of(edges, session->edge_count), "memory", "bytes",
                              (json_int_t)rmi_budget_bytes(session->budget), "bytes_peak",
                              (json_int_t)rmi_budget_bytes_peak(session->budget), "bytes_max",
-                             (json_int_t)rmi_budget_bytes_max(session->budget));
+                             (json_int_t)rmi_budget_bytes_max(session->budget), "process",
+                             "rss_bytes", (json_int_t)rss, "rss_bytes_peak", (json_int_t)rss_peak);
     char *dump = root && status == RM_OK ? json_dumps(root, JSON_COMPACT) : NULL;
     char *copy = dump ? rmi_strdup(dump) : NULL;
     free(dump);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "engine/clock.h"
 #include "engine/events.h"
 #include "engine/intake.h"
 #include "engine/link.h"
@@ -79,6 +80,11 @@ static void push_local(rmi_strand *strand, rmi_edge *edge, rm_packet *packet)
         rmi_edge_weigh(edge, oldest, -1);
         rmi_pool_give(strand->pool, oldest);
     }
+    if (rmi_edge_wants_stamp(edge) && strand->metrics) {
+        edge->stamp_at = edge->tail;
+        edge->stamp_ticks = rmi_clock_ticks();
+        edge->stamped = true;
+    }
     edge->ring[edge->tail++ & edge->mask] = packet;
     rmi_edge_weigh(edge, packet, 1);
     uint32_t length = rmi_edge_length(edge);
@@ -100,6 +106,7 @@ static void edge_push(rmi_strand *strand, rmi_edge *edge, rm_packet *packet)
     edge->packets++;
     edge->packet_bytes += packet->header.payload_bytes;
     if (edge->link) {
+        rmi_link_stamp(edge->link);
         (edge->link->drops ? rmi_link_push_dropping : rmi_link_push)(edge->link, packet);
         strand->kick_needed = true;
     } else {

@@ -106,6 +106,7 @@ struct rmi_node {
         uint64_t phase;
     };
     bool is_source;
+    bool is_border; /* source or sink */
     bool wants_memory;
     bool interrupted; /* results of the work that is out will be dropped */
     bool unprompted;  /* asked to be called without input */
@@ -133,8 +134,11 @@ struct rmi_node {
     uint64_t told_calls, told_ticks; /* calls up to the latest timed one, and what they took */
     uint64_t told_at_ticks;          /* when that one returned */
     uint64_t pending_begin_ticks, pending_ticks; /* while its work was out */
-    rmi_histogram *work; /* whole calls made elsewhere, ns; NULL: none yet */
-    uint64_t work_ns;    /* all that rm_node_add_work() told */
+    rmi_histogram *waiting; /* how long packets were queued before it, ticks; NULL: without metrics,
+                               no input */
+    rmi_histogram *age;     /* a sink's: since they entered the graph, us; NULL: no sink */
+    rmi_histogram *work;    /* whole calls made elsewhere, ns; NULL: none yet */
+    uint64_t work_ns;       /* all that rm_node_add_work() told */
 
     /* timers */
     int64_t wake_ns;     /* when it is in the strand's heap */
@@ -173,6 +177,13 @@ bool rmi_node_has_room(const rmi_node *node);
 
 /* The call that began then has just returned. Returns how long it took. */
 uint64_t rmi_node_count_call(rmi_node *node, uint64_t begin_ticks);
+
+/* The histograms besides that of its calls. RM_ENOMEM: it may have some of them. */
+RM_MUST_USE rm_status rmi_node_prepare_metrics(rmi_node *node);
+
+/* A timed call of a source or sink is about to come, and is over. */
+void rmi_node_begin_border_call(rmi_node *node);
+void rmi_node_end_border_call(rmi_node *node, rm_status status);
 
 static inline rmi_node *rmi_node_of(rm_node *node)
 {

@@ -279,6 +279,7 @@ static rm_status node_fill(rmi_node *node, const rmi_node_spec *spec, rm_error *
     node->inputs = (rm_inputs){node->n_current, node->current};
     node->is_source = node->n_current == 0;
     node->asked_ns = INT64_MAX;
+    node->is_border = node->is_source || node->n_out == 0;
     node->merge = (uint8_t)node->options.merge;
     node->on_error = (uint8_t)node->options.on_error;
     node->ready_message.run = run_ready_message;
@@ -316,6 +317,8 @@ void rmi_node_free(rmi_node *node)
     rmi_free(node->outbox);
     rmi_free(node->time);
     rmi_free(node->work);
+    rmi_free(node->waiting);
+    rmi_free(node->age);
     if (node->pub.type) {
         rmi_params_free(node->pub.type, node->owned[3]);
     }

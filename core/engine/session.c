@@ -1,6 +1,7 @@
 #include "engine/session.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -11,6 +12,7 @@
 
 enum { MEMORY_BYTES_DEFAULT = 256 << 20, THREAD_BUDGET = 1024, STOP_POLL_NS = 500000 };
 enum { LOOKS_BEFORE_SLEEP = 64 };
+#define CLOCKS_APART_NS ((int64_t)1000000000)
 
 /* ---- building */
 
@@ -297,6 +299,9 @@ static rm_status lay_out(rmi_strand *strand, rm_error *err)
         if (node->strand == strand) {
             node->rank = strand->node_count;
             strand->nodes[strand->node_count++] = node;
+            if (strand->metrics && rmi_node_prepare_metrics(node) != RM_OK) {
+                return rm_fail(err, RM_ENOMEM, "no memory for the metrics of '%s'", node->pub.id);
+            }
         }
     }
     strand->open_nodes = strand->node_count;
@@ -584,6 +589,7 @@ rm_status rmi_session_start(rm_session *session, rm_error *err)
             session->options.driver == RM_DRIVER_THREAD || (i && !session->simulated)
                 ? rmi_clock_ns()
                 : 0;
+        session->strands[i]->real_clock = session->strands[i]->now_ns != 0;
     }
     find_direct_edges(session);
     rmi_budget_set_ranks(session->budget, session->node_count);
@@ -622,6 +628,10 @@ rm_status rm_session_step(rm_session *session, int64_t now_ns, uint32_t budget,
     }
     if (session->closed) {
         return session->result;
+    }
+    if (RMI_UNLIKELY(home->now_ns == 0) &&
+        !session->simulated) { /* the caller's first word of it */
+        home->real_clock = llabs(rmi_clock_ns() - now_ns) < CLOCKS_APART_NS;
     }
     rmi_parking_leave(&home->parking);
     for (;;) {

@@ -236,10 +236,20 @@ static __attribute__((noinline)) rm_status measured_call(rmi_strand *strand, rmi
 {
     rm_status status;
     if (strand->metrics) {
+        if (RMI_UNLIKELY(node->is_border)) {
+            rmi_node_begin_border_call(node);
+        }
         uint64_t begin = rmi_clock_ticks();
         status = node->pub.type->process(&node->pub, &node->inputs, &node->error);
         uint64_t ticks = rmi_node_count_call(node, begin);
-        node->untimed_mask = ticks > SLOW_TICKS ? 0 : FAST_CALLS_PER_SAMPLE - 1;
+        node->untimed_mask = FAST_CALLS_PER_SAMPLE - 1;
+        if (ticks > SLOW_TICKS) {
+            node->untimed_mask = 0;
+            rmi_strand_look_at_clock(strand);
+        }
+        if (RMI_UNLIKELY(node->is_border)) {
+            rmi_node_end_border_call(node, status);
+        }
     } else {
         node->untimed_mask = UINT64_MAX;
         status = node->pub.type->process(&node->pub, &node->inputs, &node->error);

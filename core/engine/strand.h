@@ -52,6 +52,7 @@ struct rmi_strand {
     uint32_t open_nodes;  /* not ended */
     uint32_t outstanding; /* PENDING */
     bool metrics, kick_needed, in_call;
+    bool real_clock; /* now_ns is CLOCK_MONOTONIC, as far as is known */
     bool cancelling, finished;
     rm_status result; /* once finished: RM_DONE or the error */
     uint64_t random;  /* state of the backoff's jitter */
@@ -90,6 +91,15 @@ void rmi_strand_post(rmi_strand *strand, rmi_message *message);
 void rmi_strand_kick(rmi_strand *strand);
 
 void rmi_strand_cancel(rmi_strand *strand);
+
+/* A step may last long: where the driver's time is the system's, now_ns becomes the time of now. */
+static inline void rmi_strand_look_at_clock(rmi_strand *strand)
+{
+    if (strand->real_clock) {
+        int64_t now_ns = rmi_clock_ns();
+        strand->now_ns = now_ns > strand->now_ns ? now_ns : strand->now_ns;
+    }
+}
 
 /* After rm_node_ready() or a timer of its own. */
 void rmi_strand_call_again(rmi_strand *strand, rmi_node *node);

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Metrics", "NodeMetrics"]
+__all__ = ["AgeMetrics", "EdgeMetrics", "Metrics", "NodeMetrics"]
+
+# About what it takes to time one call: two looks at the clock, and the histogram.
+TIMING_NS = 50.0
 
 
 class NodeMetrics(NamedTuple):
@@ -15,7 +18,9 @@ class NodeMetrics(NamedTuple):
 
     ``time_ns`` is spent in its calls, also those that go on elsewhere: on a thread, or waiting as a
     coroutine. ``share`` is its part of all nodes' time, 0 to 1. ``p50_ns``, ``p99_ns`` and ``max_ns``
-    are of the calls on the session's own thread. A node that is in one call for long has zeros.
+    are of the calls on the session's own thread. ``wait_…`` is how long packets were queued before
+    the node; one that was handed over at once waited 0. A node that is in one call for long has
+    zeros.
     """
 
     id: str
@@ -31,6 +36,42 @@ class NodeMetrics(NamedTuple):
     p99_ns: float
     max_ns: float
     share: float
+    p90_ns: float
+    wait_p50_ns: float
+    wait_p90_ns: float
+    wait_p99_ns: float
+    wait_max_ns: float
+
+
+class EdgeMetrics(NamedTuple):
+    """The numbers of one connection.
+
+    ``drops`` are by its policy (`drops_full`) and by interrupts. ``queued`` packets wait now, `peak`
+    is the most that did, of `capacity`.
+    """
+
+    node: str
+    port: str
+    to: str
+    to_port: str
+    packets: int
+    bytes: int
+    drops: int
+    drops_full: int
+    queued: int
+    peak: int
+    capacity: int
+
+
+class AgeMetrics(NamedTuple):
+    """How old packets were when a sink was done with them: ns since they entered the graph."""
+
+    node: str
+    sampled: int
+    p50_ns: float
+    p90_ns: float
+    p99_ns: float
+    max_ns: float
 
 
 class Metrics:
@@ -49,8 +90,16 @@ class Metrics:
         Time since the session was opened.
     nodes : list of NodeMetrics
         In the order of the graph.
+    edges : list of EdgeMetrics
+        All connections, those that a converter or the run's own ends brought as well.
+    ages : list of AgeMetrics
+        Of each sink, and of the run's output.
+    memory_bytes, memory_bytes_peak : int
+        Of packet buffers, now and at most.
+    rss_bytes, rss_bytes_peak : int
+        Of the process, now and at most.
     raw : dict
-        All that is known, also edges and memory.
+        All that is known.
 
     Notes
     -----
@@ -63,6 +112,12 @@ class Metrics:
         shown = [n for n in raw["nodes"] if ids is None or n["id"] in ids]
         total = sum(_time_ns(n) for n in shown)
         self.nodes = [_row(n, total) for n in shown]
+        self.edges = [_edge(e) for e in raw["edges"]]
+        self.ages = [_age(n) for n in raw["nodes"] if "age" in n]
+        self.memory_bytes: int = raw["memory"]["bytes"]
+        self.memory_bytes_peak: int = raw["memory"]["bytes_peak"]
+        self.rss_bytes: int = raw["process"]["rss_bytes"]
+        self.rss_bytes_peak: int = raw["process"]["rss_bytes_peak"]
 
     def __getitem__(self, id: str) -> NodeMetrics:
         for node in self.nodes:
@@ -77,16 +132,23 @@ class Metrics:
         return len(self.nodes)
 
     def to_dict(self, pipeline_id: str = "") -> dict[str, Any]:
-        """The numbers as a plain dict, times in µs."""
+        """The numbers as a plain dict, times in µs. ``metrics_overhead_us`` is an estimate."""
         runs = max((n.calls for n in self.nodes), default=0)
+        timed = sum(n["time"]["timed_calls"] for n in self.raw["nodes"] if "time" in n)
         return {
             "pipeline_id": pipeline_id,
             "total_executions": runs,
             "total_duration_us": self.elapsed_ns / 1e3,
             "total_duration_ms": self.elapsed_ns / 1e6,
-            "peak_memory_bytes": self.raw["memory"]["bytes_peak"],
-            "peak_memory_mb": self.raw["memory"]["bytes_peak"] / 1e6,
-            "node_metrics": [_node_dict(n) for n in self.nodes],
+            "peak_memory_bytes": self.memory_bytes_peak,
+            "peak_memory_mb": self.memory_bytes_peak / 1e6,
+            "metrics_overhead_us": timed * TIMING_NS / 1e3,
+            "memory_bytes": self.memory_bytes,
+            "rss_bytes": self.rss_bytes,
+            "peak_rss_bytes": self.rss_bytes_peak,
+            "node_metrics": [_node_dict(n, self.raw) for n in self.nodes],
+            "edge_metrics": [e._asdict() for e in self.edges],
+            "age_metrics": [_age_dict(a) for a in self.ages],
         }
 
     def rows(self) -> list[list[str]]:
@@ -144,6 +206,7 @@ class Metrics:
 
 def _row(node: dict[str, Any], total_ns: float) -> NodeMetrics:
     time = node.get("time", {})
+    waiting = node.get("waiting", {})
     return NodeMetrics(
         id=node["id"],
         type=node["type"],
@@ -158,7 +221,44 @@ def _row(node: dict[str, Any], total_ns: float) -> NodeMetrics:
         p99_ns=time.get("p99_ns", 0.0),
         max_ns=time.get("max_ns", 0.0),
         share=_time_ns(node) / total_ns if total_ns > 0 else 0.0,
+        p90_ns=time.get("p90_ns", 0.0),
+        wait_p50_ns=waiting.get("p50_ns", 0.0),
+        wait_p90_ns=waiting.get("p90_ns", 0.0),
+        wait_p99_ns=waiting.get("p99_ns", 0.0),
+        wait_max_ns=waiting.get("max_ns", 0.0),
     )
+
+
+def _edge(edge: dict[str, Any]) -> EdgeMetrics:
+    return EdgeMetrics(
+        node=edge["from"],
+        port=edge["from_port"],
+        to=edge["to"],
+        to_port=edge["to_port"],
+        packets=edge["packets"],
+        bytes=edge["bytes"],
+        drops=edge["drops"],
+        drops_full=edge["dropped"]["full"],
+        queued=edge["queued"],
+        peak=edge["peak"],
+        capacity=edge["capacity"],
+    )
+
+
+def _age(node: dict[str, Any]) -> AgeMetrics:
+    age = node["age"]
+    times = (age["p50_ns"], age["p90_ns"], age["p99_ns"], age["max_ns"])
+    return AgeMetrics(node["id"], age["sampled"], *times)
+
+
+def _age_dict(age: AgeMetrics) -> dict[str, Any]:
+    return {
+        "node_id": age.node,
+        "p50_us": age.p50_ns / 1e3,
+        "p90_us": age.p90_ns / 1e3,
+        "p99_us": age.p99_ns / 1e3,
+        "max_us": age.max_ns / 1e3,
+    }
 
 
 def _time_ns(node: dict[str, Any]) -> float:
@@ -166,8 +266,10 @@ def _time_ns(node: dict[str, Any]) -> float:
     return time.get("sum_ns", 0.0)
 
 
-def _node_dict(n: NodeMetrics) -> dict[str, Any]:
+def _node_dict(n: NodeMetrics, raw: dict[str, Any]) -> dict[str, Any]:
     good = n.calls - n.errors
+    (node,) = (found for found in raw["nodes"] if found["id"] == n.id)
+    least_ns = node.get("time", {}).get("min_ns", 0.0)
     return {
         "node_id": n.id,
         "execution_count": n.calls,
@@ -176,7 +278,17 @@ def _node_dict(n: NodeMetrics) -> dict[str, Any]:
         "success_rate": good / n.calls if n.calls else 1.0,
         "total_duration_us": n.time_ns / 1e3,
         "avg_duration_us": n.time_ns / n.calls / 1e3 if n.calls else 0.0,
+        "min_duration_us": least_ns / 1e3,
         "max_duration_us": n.max_ns / 1e3,
+        "p50_duration_us": n.p50_ns / 1e3,
+        "p90_duration_us": n.p90_ns / 1e3,
+        "p99_duration_us": n.p99_ns / 1e3,
+        "wait_p50_us": n.wait_p50_ns / 1e3,
+        "wait_p90_us": n.wait_p90_ns / 1e3,
+        "wait_p99_us": n.wait_p99_ns / 1e3,
+        "wait_max_us": n.wait_max_ns / 1e3,
+        "skipped_count": n.skipped,
+        "retry_count": n.retries,
     }
 
 

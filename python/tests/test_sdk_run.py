@@ -555,6 +555,43 @@ def test_metrics_of_a_run():
     json.dumps(pipeline.get_metrics())
 
 
+def test_get_metrics_has_what_programs_of_0_1_read():
+    pipeline = Pipeline("p", [Double()], enable_metrics=True)
+    pipeline.run_sync([1, 2, 3])
+    numbers = pipeline.get_metrics()
+    whole = ["pipeline_id", "total_executions", "total_duration_us", "total_duration_ms"]
+    whole += ["peak_memory_bytes", "peak_memory_mb", "metrics_overhead_us", "node_metrics"]
+    assert set(whole) <= set(numbers)
+    row = numbers["node_metrics"][0]
+    names = ["node_id", "execution_count", "success_count", "error_count", "success_rate"]
+    names += [f"{name}_duration_us" for name in ("total", "avg", "min", "max")]
+    assert set(names) <= set(row)
+    assert 0 < row["min_duration_us"] <= row["p50_duration_us"] <= row["max_duration_us"]
+    assert row["max_duration_us"] < numbers["total_duration_us"]
+    assert 0 < numbers["metrics_overhead_us"] < numbers["total_duration_us"]
+
+
+def test_waiting_is_told_apart_from_working():
+    class Slow(Node):
+        async def process(self, x):
+            await asyncio.sleep(0.005)
+            return x
+
+    pipeline = Pipeline("p", [Node("test.tone", duration_ms=400), Slow(name="slow")])
+    pipeline.run_sync()
+    metrics = pipeline.metrics
+    slow = metrics["slow"]
+    assert slow.wait_max_ns >= slow.wait_p99_ns >= slow.wait_p90_ns > 9e6
+    assert slow.wait_max_ns < metrics.elapsed_ns
+    (edge,) = [e for e in metrics.edges if e.to == "slow"]
+    assert (edge.node, edge.packets, edge.drops) == (metrics.nodes[0].id, 20, 0)
+    assert 1 < edge.peak <= edge.capacity and edge.bytes == 20 * 960 * 4
+    (age,) = metrics.ages
+    assert 5e6 <= age.p50_ns <= age.max_ns < metrics.elapsed_ns
+    assert metrics.rss_bytes_peak >= metrics.rss_bytes > 1e6
+    assert metrics.memory_bytes_peak > 0
+
+
 @pytest.mark.parametrize("sync", [True, False])
 def test_time_on_a_thread_of_its_own_counts(sync):
     import time
