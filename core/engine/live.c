@@ -229,7 +229,7 @@ static bool same_ports(const rm_port *a, const rm_port *b)
     return !(a && a[i].name) && !(b && b[i].name);
 }
 
-static rm_status reserve_outbox(rmi_node *node, uint32_t slots, rm_error *err)
+rm_status rmi_node_reserve_outbox(rmi_node *node, uint32_t slots, rm_error *err)
 {
     if (slots <= node->outbox_max + 1) {
         return RM_OK;
@@ -264,7 +264,7 @@ static rm_status drain(rmi_node *node, rm_error *err)
             return rm_fail(err, RM_ELIMIT, "node '%s' holds more than %d packets back",
                            node->pub.id, DRAIN_PACKETS_MAX);
         }
-        status = reserve_outbox(node, node->outbox_count + a_call + 1, err);
+        status = rmi_node_reserve_outbox(node, node->outbox_count + a_call + 1, err);
         if (status == RM_OK) {
             open_ports(node);
             status = node->pub.type->flush(&node->pub, err);
@@ -296,7 +296,7 @@ static rm_status hand_over(rmi_node *from, rmi_node *to, rm_error *err)
 
 /* Puts what belongs to the code (type, parameters, state, ports) of `fresh` into the node, and the
  * old code into `fresh`; edges, queues and counters are the graph's and stay. */
-static void exchange_code(rmi_node *node, rmi_node *fresh)
+void rmi_node_exchange_code(rmi_node *node, rmi_node *fresh)
 {
     rm_node pub = node->pub;
     rmi_in_port *in_port = node->in_port;
@@ -337,13 +337,13 @@ static void run_swap(void *context)
     asked->status = hand_over(node, fresh, asked->err);
     if (asked->status == RM_OK) {
         asked->status =
-            reserve_outbox(node, node->outbox_count + fresh->outbox_max + 1, asked->err);
+            rmi_node_reserve_outbox(node, node->outbox_count + fresh->outbox_max + 1, asked->err);
     }
     if (asked->status == RM_OK) {
         /* The host finds a node by its address: the state moves in, the shell stays. */
         rm_session *session = node->strand->session;
         pthread_mutex_lock(&session->lock); /* metrics read ids of a strand that does not answer */
-        exchange_code(node, fresh);
+        rmi_node_exchange_code(node, fresh);
         pthread_mutex_unlock(&session->lock);
     }
     if (fresh->pub.type->close) {

@@ -185,15 +185,16 @@ static json_t *age_json(const rmi_node *node)
 
 static json_t *node_json(const rmi_node *node, double ns_per_tick)
 {
-    return json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o*}",
-                     "id", node->pub.id, "type", node->pub.type->name, "state",
-                     state_names[node->state], "strand", (int)node->strand->index, "calls",
-                     (json_int_t)node->calls, "items", (json_int_t)node->items, "emitted",
-                     (json_int_t)node->emitted, "errors", (json_int_t)node->errors, "skipped",
-                     (json_int_t)node->skipped, "retries", (json_int_t)node->retries, "late",
-                     (json_int_t)node->late, "late_drops", (json_int_t)node->late_drops, "time",
-                     time_json(node, ns_per_tick), "waiting", waiting_json(node, ns_per_tick),
-                     "age", age_json(node));
+    return json_pack(
+        "{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s*, s:o, s:o, s:o*}",
+        "id", node->pub.id, "type", node->pub.type->name, "state", state_names[node->state],
+        "strand", (int)node->strand->index, "calls", (json_int_t)node->calls, "items",
+        (json_int_t)node->items, "emitted", (json_int_t)node->emitted, "errors",
+        (json_int_t)node->errors, "skipped", (json_int_t)node->skipped, "retries",
+        (json_int_t)node->retries, "late", (json_int_t)node->late, "late_drops",
+        (json_int_t)node->late_drops, "place", node->place, "fell_back", node->fell_back, "time",
+        time_json(node, ns_per_tick), "waiting", waiting_json(node, ns_per_tick), "age",
+        age_json(node));
 }
 
 /* Of the edge as a whole: for a link, of both its ends. */

@@ -160,8 +160,11 @@ struct rmi_node {
     rmi_edge *taken;      /* any: where the current packet came from */
     void *owned[4];       /* memory behind pub: id, params, texts, state */
     bool opened, abandoned;
-    uint32_t index; /* in the session: rank order */
-    rm_error error; /* the last one */
+    uint32_t index;               /* in the session: rank order */
+    rm_error error;               /* the last one */
+    const char *place;            /* where it runs */
+    const rm_node_type *fallback; /* if that refuses it */
+    char *fell_back;              /* why it did; NULL: it did not */
 };
 
 /* ---- for the strand */

@@ -275,6 +275,8 @@ static rm_status node_fill(rmi_node *node, const rmi_node_spec *spec, rm_error *
     if (status != RM_OK) {
         return status;
     }
+    node->place = spec->place ? spec->place : "local";
+    node->fallback = spec->fallback;
     node->pub.params = node->owned[3];
     node->inputs = (rm_inputs){node->n_current, node->current};
     node->is_source = node->n_current == 0;
@@ -319,6 +321,7 @@ void rmi_node_free(rmi_node *node)
     rmi_free(node->work);
     rmi_free(node->waiting);
     rmi_free(node->age);
+    rmi_free(node->fell_back);
     if (node->pub.type) {
         rmi_params_free(node->pub.type, node->owned[3]);
     }

@@ -30,7 +30,9 @@ static rm_status add_nodes(rm_session *session, const rm_plan *plan, rm_error *e
                               .id = node.id,
                               .params_json = node.params_json,
                               .node_json = node.node_json,
-                              .strand = node.strand};
+                              .strand = node.strand,
+                              .place = node.place,
+                              .fallback = node.fallback};
         status = rmi_session_add(session, &spec, &index, err);
     }
     return status;

@@ -553,6 +553,9 @@ static rm_status open_nodes(rm_session *session, rm_error *err)
         rmi_node *node = session->nodes[i];
         rm_error why = RM_ERROR_INIT;
         rm_status status = node->pub.type->open ? node->pub.type->open(&node->pub, &why) : RM_OK;
+        if (status < 0 && why.code == RM_CODE_PLACE_REFUSED && node->fallback) {
+            status = rmi_node_fall_back(node, &why);
+        }
         if (status < 0) {
             if (why.status >= 0) {
                 (void)rm_fail_as(&why, RM_CODE_NODE_OPEN, "cannot be opened: %s",

@@ -25,6 +25,8 @@ typedef struct rmi_node_spec {
     const rm_node_type *type;
     const char *id, *params_json, *node_json; /* NULL: {} */
     uint32_t strand;
+    const char *place;            /* NULL: local */
+    const rm_node_type *fallback; /* if the place refuses it; NULL: none */
 } rmi_node_spec;
 
 typedef struct rmi_edge_spec {
@@ -122,6 +124,13 @@ rmi_node *rmi_session_find(rm_session *session, const char *id);
 /* node_new.c */
 RM_MUST_USE rm_status rmi_node_new(const rmi_node_spec *spec, rmi_node **ret_node, rm_error *err);
 void rmi_node_free(rmi_node *node);
+/* fallback.c: its place refused the node as it was opened: opens the fallback in its stead. `why`
+ * is the refusal, and then the fallback's own error. */
+RM_MUST_USE rm_status rmi_node_fall_back(rmi_node *node, rm_error *why);
+/* live.c: room in the outbox; and the type, parameters, state and ports of `fresh` into the node,
+ * the old ones into `fresh`. */
+RM_MUST_USE rm_status rmi_node_reserve_outbox(rmi_node *node, uint32_t slots, rm_error *err);
+void rmi_node_exchange_code(rmi_node *node, rmi_node *fresh);
 RM_MUST_USE rm_status rmi_node_add_edge(rmi_node *node, uint32_t port, bool is_output,
                                         rmi_edge *edge, rm_error *err);
 

@@ -556,6 +556,14 @@ static uint32_t media_threads(const rm_plan_options *options)
     return cores > 2 ? (uint32_t)(cores < 33 ? cores - 1 : 32) : 1;
 }
 
+/* Its own, and what would hold of it if it fell back to this machine. */
+static uint32_t flags_of(const rmi_plan_node *node)
+{
+    const rm_node_type *other = node->fallback.type;
+    uint32_t both = other ? other->flags & (RM_NODE_BLOCKS | RM_NODE_HEAVY) : 0;
+    return node->pub.type->flags | both;
+}
+
 /* A boundary stands only where a node blocks or is heavy. */
 /* A strand for each node that blocks; how many heavy ones wait for a media thread. */
 static uint32_t place_by_flags(rm_plan *plan, uint32_t *ret_strands)
@@ -563,7 +571,7 @@ static uint32_t place_by_flags(rm_plan *plan, uint32_t *ret_strands)
     uint32_t heavy = 0, strands = 1;
     for (size_t i = 0; i < plan->node_count; i++) {
         rmi_plan_node *node = plan->nodes[i];
-        uint32_t flags = node->pub.type->flags;
+        uint32_t flags = flags_of(node);
         const char *why = "light: on the home strand, a hop costs nanoseconds";
         if (flags & RM_NODE_PYTHON) {
             why = "Python: on the home strand, where the interpreter is";
@@ -596,7 +604,7 @@ static void place(rm_plan *plan, const rm_plan_options *options)
     uint32_t used = heavy < media ? heavy : media;
     used = used < left ? used : left;
     for (size_t i = 0; i < plan->node_count; i++) {
-        uint32_t flags = plan->nodes[i]->pub.type->flags;
+        uint32_t flags = flags_of(plan->nodes[i]);
         if (flags & RM_NODE_HEAVY && !(flags & (RM_NODE_BLOCKS | RM_NODE_PYTHON)) && used) {
             plan->nodes[i]->pub.strand = first + turn++ % used;
         }

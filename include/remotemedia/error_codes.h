@@ -38,6 +38,7 @@
     X(111, INLINE_SYNTAX, RM_EINVAL, "an inline pipeline is not well formed")                 \
     X(201, FORMAT_MISMATCH, RM_EINVAL, "two connected ports share no format")                 \
     X(202, PLACEMENT, RM_EUNSUPPORTED, "nothing can run a node")                              \
+    X(203, PLACE_REFUSED, RM_EUNSUPPORTED, "a place refused a node")                            \
     X(301, NODE_TYPE_UNKNOWN, RM_ENOENT, "no module provides a node type of that name")       \
     X(302, PARAM_UNKNOWN, RM_EINVAL, "a node type has no parameter of that name")             \
     X(303, PARAM_TYPE, RM_EINVAL, "a parameter has the wrong type")                           \

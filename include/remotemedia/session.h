@@ -158,12 +158,14 @@ RM_API void rm_session_set_events(rm_session *session, uint64_t events);
 
 /* Live numbers as JSON:
  *
- *   nodes    calls, items, emitted, errors, skipped, retries, state; times in ns, each with p50 p90
- *            p99 max: `time` of its calls (pending_ns while work was out, sum_ns of its calls and
- * of the work that was out, see rm_node_add_work()), `waiting` of packets in the queues before it
- * (each 16th that is queued is measured; who is handed over at once waits 0), of a sink `age` of
- * packets since they entered the graph (origin_ns) edges    packets, bytes, drops and `dropped` by
- * reason, queued, queued_bytes, peak, capacity memory   bytes of buffers now, bytes_peak, bytes_max
+ *   nodes    calls, items, emitted, errors, skipped, retries, state, place, and fell_back: why that
+ *            is not the planned one; times in ns, each with p50 p90 p99 max: `time` of its calls
+ *            (pending_ns while work was out, sum_ns of its calls and of the work that was out, see
+ *            rm_node_add_work()), `waiting` of packets in the queues before it (each 16th that is
+ *            queued is measured; who is handed over at once waits 0), of a sink `age` of packets
+ *            since they entered the graph (origin_ns)
+ *   edges    packets, bytes, drops and `dropped` by reason, queued, queued_bytes, peak, capacity
+ *   memory   bytes of buffers now, bytes_peak, bytes_max
  *   process  rss_bytes, rss_bytes_peak
  *
  * The caller frees it by rm_free(). Numbers are taken between two calls; where a strand is within
