@@ -30,7 +30,7 @@ typedef struct cli {
 
 typedef int cli_run_fn(cli *state, const cli_arguments *arguments);
 cli_run_fn cli_run, cli_validate, cli_nodes, cli_graph, cli_explain, cli_doctor, cli_new, cli_help,
-    cli_version, cli_completion, cli_man;
+    cli_version, cli_completion, cli_man, cli_top;
 
 /* ---- text (text.c) */
 
@@ -52,6 +52,10 @@ void cli_near_try(cli_near *near, const char *candidate);
 
 /* Columns of a terminal; 80 where it is none, at least 40 and at most 200. */
 unsigned cli_width(int fd);
+/* Rows of a terminal; 24 where it is none. */
+unsigned cli_height(int fd);
+/* CLOCK_MONOTONIC. */
+int64_t cli_now_ns(void);
 /* True where the terminal's character set is UTF-8. */
 bool cli_is_utf8(void);
 /* Appends text to a line, at most `columns` wide, control characters as spaces; returns its width.

@@ -134,6 +134,19 @@ static const cli_option json_only[] = {
     {0},
 };
 
+static const cli_option top_options[] = {
+    {.name = "once", .letter = '1', .summary = "Print the table once, and end."},
+    JSON_OPTION("Print once what each pipeline tells, its metrics whole, as JSON."),
+    {0},
+};
+
+static const cli_example top_examples[] = {
+    {"What is running just now", "remotemedia top --once"},
+    {"How much waits in each queue",
+     "remotemedia top --json | jq '.pipelines[].metrics.edges[].queued'"},
+    {0},
+};
+
 static const cli_example doctor_examples[] = {
     {"Why is a node type unknown?", "remotemedia doctor"},
     {"In a script", "remotemedia doctor --json"},
@@ -186,6 +199,19 @@ const cli_command cli_commands[] = {
      .options = run_options,
      .examples = run_examples,
      .run = cli_run},
+    {.name = "top",
+     .operands = "",
+     .summary = "Show the pipelines that run on this machine",
+     .text = "A table of your pipelines that `remotemedia run` runs, made anew each second until q "
+             "or Ctrl-C: for each node its items, how many a second, the packets that wait before "
+             "it and how many may, its share of the nodes' time, the 99th percentile of its calls "
+             "and of the wait before it, drops and errors. Where stdout is no terminal it is "
+             "printed once.\n\n"
+             "A pipeline is asked through a socket in $XDG_RUNTIME_DIR/remotemedia, or in "
+             "/tmp/remotemedia-UID, which only you can enter.",
+     .options = top_options,
+     .examples = top_examples,
+     .run = cli_top},
     {.name = "validate",
      .operands = "FILE...",
      .operands_min = 1,

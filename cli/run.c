@@ -9,14 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { GRACE_MS = 2000, DRAW_MS = 100, IDLE_MS = 1000 };
-
-int64_t cli_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
+enum { GRACE_MS = 2000, DRAW_MS = 100, IDLE_MS = 1000, LIVE_MS = 10 };
 
 void cli_run_cancel(rm_cli_run *run)
 {
@@ -27,6 +20,29 @@ void cli_run_cancel(rm_cli_run *run)
 }
 
 /* ---- what the driver of the session calls */
+
+static json_t *read_metrics(rm_session *session);
+
+/* What `top` is told. */
+static json_t *tell(void *context)
+{
+    rm_cli_run *run = context;
+    json_t *metrics = read_metrics(run->session);
+    return json_pack("{s:i, s:o, s:s, s:s, s:o*}", "pid", (int)getpid(), "pipeline",
+                     cli_text_json(run->pipeline.source), "version", rm_version(), "state",
+                     run->cancel_ns ? "ending" : "running", "metrics", metrics);
+}
+
+/* A host's loop turns often: not each turn is worth a question to the system. */
+static void step_live(rm_cli_run *run)
+{
+    bool hosted = run->state->host && run->state->host->run;
+    int64_t now_ns = hosted ? cli_now_ns() : 0;
+    if (now_ns >= run->live_ns) {
+        run->live_ns = hosted ? now_ns + LIVE_MS * (int64_t)1000000 : 0;
+        cli_live_step(&run->live, tell, run);
+    }
+}
 
 void rm_cli_run_opened(rm_cli_run *run, rm_session *session)
 {
@@ -39,6 +55,7 @@ void rm_cli_run_opened(rm_cli_run *run, rm_session *session)
         cli_run_cancel(run);
     }
     cli_progress_start(run);
+    cli_live_start(&run->live);
 }
 
 void rm_cli_run_tick(rm_cli_run *run)
@@ -53,6 +70,7 @@ void rm_cli_run_tick(rm_cli_run *run)
     cli_feeds_step(run);
     cli_outputs_step(run);
     cli_progress_step(run);
+    step_live(run);
 }
 
 static json_t *read_metrics(rm_session *session)
@@ -68,6 +86,7 @@ static json_t *read_metrics(rm_session *session)
 
 void rm_cli_run_ended(rm_cli_run *run)
 {
+    cli_live_stop(&run->live);
     cli_outputs_step(run); /* what was delivered at the very end */
     cli_progress_stop(run);
     run->elapsed_ns = cli_now_ns() - run->begin_ns;
@@ -92,7 +111,8 @@ static void on_event(void *context, const rm_event *event)
 
 static void wait_for_something(const rm_cli_run *run)
 {
-    struct pollfd wanted[1 + CLI_FEEDS_MAX] = {{cli_signals_fd(), POLLIN, 0}};
+    struct pollfd wanted[2 + CLI_FEEDS_MAX + CLI_LIVE_CLIENTS_MAX] = {
+        {cli_signals_fd(), POLLIN, 0}};
     nfds_t count = 1;
     bool held = false;
     for (uint32_t i = 0; i < run->feed_count; i++) {
@@ -102,6 +122,7 @@ static void wait_for_something(const rm_cli_run *run)
         }
         held |= !feed->ended && !feed->waits_for_input;
     }
+    count += cli_live_poll(&run->live, &wanted[count]);
     (void)poll(wanted, count, held || run->progress.wanted || run->cancel_ns ? DRAW_MS : IDLE_MS);
     cli_signals_drain();
 }
@@ -121,6 +142,7 @@ static rm_status run_here(rm_cli_run *run, rm_error *err)
         rm_cli_run_tick(run);
         if (run->cancel_ns && cli_now_ns() - run->cancel_ns > GRACE_MS * (int64_t)1000000) {
             run->stuck = true;
+            cli_live_stop(&run->live);
             cli_progress_stop(run);
             return rm_fail_as(err, RM_CODE_CANCELED,
                               "a node did not return from its call within %d s of the end",

@@ -6,6 +6,7 @@
  *     progress.c  the line that shows how far it is
  *     words.c     and the words that are recognised just now
  *     summary.c   what it did, as a table or JSON; the live graph
+ *     live.c      what it tells to `top`
  *     watch.c     --watch: this program again and again, as a child
  *
  * Threads: all functions on the thread that owns the session, but where one says otherwise.
@@ -15,7 +16,7 @@
 
 #include <pthread.h>
 
-#include "cli.h"
+#include "live.h"
 
 enum { CLI_FEEDS_MAX = 16, CLI_OUTPUTS_MAX = 64, CLI_WORDS_BYTES = 512 };
 
@@ -86,6 +87,8 @@ struct rm_cli_run {
     cli_feed feed[CLI_FEEDS_MAX];
     cli_output output[CLI_OUTPUTS_MAX];
     cli_progress progress;
+    cli_live live;
+    int64_t live_ns;              /* when it is looked at again whether somebody asks */
     struct cli_words *words;      /* NULL: none are shown */
     int64_t begin_ns, elapsed_ns; /* begin: 0 before it began */
     int64_t cancel_ns;            /* when it was cancelled; 0: it was not */
@@ -98,7 +101,6 @@ struct rm_cli_run {
     json_t *metrics; /* taken at the end */
 };
 
-int64_t cli_now_ns(void);
 /* Ends the run; the first reason stays. */
 void cli_run_cancel(rm_cli_run *run);
 

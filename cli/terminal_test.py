@@ -181,6 +181,27 @@ def bash_completes_on_the_tab_key():
             t.wait(lambda s: s.rstrip().endswith("ready>"))
 
 
+@test
+def top_draws_again_until_q():
+    with Terminal(columns=120) as t:
+        t.enter("export XDG_RUNTIME_DIR=$PWD; clear; remotemedia top")
+        t.wait(lambda s: s.startswith("no pipeline is running"))
+        t.press("q")
+        t.wait(lambda s: s.rstrip().endswith("ready>"))
+        t.enter("remotemedia run -q 'test.tone duration_ms=0 paced=true ! test.pass' & top=$!; clear")
+        t.wait(lambda s: s.count("ready>") == 1)
+        t.enter("remotemedia top; echo left")
+        screen = t.wait(lambda s: re.search(r"^  pass +test\.pass +\w+ +\d+ +(4\d|50|51)", s, re.M))
+        assert "NODE" in screen.splitlines()[0] and "ready>" not in screen, screen
+        pid = re.search(r"^(\d+)  pipeline  running", screen, re.M)[1]
+        first = re.search(r"pass +test\.pass +\w+ +(\d+)", screen)[1]
+        t.wait(lambda s: re.search(rf"pass +test\.pass +\w+ +(?!{first} )\d+", s))
+        t.press("q")
+        t.wait(lambda s: "left" in s and s.rstrip().endswith("ready>"))
+        t.enter(f"clear; kill {pid}; wait; remotemedia top --once")
+        t.wait(lambda s: "no pipeline is running" in s)
+
+
 def main():
     if not shutil.which("tmux"):
         print("1..0 # SKIP tmux is not installed")

@@ -244,6 +244,22 @@ def test_a_signal_ends_a_run_with_every_cleanup_called(folder, number):
     assert "Traceback" not in err
 
 
+def test_top_sees_python_nodes_at_work(folder):
+    env = {**environ(), "XDG_RUNTIME_DIR": str(folder)}
+    words = command("run", "--quiet", "test.tone duration_ms=0 paced=true ! mynodes:Later")
+    with subprocess.Popen(words, cwd=folder, env=env) as process:
+        items, until = 0, time.monotonic() + 30
+        while items < 3 and time.monotonic() < until:
+            top = command("top", "--json")
+            told = subprocess.run(top, env=env, capture_output=True, text=True, timeout=60).stdout
+            for run in json.loads(told)["pipelines"]:
+                assert run["pid"] == process.pid
+                items = run["metrics"]["nodes"][1]["items"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 1
+    assert items >= 3
+
+
 def test_the_plan_of_a_run_is_good_for_that_run_only(folder):
     code = """
 from remotemedia import _core
