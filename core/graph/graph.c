@@ -13,7 +13,8 @@
 #define MANIFEST_BYTES_MAX ((size_t)64 << 20)
 
 /* Features that this reader knows, for `requires`. */
-static const char *const known_features[] = {"ports", "policies", "on_error", "inputs", "outputs"};
+static const char *const known_features[] = {"ports",   "policies",  "on_error",    "inputs",
+                                             "outputs", "placement", "requirements"};
 
 /* ---- findings */
 

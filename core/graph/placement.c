@@ -44,6 +44,7 @@ typedef struct wishes {
     size_t needs_count;
     bool where_binds, needs_bind; /* false: as 0.1 wrote it, which held nobody to it */
     bool may_fall_back;
+    bool has_limits;
 } wishes;
 
 /* REMOTEMEDIA_ENABLE_FALLBACK; on where nothing is said. */
@@ -145,6 +146,7 @@ static void read_needs(wishes *w, const json_t *node)
     for (size_t i = 0; i < json_array_size(list) && w->needs_count < NEEDS_MAX; i++) {
         w->needs[w->needs_count++] = json_array_get(list, i);
     }
+    w->has_limits = json_object_size(json_object_get(node, "limits")) > 0;
     w->needs_bind = json_array_size(list) > 0;
     w->needs_from = w->needs_bind ? "requirements" : "capabilities";
 }
@@ -275,6 +277,24 @@ static void refuse_tier(choosing *c, const char *tier, const char *change, const
     refuse(c, what, change, "%s", reason);
 }
 
+/* What must be held to limits is not run without them: no hint and no wish lowers that. */
+static bool limits_allow(choosing *c, const char *tier, uint32_t flags)
+{
+    if (!c->wishes.has_limits || flags & RM_TIER_LIMITS) {
+        return true;
+    }
+    refuse_tier(c, tier, "a tier that holds code to its limits, or no limits",
+                "the node has limits, and this does not hold code to them");
+    c->refused_by_wish++;
+    return false;
+}
+
+static uint32_t tier_flags(const rm_tier_type *tier)
+{
+    bool has = tier->struct_size >= offsetof(rm_tier_type, flags) + sizeof tier->flags;
+    return has ? tier->flags : 0;
+}
+
 static bool tier_may(const choosing *c, const rm_tier_type *tier, rm_error *why)
 {
     bool has = tier->struct_size >= offsetof(rm_tier_type, can) + sizeof tier->can && tier->can;
@@ -292,6 +312,9 @@ static rm_status ask_tiers(choosing *c, const char *wanted, offer *o, rm_error *
             char reason[128];
             snprintf(reason, sizeof reason, "%s is %.40s", c->wishes.tier_from, wanted);
             refuse_tier(c, tier->name, "another tier asked for", reason);
+            continue;
+        }
+        if (!limits_allow(c, tier->name, tier_flags(tier))) {
             continue;
         }
         if (!tier_may(c, tier, &why)) {
@@ -325,6 +348,10 @@ static rm_status find_native(choosing *c, offer *o, rm_error *err)
     }
     rm_status status =
         rm_registry_find(c->placer->registry, c->node->node_type, &o->made.type, err);
+    if (status == RM_OK && !limits_allow(c, "native", 0)) {
+        o->made.type = NULL;
+        return RM_ENOENT;
+    }
     if (status != RM_OK || !w->tier || strcmp(w->tier, "native") == 0) {
         return status;
     }
@@ -367,6 +394,10 @@ static rm_status wanted_tier_is_missing(choosing *c, rm_error *err)
 static rm_status find_by_tier(choosing *c, offer *o, rm_error *err)
 {
     const char *wanted = c->wishes.tier, *other = wanted ? falls_to(wanted) : NULL;
+    const char *asked = getenv("REMOTEMEDIA_PYTHON_RUNTIME");
+    if (!wanted && asked && strcasecmp(asked, "auto") != 0 && !runtime_of_environment()) {
+        note(o, "REMOTEMEDIA_PYTHON_RUNTIME is '%.40s', which names no runtime", asked);
+    }
     rm_status status = ask_tiers(c, wanted, o, err);
     if (status == RM_ENOENT && other && fallback_is_on()) {
         status = ask_tiers(c, other, o, err);
@@ -396,6 +427,9 @@ static rm_status find_here(choosing *c, offer *o, rm_error *err)
     }
     if (c->wishes.tier && (unknown.code == RM_CODE_NONE || is_code(node))) {
         return wanted_tier_is_missing(c, err);
+    }
+    if (c->wishes.has_limits && err->code == RM_CODE_NONE) {
+        return rm_fail(err, RM_ENOENT, "no tier here may host it");
     }
     if (is_code(node)) {
         status = rm_fail_as(err, RM_CODE_TIER_MISSING,

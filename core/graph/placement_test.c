@@ -104,7 +104,13 @@ static const rm_place_type away = {.struct_size = sizeof(rm_place_type),
                                    .make_type = make_away,
                                    .release_type = count_release};
 
-enum { WITH_SMALL = 1, WITH_LARGE = 2, WITH_AWAY = 4 };
+static const rm_tier_type sandbox_tier = {.struct_size = sizeof(rm_tier_type),
+                                          .name = "cpython_wasm",
+                                          .make_type = host_code,
+                                          .release_type = count_release,
+                                          .flags = RM_TIER_LIMITS};
+
+enum { WITH_SMALL = 1, WITH_LARGE = 2, WITH_AWAY = 4, WITH_SANDBOX = 8 };
 
 static rm_registry *registry_with(unsigned rows)
 {
@@ -116,6 +122,9 @@ static rm_registry *registry_with(unsigned rows)
     }
     if (rows & WITH_LARGE) {
         CHECK_INT(rm_registry_add_tier(registry, &large_tier, NULL), RM_OK);
+    }
+    if (rows & WITH_SANDBOX) {
+        CHECK_INT(rm_registry_add_tier(registry, &sandbox_tier, NULL), RM_OK);
     }
     if (rows & WITH_AWAY) {
         CHECK_INT(rm_registry_add_place(registry, &away, NULL), RM_OK);
@@ -130,6 +139,8 @@ static rm_registry *registry_with(unsigned rows)
     "\"gpu\":[],\"network\":[\"loopback\"],\"codecs\":[\"flac\"],\"features\":[\"test.native\"]}"
 
 #define CUDA(gb) "{\"gpu\":{\"type\":\"cuda\",\"min_memory_gb\":" #gb "}}"
+
+#define LIMITS ",\"limits\":{\"memory_bytes\":1000000}"
 
 typedef struct placing {
     unsigned rows;
@@ -212,6 +223,8 @@ static const placing placings[] = {
     {WITH_SMALL | WITH_LARGE, "m:C", "", "python", 0, "local", "cpython",
      "REMOTEMEDIA_PYTHON_RUNTIME is cpython"},
     {WITH_SMALL | WITH_LARGE, "m:C", "", "rust", 0, "local", "rust_python", ""},
+    {WITH_SMALL | WITH_LARGE, "m:C", "", "cpyton", 0, "local", "rust_python",
+     "REMOTEMEDIA_PYTHON_RUNTIME is 'cpyton', which names no runtime"},
     {WITH_SMALL | WITH_LARGE, "m:C", "", "auto", 0, "local", "rust_python", ""},
     {WITH_SMALL | WITH_LARGE, "m:C", ",\"runtime_hint\":\"rust_python\"", "cpython", 0, "local",
      "rust_python", ""},
@@ -230,6 +243,16 @@ static const placing placings[] = {
     {WITH_LARGE, "test.native", ",\"runtime_hint\":\"cpython\"", 0, 0, "local", "native",
      "runtime_hint is for Python code"},
     {WITH_LARGE, "test.native", "", "cpython", 0, "local", "native", ""},
+    /* limits: where they are held to, or not at all */
+    {WITH_SMALL | WITH_LARGE | WITH_SANDBOX, "m:C", LIMITS, 0, 0, "local", "cpython_wasm",
+     "does not hold code to them"},
+    {WITH_LARGE | WITH_SANDBOX, "m:C", LIMITS ",\"tier\":\"cpython\"", 0, 0, NULL, NULL,
+     "tier cpython: the node has limits, and this does not hold code to them"},
+    {WITH_LARGE, "m:C", LIMITS, 0, 0, NULL, NULL,
+     "nothing can run node 'n': tier cpython: the node "
+     "has limits"},
+    {0, "test.native", LIMITS, 0, 0, NULL, NULL, "tier native: the node has limits"},
+    {WITH_LARGE, "test.native", ",\"limits\":{}", 0, 0, "local", "native", ""},
 };
 
 static void set_environment(const char *name, const char *value)

@@ -34,6 +34,9 @@ typedef struct rm_node_spec {
     uint64_t instance;       /* {"$python": n}: an object of this process; 0: none */
 } rm_node_spec;
 
+/* RM_TIER_LIMITS: it holds code to a node's `limits`; a node that has some runs nowhere else. */
+enum { RM_TIER_LIMITS = 1u << 0 };
+
 /* How a node's code is hosted. Grows at the end only. */
 typedef struct rm_tier_type {
     size_t struct_size;
@@ -48,6 +51,8 @@ typedef struct rm_tier_type {
     /* May this tier host the node, as far as its needs tell? RM_OK, or an error that says why not,
      * and as its help what would have to be different. NULL: it may. */
     rm_status (*can)(void *context, const rm_node_spec *spec, rm_error *why);
+    uint32_t flags;
+    uint32_t reserved;
 } rm_tier_type;
 
 /* A place where nodes can run. A place of its own makes a node type that stands here for the node

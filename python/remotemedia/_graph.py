@@ -371,10 +371,12 @@ class GraphBuilder:
             entry.update(_portable(node))
         if node.is_streaming:
             entry["is_streaming"] = True
-        for key in ("merge", "blocking", "deadline_ms", "late"):
+        for key in ("merge", "blocking", "deadline_ms", "late", "requirements", "placement", "tier"):
             value = getattr(node, key)
             if value is not None:
                 entry[key] = value
+        if isinstance(node.placement, str):
+            entry["placement"] = {"where": node.placement}
         policy = node.on_error if node.on_error is not None else on_error
         if policy is not None:
             entry["on_error"] = policy

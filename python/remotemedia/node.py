@@ -157,6 +157,13 @@ class Node(ABC):
     on_error : "fail", "skip", "retry", "bypass", a dict, or None
         What happens to an item that fails: ends the run, is dropped, is tried again, is passed on
         unchanged. None: as the pipeline says.
+    requirements : list of dict, or None
+        What it needs of its machine: alternatives in order of preference, each by
+        ``schemas/capabilities.v1.json``. None: nothing special.
+    placement : "auto", "local", "remote", "prefer_local", "prefer_remote", a dict, or None
+        Where it may run; as a dict with ``where`` and ``fallback``.
+    tier : str or None
+        Who hosts its code (``"cpython"``). None: the plan chooses.
     connected_outputs : frozenset of str, or None
         Of a node with several outputs, those that something is connected to, so that it may spare
         itself the work for the others. A run sets it before ``initialize``; None: not known. A live
@@ -190,6 +197,9 @@ class Node(ABC):
     deadline_ms: float | None = None
     late: Literal["drop", "pass"] | None = None
     on_error: str | dict[str, Any] | None = None
+    requirements: list[dict[str, Any]] | None = None
+    placement: str | dict[str, Any] | None = None
+    tier: str | None = None
 
     # Given by __new__, so that they exist also where a subclass never calls super().__init__().
     name: str

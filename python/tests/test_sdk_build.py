@@ -409,3 +409,22 @@ def test_the_catalog_of_the_plain_binary_is_current():
     tool = pathlib.Path(__file__).parents[2] / "tools" / "catalog.py"
     told = subprocess.run([sys.executable, tool, "--check"], capture_output=True, text=True)
     assert (told.returncode, told.stderr) == (0, "")
+
+
+def test_a_node_says_what_it_needs_and_where_it_runs():
+    class Far(Scale):
+        requirements = [{"gpu": {"type": "cuda", "min_memory_gb": 1000}}, {"memory_gb": 0.01}]
+        tier = "cpython"
+
+    tone = Node("test.tone")
+    tone.placement = "prefer_remote"
+    pipeline = Pipeline("p", [tone, Far(2)])
+    entries = json.loads(pipeline.serialize())["nodes"]
+    assert entries[0]["placement"] == {"where": "prefer_remote"} and "tier" not in entries[0]
+    assert entries[1]["requirements"] == Far.requirements and entries[1]["tier"] == "cpython"
+    nodes = pipeline.explain()["nodes"]
+    assert "meets alternative 2" in nodes[1]["placement"]["reason"], nodes[1]
+    tone.placement = {"where": "remote", "fallback": False}
+    with pytest.raises(PipelineError, match="nothing can run node 'tone'") as raised:
+        pipeline.explain()
+    assert raised.value.code == 202
