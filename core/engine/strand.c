@@ -268,7 +268,7 @@ static inline rm_status timed_call(rmi_strand *strand, rmi_node *node)
     return node->pub.type->process(&node->pub, &node->inputs, &node->error);
 }
 
-static void call_process(rmi_strand *strand, rmi_node *node)
+__attribute__((noinline)) static void call_process(rmi_strand *strand, rmi_node *node)
 {
     for (;;) {
         /* Whole, as it is read below: a load that is wider than the store before it waits. */
