@@ -217,6 +217,7 @@ typedef struct swap_call {
     rm_error *err;
 } swap_call;
 
+/* a may have a port for dead letters, which the graph gave it. */
 static bool same_ports(const rm_port *a, const rm_port *b)
 {
     size_t i = 0;
@@ -226,7 +227,7 @@ static bool same_ports(const rm_port *a, const rm_port *b)
         }
         i++;
     }
-    return !(a && a[i].name) && !(b && b[i].name);
+    return !(b && b[i].name) && (!(a && a[i].name) || strcmp(a[i].name, RM_DEAD_LETTER_PORT) == 0);
 }
 
 rm_status rmi_node_reserve_outbox(rmi_node *node, uint32_t slots, rm_error *err)
@@ -300,7 +301,7 @@ void rmi_node_exchange_code(rmi_node *node, rmi_node *fresh)
 {
     rm_node pub = node->pub;
     rmi_in_port *in_port = node->in_port;
-    for (uint16_t p = 0; p < node->n_out; p++) {
+    for (uint16_t p = 0; p < fresh->n_out; p++) {
         node->out[p].emit_max = fresh->out[p].emit_max;
     }
     void *owned[4];

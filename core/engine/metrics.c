@@ -183,9 +183,20 @@ static json_t *age_json(const rmi_node *node)
     return json;
 }
 
+static const char *const breaker_names[] = {"closed", "open", "half open"};
+
+/* What became of items that failed. */
+static void set_recovery(json_t *json, const rmi_node *node)
+{
+    const rmi_breaker *breaker = &node->breaker;
+    json_object_set_new(json, "dead_letters", json_integer((json_int_t)node->dead_letters));
+    json_object_set_new(json, "breaker", json_string(breaker_names[breaker->state]));
+    json_object_set_new(json, "refused", json_integer((json_int_t)breaker->refused));
+}
+
 static json_t *node_json(const rmi_node *node, double ns_per_tick)
 {
-    return json_pack(
+    json_t *json = json_pack(
         "{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s*, s:o, s:o, s:o*}",
         "id", node->pub.id, "type", node->pub.type->name, "state", state_names[node->state],
         "strand", (int)node->strand->index, "calls", (json_int_t)node->calls, "items",
@@ -195,6 +206,8 @@ static json_t *node_json(const rmi_node *node, double ns_per_tick)
         (json_int_t)node->late_drops, "place", node->place, "fell_back", node->fell_back, "time",
         time_json(node, ns_per_tick), "waiting", waiting_json(node, ns_per_tick), "age",
         age_json(node));
+    set_recovery(json, node);
+    return json;
 }
 
 /* Of the edge as a whole: for a link, of both its ends. */

@@ -12,6 +12,7 @@
 
 #include <remotemedia/node.h>
 
+#include "engine/breaker.h"
 #include "engine/edge.h"
 #include "engine/histogram.h"
 #include "engine/message.h"
@@ -43,7 +44,8 @@ typedef enum rmi_on_error {
     RMI_ON_ERROR_FAIL = 0,
     RMI_ON_ERROR_SKIP,
     RMI_ON_ERROR_RETRY,
-    RMI_ON_ERROR_BYPASS
+    RMI_ON_ERROR_BYPASS,
+    RMI_ON_ERROR_DEAD_LETTER /* the input goes out of the port of that name */
 } rmi_on_error;
 
 /* What a node's entry in the manifest says about how it is run. */
@@ -54,8 +56,11 @@ typedef struct rmi_node_options {
     int64_t deadline_ns;  /* age at which an item is late; 0: never */
     bool late_passes;     /* it is counted only */
     rmi_on_error on_error;
-    uint32_t attempts;  /* retry: further tries, 1 to 100 */
-    int64_t backoff_ns; /* retry: the first wait is 0 to this, the next 0 to twice this, … */
+    uint32_t attempts;    /* retry: further tries, 1 to 100 */
+    int64_t backoff_ns;   /* retry: the first wait is 0 to this, the next 0 to twice this, … */
+    int64_t retry_ns_max; /* retry: from the first failure on; INT64_MAX: without end */
+    rmi_on_error then;    /* retry: what follows when it is not tried again */
+    rmi_breaker_options breaker;
 } rmi_node_options;
 
 /* Reads `merge` and `on_error` of a manifest node (a JSON object as text; NULL: the defaults). */
@@ -106,7 +111,8 @@ struct rmi_node {
         uint64_t phase;
     };
     bool is_source;
-    bool is_border; /* source or sink */
+    bool is_border;  /* source or sink */
+    bool is_guarded; /* an item is looked at before it is given to the node: deadline, breaker */
     bool wants_memory;
     bool interrupted; /* results of the work that is out will be dropped */
     bool unprompted;  /* asked to be called without input */
@@ -129,6 +135,7 @@ struct rmi_node {
     /* timing */
     uint64_t untimed_mask; /* calls whose number has none of these bits are timed */
     uint64_t calls, items, errors, skipped, retries, emitted;
+    uint64_t dead_letters;
     uint64_t late, late_drops; /* items beyond the deadline; those of them that were dropped */
     rmi_histogram *time;
     uint64_t told_calls, told_ticks; /* calls up to the latest timed one, and what they took */
@@ -145,6 +152,8 @@ struct rmi_node {
     int64_t asked_ns;    /* when the node itself asked to be called; INT64_MAX: it did not */
     uint32_t heap_index; /* from 1; 0: not there */
     uint32_t attempt;
+    int64_t retry_until_ns;
+    rmi_breaker breaker;
     rmi_node_options options;
 
     /* posts from any thread */

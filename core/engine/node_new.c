@@ -8,61 +8,25 @@
 
 /* ---- options */
 
-static const struct {
-    const char *name;
-    rmi_on_error policy;
-} policies[] = {{"fail", RMI_ON_ERROR_FAIL},
-                {"skip", RMI_ON_ERROR_SKIP},
-                {"retry", RMI_ON_ERROR_RETRY},
-                {"bypass", RMI_ON_ERROR_BYPASS}};
+static const char *const policies[] = {[RMI_ON_ERROR_FAIL] = "fail",
+                                       [RMI_ON_ERROR_SKIP] = "skip",
+                                       [RMI_ON_ERROR_RETRY] = "retry",
+                                       [RMI_ON_ERROR_BYPASS] = "bypass",
+                                       [RMI_ON_ERROR_DEAD_LETTER] = "dead_letter"};
 
-static rm_status read_policy(const char *name, rmi_node_options *options, rm_error *err)
+static rm_status read_policy(const char *field, const json_t *value, rmi_on_error *ret_policy,
+                             rm_error *err)
 {
+    const char *name = json_is_string(value) ? json_string_value(value) : "";
     for (size_t i = 0; i < RMI_COUNT(policies); i++) {
-        if (strcmp(policies[i].name, name) == 0) {
-            options->on_error = policies[i].policy;
+        if (strcmp(policies[i], name) == 0) {
+            *ret_policy = (rmi_on_error)i;
             return RM_OK;
         }
     }
     return rm_fail_as(err, RM_CODE_MANIFEST_VALUE,
-                      "on_error is '%.40s', want fail, skip, retry or bypass", name);
+                      "%s is '%.40s', want fail, skip, retry, bypass or dead_letter", field, name);
 }
-
-/* "skip", or {"policy": "retry", "attempts": 3, "backoff_ms": 100}. */
-static rm_status read_on_error(json_t *value, rmi_node_options *options, rm_error *err)
-{
-    if (json_is_string(value)) {
-        return read_policy(json_string_value(value), options, err);
-    }
-    json_t *policy = json_object_get(value, "policy");
-    json_t *attempts = json_object_get(value, "attempts");
-    json_t *backoff = json_object_get(value, "backoff_ms");
-    if (!json_is_string(policy)) {
-        return rm_fail_as(err, RM_CODE_MANIFEST_TYPE, "on_error has no text 'policy'");
-    }
-    if (attempts) {
-        if (json_integer_value(attempts) < 1 || json_integer_value(attempts) > 100) {
-            return rm_fail_as(err, RM_CODE_MANIFEST_VALUE,
-                              "on_error.attempts is %lld, want 1 to 100",
-                              (long long)json_integer_value(attempts));
-        }
-        options->attempts = (uint32_t)json_integer_value(attempts);
-    }
-    if (backoff) {
-        if (!(json_number_value(backoff) >= 0 && json_number_value(backoff) <= 600000)) {
-            return rm_fail_as(err, RM_CODE_MANIFEST_VALUE,
-                              "on_error.backoff_ms is %g, want 0 to 600000",
-                              json_number_value(backoff));
-        }
-        options->backoff_ns = (int64_t)(json_number_value(backoff) * 1e6);
-    }
-    return read_policy(json_string_value(policy), options, err);
-}
-
-static const char *const merges[] = {[RMI_MERGE_ANY] = "any",
-                                     [RMI_MERGE_ZIP] = "zip",
-                                     [RMI_MERGE_PRIORITY] = "priority",
-                                     [RMI_MERGE_SYNC] = "sync"};
 
 static rm_status read_ms(const json_t *object, const char *name, int64_t *ret_ns, rm_error *err)
 {
@@ -77,6 +41,72 @@ static rm_status read_ms(const json_t *object, const char *name, int64_t *ret_ns
     *ret_ns = (int64_t)(ms * 1e6);
     return RM_OK;
 }
+
+static rm_status read_count(const json_t *object, const char *name, json_int_t most,
+                            uint32_t *ret_count, rm_error *err)
+{
+    const json_t *value = json_object_get(object, name);
+    if (!value) {
+        return RM_OK;
+    }
+    json_int_t count = json_integer_value(value);
+    if (count < 1 || count > most) {
+        return rm_fail_as(err, RM_CODE_MANIFEST_VALUE, "%s is %lld, want 1 to %lld", name,
+                          (long long)count, (long long)most);
+    }
+    *ret_count = (uint32_t)count;
+    return RM_OK;
+}
+
+static rm_status read_breaker(const json_t *breaker, rmi_node_options *options, rm_error *err)
+{
+    rmi_on_error last = options->on_error == RMI_ON_ERROR_RETRY ? options->then : options->on_error;
+    if (!breaker) {
+        return RM_OK;
+    }
+    if (last == RMI_ON_ERROR_FAIL) {
+        rm_status status = rm_fail_as(err, RM_CODE_MANIFEST_VALUE,
+                                      "on_error has a breaker, and its first error ends the run");
+        rm_error_help(err, "give the policy skip, bypass or dead_letter, or retry with one of "
+                           "them as \"then\"");
+        return status;
+    }
+    options->breaker = (rmi_breaker_options){5, 30 * (int64_t)1000000000};
+    rm_status status = read_count(breaker, "failures", 1000, &options->breaker.failures, err);
+    return status == RM_OK ? read_ms(breaker, "open_ms", &options->breaker.open_ns, err) : status;
+}
+
+/* "skip", or {"policy": "retry", "attempts": 3, "backoff_ms": 100, "within_ms": 5000, "then":
+ * "skip", "breaker": {"failures": 5, "open_ms": 30000}}. */
+static rm_status read_on_error(const json_t *value, rmi_node_options *options, rm_error *err)
+{
+    if (!json_is_object(value)) {
+        return read_policy("on_error", value, &options->on_error, err);
+    }
+    const json_t *policy = json_object_get(value, "policy"), *then = json_object_get(value, "then");
+    if (!json_is_string(policy)) {
+        return rm_fail_as(err, RM_CODE_MANIFEST_TYPE, "on_error has no text 'policy'");
+    }
+    rm_status status = read_policy("on_error", policy, &options->on_error, err);
+    if (status == RM_OK && then) {
+        status = read_policy("then", then, &options->then, err);
+    }
+    if (status == RM_OK) {
+        status = read_count(value, "attempts", 100, &options->attempts, err);
+    }
+    if (status == RM_OK) {
+        status = read_ms(value, "backoff_ms", &options->backoff_ns, err);
+    }
+    if (status == RM_OK) {
+        status = read_ms(value, "within_ms", &options->retry_ns_max, err);
+    }
+    return status == RM_OK ? read_breaker(json_object_get(value, "breaker"), options, err) : status;
+}
+
+static const char *const merges[] = {[RMI_MERGE_ANY] = "any",
+                                     [RMI_MERGE_ZIP] = "zip",
+                                     [RMI_MERGE_PRIORITY] = "priority",
+                                     [RMI_MERGE_SYNC] = "sync"};
 
 /* "zip", or {"policy": "sync", "tolerance_ms": 20, "wait_ms_max": 200}. */
 static rm_status read_merge(const json_t *value, rmi_node_options *options, rm_error *err)
@@ -111,6 +141,7 @@ rm_status rmi_node_options_parse(const char *node_json, rmi_node_options *ret_op
 {
     rmi_node_options options = {.attempts = 3,
                                 .backoff_ns = 100 * (int64_t)1000000,
+                                .retry_ns_max = INT64_MAX,
                                 .tolerance_ns = 20 * (int64_t)1000000,
                                 .wait_ns_max = INT64_MAX};
     json_t *node = json_loads(node_json ? node_json : "{}", 0, NULL);
@@ -225,6 +256,23 @@ rm_status rmi_node_add_edge(rmi_node *node, uint32_t port, bool is_output, rmi_e
     return RM_OK;
 }
 
+/* ---- dead letters */
+
+/* The plan gives a node of this policy a port of that name, behind those of its type. */
+static rm_status check_dead_letter(const rmi_node *node, rm_error *err)
+{
+    const rmi_node_options *options = &node->options;
+    bool wanted =
+        options->on_error == RMI_ON_ERROR_DEAD_LETTER ||
+        (options->on_error == RMI_ON_ERROR_RETRY && options->then == RMI_ON_ERROR_DEAD_LETTER);
+    const char *last = node->n_out ? node->pub.type->outputs[node->n_out - 1].name : "";
+    if (wanted && strcmp(last, RM_DEAD_LETTER_PORT) != 0) {
+        return rm_fail_as(err, RM_CODE_MANIFEST_VALUE,
+                          "on_error is dead_letter, and the last output is '%s'", last);
+    }
+    return RM_OK;
+}
+
 /* ---- making and freeing */
 
 static void run_ready_message(rmi_strand *strand, rmi_message *message)
@@ -270,6 +318,9 @@ static rm_status node_fill(rmi_node *node, const rmi_node_spec *spec, rm_error *
         status = rmi_node_options_parse(spec->node_json, &node->options, err);
     }
     if (status == RM_OK) {
+        status = check_dead_letter(node, err);
+    }
+    if (status == RM_OK) {
         status = rmi_params_fill(type, json, &node->owned[3], err);
     }
     if (status != RM_OK) {
@@ -280,6 +331,7 @@ static rm_status node_fill(rmi_node *node, const rmi_node_spec *spec, rm_error *
     node->pub.params = node->owned[3];
     node->inputs = (rm_inputs){node->n_current, node->current};
     node->is_source = node->n_current == 0;
+    node->is_guarded = node->options.deadline_ns || node->options.breaker.failures;
     node->asked_ns = INT64_MAX;
     node->is_border = node->is_source || node->n_out == 0;
     node->merge = (uint8_t)node->options.merge;

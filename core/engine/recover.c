@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "engine/dead_letter.h"
 #include "engine/events.h"
 
 void rmi_recover_describe(rmi_node *node, rm_status status)
@@ -28,25 +29,82 @@ static int64_t backoff_ns(rmi_strand *strand, const rmi_node *node)
     return limit ? (int64_t)((strand->random * 2685821657736338717ull >> 1) % limit) : 0;
 }
 
+/* True: the item is tried again later. */
+static bool retry(rmi_strand *strand, rmi_node *node, rm_status status)
+{
+    bool wanted = node->on_error == RMI_ON_ERROR_RETRY && status == RM_ETRANSIENT &&
+                  node->attempt < node->options.attempts;
+    if (!wanted || node->breaker.state == RMI_BREAKER_OPEN) {
+        return false;
+    }
+    int64_t wait_ns = backoff_ns(strand, node), most_ns = node->options.retry_ns_max;
+    if (node->attempt == 0) {
+        node->retry_until_ns =
+            most_ns < INT64_MAX - strand->now_ns ? strand->now_ns + most_ns : INT64_MAX;
+    }
+    if (strand->now_ns + wait_ns > node->retry_until_ns) {
+        return false;
+    }
+    node->attempt++;
+    node->retries++;
+    node->held = !node->flushing;
+    node->state = RMI_NODE_BACKOFF;
+    rmi_strand_set_timer(strand, node, strand->now_ns + wait_ns);
+    return true;
+}
+
+static void send_input(rmi_node *node, uint16_t port)
+{
+    node->outbox[0] = (rmi_outgoing){node->current[0], &node->out[port]};
+    node->outbox_count = 1;
+    node->current[0] = NULL;
+}
+
+static const char *const policy_names[] = {[RMI_ON_ERROR_SKIP] = "skip",
+                                           [RMI_ON_ERROR_BYPASS] = "bypass",
+                                           [RMI_ON_ERROR_DEAD_LETTER] = "dead_letter"};
+
+/* What follows where an item is not tried again. */
+static rmi_on_error last_policy(const rmi_node *node)
+{
+    return node->on_error == RMI_ON_ERROR_RETRY ? node->options.then : node->on_error;
+}
+
+/* The item is given up: skip, bypass, dead letter. False: the policy is to fail. */
+static bool give_up_item(rmi_node *node, const rm_error *error)
+{
+    rmi_on_error policy = last_policy(node);
+    if (policy == RMI_ON_ERROR_FAIL || node->is_source) {
+        return false;
+    }
+    if (policy == RMI_ON_ERROR_BYPASS && node->current[0] && node->n_out > 0) {
+        send_input(node, 0);
+    } else if (policy == RMI_ON_ERROR_DEAD_LETTER && node->current[0]) {
+        (void)rmi_dead_letter_mark(node->current[0], error, node->attempt + 1);
+        send_input(node, node->n_out - 1);
+        node->dead_letters++;
+    }
+    node->skipped++;
+    return true;
+}
+
 bool rmi_recover(rmi_strand *strand, rmi_node *node, rm_status status)
 {
     rmi_node_drop_outbox(node);
-    node->errors++;
+    bool called = node->error.code != RM_CODE_CIRCUIT_OPEN;
     rmi_recover_describe(node, status);
     rm_error error = node->error;
     node->error.status = RM_OK;
+    node->error.code = 0;
+    if (called) {
+        node->errors++;
+        rmi_breaker_failed(&node->breaker, &node->options.breaker, node->calls, strand->now_ns);
+    }
     if (strand->cancelling || node->interrupted) {
         rmi_node_drop_inputs(node);
         return true;
     }
-    if (node->on_error == RMI_ON_ERROR_RETRY && status == RM_ETRANSIENT &&
-        node->attempt < node->options.attempts) {
-        int64_t wait_ns = backoff_ns(strand, node);
-        node->attempt++;
-        node->retries++;
-        node->held = !node->flushing;
-        node->state = RMI_NODE_BACKOFF;
-        rmi_strand_set_timer(strand, node, strand->now_ns + wait_ns);
+    if (called && retry(strand, node, status)) {
         rmi_session_node_recovered(strand->session, node, &error);
         rmi_event_tell(strand->session, &(rmi_happening){.kind = RM_EVENT_RETRY,
                                                          .node = node,
@@ -55,19 +113,11 @@ bool rmi_recover(rmi_strand *strand, rmi_node *node, rm_status status)
                                                          .error = &error});
         return false;
     }
-    bool skips = node->on_error == RMI_ON_ERROR_SKIP || node->on_error == RMI_ON_ERROR_BYPASS;
-    if (skips && !node->is_source) {
-        if (node->on_error == RMI_ON_ERROR_BYPASS && node->current[0] && node->n_out > 0) {
-            node->outbox[0] = (rmi_outgoing){node->current[0], &node->out[0]};
-            node->outbox_count = 1;
-            node->current[0] = NULL;
-        }
-        node->skipped++;
+    if (give_up_item(node, &error)) {
         rmi_session_node_recovered(strand->session, node, &error);
-        const char *policy = node->on_error == RMI_ON_ERROR_SKIP ? "skip" : "bypass";
         rmi_event_tell(strand->session, &(rmi_happening){.kind = RM_EVENT_SKIPPED,
                                                          .node = node,
-                                                         .reason = policy,
+                                                         .reason = policy_names[last_policy(node)],
                                                          .count = 1,
                                                          .total = node->skipped,
                                                          .error = &error});
@@ -78,4 +128,12 @@ bool rmi_recover(rmi_strand *strand, rmi_node *node, rm_status status)
     strand->open_nodes--;
     rmi_session_node_failed(strand->session, node, &error);
     return false;
+}
+
+rm_status rmi_recover_refuse(const rmi_strand *strand, rmi_node *node)
+{
+    double left_s = (double)(node->breaker.until_ns - strand->now_ns) / 1e9;
+    return rm_fail_as(&node->error, RM_CODE_CIRCUIT_OPEN,
+                      "not called: it failed %u times in a row, the next try is in %.3g s",
+                      node->breaker.failures, left_s);
 }

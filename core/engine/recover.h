@@ -16,4 +16,7 @@ void rmi_recover_describe(rmi_node *node, rm_status status);
  * attempt, or has failed. */
 bool rmi_recover(rmi_strand *strand, rmi_node *node, rm_status status);
 
+/* The breaker is open: the error of an item that is not tried at all. */
+rm_status rmi_recover_refuse(const rmi_strand *strand, rmi_node *node);
+
 #endif

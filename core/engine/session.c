@@ -318,7 +318,7 @@ static void find_direct_edges(rm_session *session)
     for (uint32_t i = 0; i < session->edge_count; i++) {
         rmi_edge *edge = session->edges[i];
         const rmi_node *to = edge->to;
-        if (!edge->link && to->only_in && !to->options.deadline_ns &&
+        if (!edge->link && to->only_in && !to->is_guarded &&
             edge->from->out[edge->from_port].edge_count == 1) {
             edge->from->out[edge->from_port].direct = edge;
         }

@@ -324,6 +324,23 @@ static void call_flush(rmi_strand *strand, rmi_node *node)
     after_call(strand, node, status);
 }
 
+/* False: the item is too old, or the node is left alone for now, and that was dealt with. */
+static bool passes_guards(rmi_strand *strand, rmi_node *node)
+{
+    if (node->options.deadline_ns && rmi_intake_is_late(node)) {
+        rmi_node_drop_inputs(node);
+        rmi_strand_consider(strand, node);
+        return false;
+    }
+    if (node->options.breaker.failures &&
+        !rmi_breaker_allows(&node->breaker, node->calls, strand->now_ns)) {
+        node->state = RMI_NODE_RUNNING;
+        after_call(strand, node, rmi_recover_refuse(strand, node));
+        return false;
+    }
+    return true;
+}
+
 static void run_idle(rmi_strand *strand, rmi_node *node)
 {
     if (node->flushing) {
@@ -344,9 +361,7 @@ static void run_idle(rmi_strand *strand, rmi_node *node)
             return;
         }
         node->no_input = taken == RMI_TAKEN_NOTHING;
-        if (RMI_UNLIKELY(node->options.deadline_ns) && rmi_intake_is_late(node)) {
-            rmi_node_drop_inputs(node);
-            rmi_strand_consider(strand, node);
+        if (RMI_UNLIKELY(node->is_guarded) && !passes_guards(strand, node)) {
             return;
         }
         node->unprompted = false;

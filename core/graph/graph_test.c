@@ -775,6 +775,44 @@ TEST(converters_count_as_nodes)
     CHECK_INT(err.code, RM_CODE_MANIFEST_TOO_LARGE);
 }
 
+TEST(dead_letters_have_a_port_of_their_own)
+{
+    static const struct {
+        const char *nodes, *connections, *finding;
+    } rows[] = {
+        {"{\"id\":\"m\",\"node_type\":\"t.mic\"},"
+         "{\"id\":\"o\",\"node_type\":\"t.opus\",\"on_error\":\"dead_letter\"},"
+         "{\"id\":\"d\",\"node_type\":\"t.opus\"}",
+         "{\"from\":\"m\",\"to\":\"o\"},"
+         "{\"from\":\"o\",\"from_port\":\"dead_letter\",\"to\":\"d\"}",
+         ""},
+        {"{\"id\":\"m\",\"node_type\":\"t.mic\"},"
+         "{\"id\":\"o\",\"node_type\":\"t.opus\",\"on_error\":\"dead_letter\"}",
+         "{\"from\":\"m\",\"to\":\"o\"}", "the dead letters of node 'o' go nowhere"},
+        {"{\"id\":\"m\",\"node_type\":\"t.mic\",\"on_error\":"
+         "{\"policy\":\"retry\",\"then\":\"dead_letter\"}},"
+         "{\"id\":\"o\",\"node_type\":\"t.opus\"}",
+         "{\"from\":\"m\",\"to\":\"o\"}", "node 'm' (t.mic) has no input for a dead letter"},
+    };
+    for (size_t i = 0; i < RMI_COUNT(rows); i++) {
+        RMI_AUTO(rm_registry) registry = test_registry();
+        RMI_AUTO(rm_graph) graph = NULL;
+        RMI_AUTO(rm_plan) plan = NULL;
+        RMI_AUTO(rm_report) report = NULL;
+        char text[1024];
+        snprintf(text, sizeof text, "{\"version\":\"v1\",\"nodes\":[%s],\"connections\":[%s]}",
+                 rows[i].nodes, rows[i].connections);
+        CHECK_INT(parse(text, &graph, NULL, NULL), RM_OK);
+        CHECK_INT(rm_report_new(&report, NULL), RM_OK);
+        rm_status status = rm_graph_plan(graph, registry, NULL, &plan, report, NULL);
+        CHECK_INT(status, i < 2 ? RM_OK : RM_EINVAL);
+        CHECK_INT(rm_report_count(report), rows[i].finding[0] != '\0');
+        if (rows[i].finding[0]) {
+            CHECK_CONTAINS(rm_report_at(report, 0)->message, rows[i].finding);
+        }
+    }
+}
+
 TEST(graph_ports_become_nodes_and_the_plan_prints)
 {
     RMI_AUTO(rm_registry) registry = test_registry();
@@ -838,4 +876,5 @@ TEST_MAIN(T(a_small_manifest_is_read), T(without_connections_each_node_feeds_the
           T(a_thousand_findings_are_placed_and_more_are_counted), T(places_are_found_in_any_order),
           T(a_plan_holds_no_more_than_a_session_can),
           T(the_inputs_of_a_graph_and_of_a_node_are_bounded), T(converters_count_as_nodes),
-          T(graph_ports_become_nodes_and_the_plan_prints), T(each_failed_allocation_is_an_error))
+          T(dead_letters_have_a_port_of_their_own), T(graph_ports_become_nodes_and_the_plan_prints),
+          T(each_failed_allocation_is_an_error))

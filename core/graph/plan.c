@@ -122,6 +122,58 @@ static void param_found(void *context, rm_severity severity, const char *name,
     rmi_findings_add(p->findings, severity, pointer, &copy);
 }
 
+static bool wants_dead_letter(const json_t *node)
+{
+    const json_t *on_error = json_object_get(node, "on_error");
+    const json_t *policy =
+        json_is_object(on_error) ? json_object_get(on_error, "policy") : on_error;
+    const json_t *then = json_object_get(on_error, "then");
+    const char *first = json_is_string(policy) ? json_string_value(policy) : "";
+    const char *last = json_is_string(then) ? json_string_value(then) : "";
+    return strcmp(strcmp(first, "retry") == 0 ? last : first, RM_DEAD_LETTER_PORT) == 0;
+}
+
+static size_t count_ports(const rm_port *ports)
+{
+    size_t count = 0;
+    while (ports && ports[count].name) {
+        count++;
+    }
+    return count;
+}
+
+/* The node gets a copy of its type that has the port, too. */
+static rm_status add_dead_letter(planning *p, rmi_plan_node *node)
+{
+    const rm_node_type *type = node->pub.type;
+    size_t count = count_ports(type->outputs);
+    if (!type->inputs || count == RM_PORTS_MAX) {
+        rm_error error = RM_ERROR_INIT;
+        char pointer[64];
+        snprintf(pointer, sizeof pointer, "/nodes/%zu/on_error", p->index);
+        (void)rm_fail_as(&error, RM_CODE_MANIFEST_VALUE,
+                         "node '%s' (%s) has no %s for a dead letter", node->id, type->name,
+                         type->inputs ? "port left" : "input");
+        rmi_findings_add(p->findings, RM_SEVERITY_ERROR, pointer, &error);
+        return RM_OK;
+    }
+    node->own_type = RMI_NEW(rm_node_type);
+    node->own_outputs = rmi_calloc(count + 2, sizeof(rm_port));
+    if (!node->own_type || !node->own_outputs) {
+        return rm_fail(p->findings->err, RM_ENOMEM, "no memory for a plan");
+    }
+    if (count) {
+        memcpy(node->own_outputs, type->outputs, count * sizeof(rm_port));
+    }
+    node->own_outputs[count] =
+        (rm_port){.name = RM_DEAD_LETTER_PORT, .summary = "items that failed"};
+    memcpy(node->own_type, type,
+           type->struct_size < sizeof *type ? type->struct_size : sizeof *type);
+    node->own_type->outputs = node->own_outputs;
+    node->pub.type = node->own_type;
+    return RM_OK;
+}
+
 static bool same_ports(const rm_port *a, const rm_port *b)
 {
     size_t i = 0;
@@ -139,9 +191,9 @@ static void count_param(void *context, rm_severity severity, const char *name,
     *(unsigned *)context += severity == RM_SEVERITY_ERROR;
 }
 
-/* Another type can take the node over only if it is one of the same kind, and if it needs nobody
- * to prepare it: what is Python is made ready before a session opens. */
-static void check_fallback(rmi_placement *placed, const json_t *params)
+/* Another type can take the node over only if it is one of the same kind, if it needs no port for
+ * dead letters, and nobody to prepare it: what is Python is made ready before a session opens. */
+static void check_fallback(rmi_placement *placed, const json_t *params, bool dead_letter)
 {
     const rm_node_type *type = placed->made.type, *other = placed->fallback.type;
     unsigned found = 0;
@@ -149,8 +201,8 @@ static void check_fallback(rmi_placement *placed, const json_t *params)
         return;
     }
     (void)rmi_params_check(other, params, count_param, &found);
-    if (found || other->flags & RM_NODE_PYTHON || !same_ports(type->inputs, other->inputs) ||
-        !same_ports(type->outputs, other->outputs)) {
+    if (found || other->flags & RM_NODE_PYTHON || dead_letter ||
+        !same_ports(type->inputs, other->inputs) || !same_ports(type->outputs, other->outputs)) {
         rmi_made_type_release(&placed->fallback);
         json_object_set_new(placed->told, "fallback", json_null());
     }
@@ -173,7 +225,7 @@ static rm_status add_placed(planning *p, const rmi_graph_node *node, rmi_placeme
     if (rmi_params_check(type, params, param_found, p)) {
         return RM_OK;
     }
-    check_fallback(placed, params);
+    check_fallback(placed, params, wants_dead_letter(node->json));
     rm_status status = rmi_plan_add_node(p->plan, type, node->id, node->params_json, &made, &err);
     if (status != RM_OK) {
         return rm_fail(p->findings->err, status, "%s", err.message);
@@ -186,7 +238,7 @@ static rm_status add_placed(planning *p, const rmi_graph_node *node, rmi_placeme
     made->pub.place = placed->place->name;
     made->pub.fallback = placed->fallback.type;
     *placed = (rmi_placement){0};
-    return RM_OK;
+    return wants_dead_letter(node->json) ? add_dead_letter(p, made) : RM_OK;
 }
 
 static rm_status plan_node(planning *p)
@@ -283,7 +335,8 @@ static uint32_t fitting_output(const rmi_plan_node *from, const rmi_plan_node *t
 {
     const rm_port *ports = from->pub.type->outputs;
     for (uint32_t i = 0; ports[i].name; i++) {
-        if (kinds_meet(ports[i].formats, to->pub.type->inputs[to_port].formats)) {
+        bool is_choice = strcmp(ports[i].name, RM_DEAD_LETTER_PORT) != 0;
+        if (is_choice && kinds_meet(ports[i].formats, to->pub.type->inputs[to_port].formats)) {
             return i;
         }
     }
@@ -432,12 +485,27 @@ static void check_inputs(planning *p, const rmi_edge_index *incoming, uint32_t i
     }
 }
 
+static void report_unheard(planning *p, const rmi_plan_node *node)
+{
+    rm_error error = RM_ERROR_INIT;
+    char pointer[64];
+    snprintf(pointer, sizeof pointer, "/nodes/%zu/on_error", node->manifest_index);
+    (void)rm_fail_as(&error, RM_CODE_MANIFEST_VALUE, "the dead letters of node '%s' go nowhere",
+                     node->id);
+    rm_error_help(&error,
+                  "connect its output '" RM_DEAD_LETTER_PORT "', or let the policy be skip");
+    rmi_findings_add(p->findings, RM_SEVERITY_WARNING, pointer, &error);
+}
+
 static void check_outputs(planning *p, const rmi_edge_index *outgoing, uint32_t index)
 {
     const rmi_plan_node *node = p->plan->nodes[index];
     uint32_t count[RM_PORTS_MAX] = {0};
     for (uint32_t i = outgoing->start[index]; i < outgoing->start[index + 1]; i++) {
         count[p->plan->edges[outgoing->edge[i]].pub.from_port]++;
+    }
+    if (node->own_type && count[count_ports(node->own_outputs) - 1] == 0) {
+        report_unheard(p, node);
     }
     for (uint32_t i = 0; i < RM_PORTS_MAX; i++) {
         if (count[i] > RMI_PLAN_NODE_EDGES_MAX) {
@@ -731,6 +799,8 @@ void rm_plan_free(rm_plan *plan)
         rmi_made_type_release(&node->made);
         rmi_made_type_release(&node->fallback);
         json_decref(node->placement);
+        rmi_free(node->own_type);
+        rmi_free(node->own_outputs);
         rmi_free(node->id);
         rmi_free(node->params_json);
         rmi_free(node->node_json);

@@ -21,9 +21,11 @@ typedef struct rmi_plan_node {
     char reason[RMI_REASON_BYTES];
     void *params;                 /* filled struct, for type->plan(); NULL: none */
     rmi_made_type made, fallback; /* released with the node */
-    json_t *placement;            /* how it was placed, for explain; NULL: no more to say */
-    size_t manifest_index;        /* SIZE_MAX: not in the manifest */
-    rm_formats *want;             /* of each input: what it takes, after the backward pass */
+    rm_node_type *own_type; /* a copy of the type with one more output; NULL: none is needed */
+    rm_port *own_outputs;
+    json_t *placement;     /* how it was placed, for explain; NULL: no more to say */
+    size_t manifest_index; /* SIZE_MAX: not in the manifest */
+    rm_formats *want;      /* of each input: what it takes, after the backward pass */
 } rmi_plan_node;
 
 typedef struct rmi_plan_edge {

@@ -63,6 +63,10 @@ typedef struct rm_port {
     uint64_t reserved[3];
 } rm_port;
 
+/* The output of items that failed, which the plan adds behind those of a node's type where its
+ * on_error says so. The name is kept for that. */
+#define RM_DEAD_LETTER_PORT "dead_letter"
+
 typedef enum rm_param_kind {
     RM_PARAM_BOOL = 1, /* stored as bool (1 byte) */
     RM_PARAM_INT,      /* int64_t */

@@ -442,8 +442,7 @@ static PyObject *lists_by_node(const rm_plan *plan)
     for (size_t i = 0; dict && i < rm_plan_node_count(plan); i++) {
         rm_plan_node node;
         rm_plan_node_at(plan, i, &node);
-        const rm_port *outputs = node.type->outputs;
-        bool several = outputs && outputs[0].name && outputs[1].name;
+        bool several = rmpy_port_count(node.type->outputs) > 1;
         if (!(node.type->flags & RM_NODE_PYTHON) || !node.type->user || !several) {
             continue;
         }

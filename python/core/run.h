@@ -381,7 +381,6 @@ rmpy_runner *rmpy_session_find(rmpy_session *s, const char *id);
 bool rmpy_session_usable(rmpy_session *s);
 
 /* What session.c, session_open.c and session_end.c share. */
-uint32_t rmpy_port_count(const rm_port *list);
 void rmpy_session_cancel_timer(rmpy_session *s);
 void rmpy_session_remove_reader(rmpy_session *s); /* on the loop's thread */
 void rmpy_session_close_wake_fd(rmpy_session *s); /* once nobody can write it any more */

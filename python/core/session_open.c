@@ -9,7 +9,7 @@
 uint32_t rmpy_port_count(const rm_port *list)
 {
     uint32_t count = 0;
-    while (list && list[count].name) {
+    while (list && list[count].name && strcmp(list[count].name, RM_DEAD_LETTER_PORT) != 0) {
         count++;
     }
     return count;

@@ -154,9 +154,12 @@ class Node(ABC):
         Age at which an item is late for this node, from when it entered the pipeline; ms.
     late : "drop", "pass" or None
         What happens to an item that is late; "pass": it is counted only.
-    on_error : "fail", "skip", "retry", "bypass", a dict, or None
+    on_error : "fail", "skip", "retry", "bypass", "dead_letter", a dict, or None
         What happens to an item that fails: ends the run, is dropped, is tried again, is passed on
-        unchanged. None: as the pipeline says.
+        unchanged, goes out of the port ``dead_letter``. A dict also says how often and for how long it
+        is tried again, what follows then, and when the node is left alone: ``{"policy": "retry",
+        "attempts": 3, "backoff_ms": 100, "within_ms": 5000, "then": "skip", "breaker":
+        {"failures": 5, "open_ms": 30000}}``. None: as the pipeline says.
     requirements : list of dict, or None
         What it needs of its machine: alternatives in order of preference, each by
         ``schemas/capabilities.v1.json``. None: nothing special.

@@ -110,6 +110,16 @@ class Generator:
         policy = {"policy": "retry", "attempts": 3, "backoff_ms": self.random.choice([1, 10])}
         self.one("rg.flaky", params={"every": self.random.randint(1, 6)}, on_error=policy)
 
+    def dead_letters(self):
+        """What fails goes out of a port of its own."""
+        chosen = self.pick(1)
+        if chosen:
+            port = chosen[0]
+            retried = {"policy": "retry", "attempts": 2, "backoff_ms": 1, "then": "dead_letter"}
+            policy = self.random.choice(["dead_letter", {"policy": "dead_letter"}, retried])
+            self.add("rg.fail", chosen, ("out", "dead_letter"), exact=port.exact, numbers=port.numbers,
+                     params={"every": self.random.randint(2, 9)}, on_error=policy)
+
     def failing(self):
         policy = self.random.choice(["skip", "bypass"])
         self.one("rg.fail", params={"every": self.random.randint(2, 9)}, on_error={"policy": policy})
@@ -148,7 +158,7 @@ class Generator:
     def manifest(self):
         steps = [
             self.source, self.map, self.plain, self.plain, self.late, self.late, self.filter, self.repeat,
-            self.flaky, self.failing, self.fatal, self.take, self.window, self.split, self.zip, self.zip,
+            self.flaky, self.failing, self.dead_letters, self.fatal, self.take, self.window, self.split, self.zip, self.zip,
             self.any,
         ]  # fmt: skip
         size = self.random.choice([4, 10, 20, NODES_MAX - SINKS_MAX])

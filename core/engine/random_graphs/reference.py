@@ -68,9 +68,17 @@ def repeat(numbers, p, node):
     return [mix(n + i) for n in numbers for i in range(p["size"])]
 
 
+def policy_of(node):
+    """What becomes of an item that fails for good."""
+    on_error = node.get("on_error", "fail")
+    if isinstance(on_error, str):
+        return on_error
+    return on_error.get("then", "fail") if on_error["policy"] == "retry" else on_error["policy"]
+
+
 def fail(numbers, p, node):
     """Emits mix(n + 1), but fails at each n that `every` divides."""
-    policy = node.get("on_error", {}).get("policy", "fail")
+    policy = policy_of(node)
     result = []
     for item, n in enumerate(numbers, 1):
         if n % p["every"] != 0:
@@ -110,6 +118,13 @@ def split(stream):
     ]
 
 
+def dead_letters(stream, p, node):
+    """What goes well, and beside it each item that does not, as it came."""
+    dead = [[n for n in s if n % p["every"] == 0] for s in stream.sequences]
+    well = [fail(s, p, node) for s in stream.sequences]
+    return [Stream(well, stream.lossy), Stream(dead, stream.lossy)]
+
+
 def zip_(streams):
     """One of each; ends with the first that ends."""
     result = []
@@ -134,6 +149,8 @@ def evaluate(node, inputs):
         return [Stream([[mix(p["salt"] * 65536 + i) for i in range(p["count"])]])]
     if kind == "rg.split":
         return split(inputs[0])
+    if kind == "rg.fail" and policy_of(node) == "dead_letter":
+        return dead_letters(inputs[0], p, node)
     if kind.startswith("rg.zip"):
         return [zip_(inputs)]
     if kind.startswith("rg.any"):
@@ -182,7 +199,7 @@ class Expected:
 
     @staticmethod
     def carried(edge, outputs):
-        ports = {"out": 0, "even": 0, "odd": 1}
+        ports = {"out": 0, "even": 0, "odd": 1, "dead_letter": 1}
         stream = outputs[edge["from"]][ports[edge["from_port"]]]
         return Stream(stream.sequences, stream.lossy or edge.get("policy", "block") != "block")
 
