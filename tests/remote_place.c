@@ -211,7 +211,7 @@ static rm_status receive_all(far_node *far, uint32_t *emitted, bool *more, bool 
     *all_done = true;
     for (uint32_t i = 0; i < far->type->output_count; i++) {
         rm_status status = receive(far, i, emitted);
-        if (status < 0 && status != RM_EAGAIN) {
+        if (status < 0) {
             return status;
         }
         *more |= status == RM_MORE;
