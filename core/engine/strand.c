@@ -110,6 +110,14 @@ static void stall(rmi_strand *strand, rmi_node *node)
     }
 }
 
+/* The tries of an item are counted over all its calls; each item of a source is one of its own. */
+static inline void forget_tries(rmi_node *node, rm_status status)
+{
+    if (status != RM_MORE || node->is_source) {
+        node->attempt = 0;
+    }
+}
+
 static void after_call(rmi_strand *strand, rmi_node *node, rm_status status)
 {
     if (status == RM_PENDING) {
@@ -128,7 +136,7 @@ static void after_call(rmi_strand *strand, rmi_node *node, rm_status status)
         }
         status = RM_OK;
     }
-    node->attempt = 0;
+    forget_tries(node, status);
     node->wants_memory = false;
     node->more = node->held = status == RM_MORE && !node->interrupted;
     if (node->flushing) {

@@ -163,6 +163,24 @@ def test_retry_tries_what_may_go_well_again(how):
 
 
 @BOTH
+@pytest.mark.parametrize("blocking", [True, False, None])
+def test_retry_ends_after_its_attempts_wherever_the_node_works(how, blocking):
+    tries = []
+
+    def process(item):
+        tries.append(item)
+        if item == 2:
+            assert len(tries) < 9, "it goes on for ever"
+            raise ConnectionError("never")
+        return item
+
+    policy = {"n0": {"on_error": {"policy": "retry", "attempts": 3, "backoff_ms": 1}}}
+    with pytest.raises(ConnectionError):
+        how([1, 2, 3], Call(process), options=policy, blocking=blocking)
+    assert tries == [1, 2, 2, 2, 2]
+
+
+@BOTH
 def test_an_exit_ends_the_run_whatever_the_policy(how):
     with pytest.raises(SystemExit):
         how([1, 2, 3], Call(failing_every(2, SystemExit)), options={"n0": {"on_error": "skip"}})
