@@ -38,6 +38,7 @@ typedef struct rmpy_state {
     PyObject *error; /* class Error */
     PyTypeObject *finding, *node_type, *registry, *graph, *plan, *session, *view;
     PyObject *audio, *video; /* what set_types() was given; NULL: plain values */
+    PyObject *excerpt;       /* what set_excerpt() was given; NULL: none */
     PyObject *log;           /* the sink of set_log(); NULL: none */
     /* Imported when first needed; NULL before. */
     PyObject *numpy_empty, *numpy_asarray, *numpy_dtypes, *numpy_generic, *datetime,

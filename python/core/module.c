@@ -146,6 +146,18 @@ static PyObject *set_types(PyObject *module, PyObject *args, PyObject *kwargs)
     return before;
 }
 
+static PyObject *set_excerpt(PyObject *module, PyObject *excerpt)
+{
+    rmpy_state *state = rmpy_state_of(module);
+    if (excerpt != Py_None && !PyCallable_Check(excerpt)) {
+        return PyErr_Format(PyExc_TypeError, "set_excerpt: a %s, want a callable or None",
+                            Py_TYPE(excerpt)->tp_name);
+    }
+    PyObject *before = state->excerpt;
+    state->excerpt = excerpt == Py_None ? NULL : Py_NewRef(excerpt);
+    return before ? before : Py_NewRef(Py_None);
+}
+
 static PyMethodDef module_methods[] = {
     {"code_meaning", code_meaning, METH_O,
      PyDoc_STR("code_meaning($module, code, /)\n--\n\nOne line about a stable error code.")},
@@ -153,6 +165,8 @@ static PyMethodDef module_methods[] = {
      PyDoc_STR("codes($module, /)\n--\n\nThe stable error codes and their meanings.")},
     {"module_path", module_path, METH_NOARGS,
      PyDoc_STR("module_path($module, /)\n--\n\nThe folders that node modules are looked for in.")},
+    {"set_excerpt", set_excerpt, METH_O,
+     PyDoc_STR("set_excerpt($module, excerpt, /)\n--\n\nWhat is kept of an input that fails.")},
     {"set_log", (PyCFunction)(void (*)(void))set_log, METH_VARARGS | METH_KEYWORDS,
      PyDoc_STR("set_log($module, /, sink, filter=None)\n--\n\nWhere messages go, and which.")},
     {"set_types", (PyCFunction)(void (*)(void))set_types, METH_VARARGS | METH_KEYWORDS,
@@ -239,6 +253,7 @@ static const size_t state_objects[] = {
     offsetof(rmpy_state, session),
     offsetof(rmpy_state, view),
     offsetof(rmpy_state, audio),
+    offsetof(rmpy_state, excerpt),
     offsetof(rmpy_state, video),
     offsetof(rmpy_state, log),
     offsetof(rmpy_state, numpy_empty),

@@ -73,8 +73,7 @@ rm_status rmpy_fail(rmpy_runner *p)
         }
         rm_session_cancel(s->native);
     }
-    Py_XSETREF(p->raised, raised);
-    p->raised_item = p->items - p->queue.length;
+    rmpy_failure_keep(p, raised);
     return status < 0 ? status : RM_EFAIL;
 }
 
@@ -469,9 +468,8 @@ static PyObject *work_next(rmpy_runner *p)
         return rmpy_call_sync(p, p->flush, NULL);
     }
     PyObject *item = p->is_source ? NULL : rmpy_ring_pop(&p->queue);
-    PyObject *result = rmpy_call_sync(p, p->process, item);
-    Py_XDECREF(item);
-    return result;
+    Py_XSETREF(p->at_hand, item);
+    return rmpy_call_sync(p, p->process, item);
 }
 
 /* Only the loop can run what is async; a generator and a source's iterable stay here. */
@@ -518,6 +516,9 @@ void rmpy_node_work(rmpy_runner *p)
             work_keep(p, result, was_call);
         } else if (PyErr_Occurred()) {
             p->outcome = rmpy_fail(p);
+        }
+        if (!p->gen && !p->handed) {
+            Py_CLEAR(p->at_hand);
         }
         if (now - begin > p->session->run->slow_ticks || p->mode == RMPY_INLINE) {
             return; /* what is there already shall not wait for the rest */
@@ -602,7 +603,7 @@ PyObject *rmpy_object_of(rmpy_runner *p, rm_packet *packet)
     return rmpy_from_packet(p->session->state, packet);
 }
 
-static PyObject *input_object(rmpy_runner *p, const rm_inputs *inputs)
+PyObject *rmpy_input_object(rmpy_runner *p, const rm_inputs *inputs)
 {
     if (p->n_in == 1) {
         return rmpy_object_of(p, inputs->packet[0]);
@@ -663,9 +664,8 @@ static rm_status go_on(rmpy_runner *p)
         }
         bool flush = p->queue.length == 0;
         p->flush_wanted &= !flush;
-        PyObject *item = rmpy_ring_pop(&p->queue);
-        status = start_call(p, flush ? p->flush : p->process, item);
-        Py_XDECREF(item);
+        Py_XSETREF(p->at_hand, rmpy_ring_pop(&p->queue));
+        status = start_call(p, flush ? p->flush : p->process, p->at_hand);
     }
     return status == RM_OK && has_work(p) ? RM_MORE : status;
 }
@@ -675,7 +675,7 @@ static rm_status node_step(rmpy_runner *p, const rm_inputs *inputs)
     if (p->taken) {
         return go_on(p);
     }
-    PyObject *item = input_object(p, inputs);
+    PyObject *item = rmpy_input_object(p, inputs);
     p->taken = true;
     p->items++;
     if (!item) {
@@ -729,6 +729,9 @@ rm_status rmpy_answer(rmpy_runner *p, rm_status status, rm_error *err)
     if (status != RM_PENDING) {
         p->emit_room = 0;
         p->taken &= status == RM_MORE || status == RM_EAGAIN;
+        if (!p->taken && !p->job) {
+            Py_CLEAR(p->at_hand);
+        }
         if (status < 0) {
             *err = p->error;
             p->error.status = RM_OK;
@@ -737,7 +740,7 @@ rm_status rmpy_answer(rmpy_runner *p, rm_status status, rm_error *err)
     return status;
 }
 
-static bool any_packet(const rm_inputs *inputs)
+bool rmpy_any_packet(const rm_inputs *inputs)
 {
     bool any = false;
     for (uint32_t i = 0; i < inputs->count && !any; i++) {
@@ -748,6 +751,7 @@ static bool any_packet(const rm_inputs *inputs)
 
 static rm_status process_step(rmpy_runner *p, const rm_inputs *inputs)
 {
+    p->inputs = inputs;
     if (p->is_source) {
         return rmpy_source_step(p);
     }
@@ -757,9 +761,9 @@ static rm_status process_step(rmpy_runner *p, const rm_inputs *inputs)
         return status;
     }
     if (!p->is_streaming) {
-        return p->taken || any_packet(inputs) ? node_step(p, inputs) : RM_OK;
+        return p->taken || rmpy_any_packet(inputs) ? node_step(p, inputs) : RM_OK;
     }
-    PyObject *item = inputs->count && inputs->packet[0] ? input_object(p, inputs) : NULL;
+    PyObject *item = inputs->count && inputs->packet[0] ? rmpy_input_object(p, inputs) : NULL;
     bool failed = !item && PyErr_Occurred();
     return failed ? rmpy_fail(p) : rmpy_stream_process(p, item);
 }

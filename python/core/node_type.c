@@ -224,7 +224,8 @@ static int fill_param(rmpy_node_type *self, PyObject *row, rm_param *param)
                  keep_entry(self, row, "summary", &param->summary) < 0 ||
                  fill_choices(self, row, param) < 0 ||
                  fill_flag(row, "required", RM_PARAM_REQUIRED, param) < 0 ||
-                 fill_flag(row, "live", RM_PARAM_LIVE, param) < 0;
+                 fill_flag(row, "live", RM_PARAM_LIVE, param) < 0 ||
+                 fill_flag(row, "secret", RM_PARAM_SECRET, param) < 0;
     return failed ? -1 : 0;
 }
 

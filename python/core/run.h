@@ -3,6 +3,7 @@
  *     Session ──▶ runners, one for each Python node, python.feed and python.collect of the plan
  *                   │ open: the engine's node points at its runner
  *                   ├─ node.c    what the engine calls; sync calls; what goes out
+ *                   ├─ failure.c    what is told of a failure
  *                   ├─ interrupt.c  what a node forgets, and its own interrupt()
  *                   ├─ task.c    coroutines and generators, as the node's own Task
  *                   ├─ stream.c  the input of an is_streaming node
@@ -148,8 +149,10 @@ struct rmpy_runner {
     Py_ssize_t next; /* in the sequence */
     bool queued, wants;
 
-    /* The last failure. */
-    PyObject *raised;
+    /* For failures. */
+    const rm_inputs *inputs; /* the engine's; NULL: no call yet */
+    PyObject *at_hand;       /* the item of `queue` that is worked on; NULL: the engine's */
+    PyObject *raised, *raised_input;
     uint64_t raised_item;
     rm_error error;
 };
@@ -175,7 +178,7 @@ struct rmpy_session {
     PyObject *timer, *done;
     PyObject *outer;   /* the Task that is current around this step, or NULL */
     PyObject *raised;  /* KeyboardInterrupt and its like: ends the session whatever the policy */
-    PyObject *errors;  /* list of (exception, node, item) */
+    PyObject *errors;  /* list of rows, see rmpy_session_failure_of() */
     PyObject *failure; /* the one that ended it */
     PyObject *last_metrics; /* as it was closed */
     PyObject *on_room, *on_output, *on_news;
@@ -184,6 +187,7 @@ struct rmpy_session {
     uint64_t events;                /* what the engine is asked to tell */
     PyObject *leftovers;            /* async generators that were not run to their end */
     PyObject *new_params;           /* while set_params() runs */
+    struct rmpy_tries *tries;       /* one for each node of the plan; NULL: nothing failed yet */
     rmpy_session *next, **previous; /* in run->sessions */
     rmpy_runner *finished_calls, *deferred;
     int result; /* RM_MORE, RM_PENDING, RM_DONE, or RM_EFAIL */
@@ -292,6 +296,9 @@ rm_status rmpy_emit_any(rmpy_runner *p, PyObject *takes_value);
 PyObject *rmpy_object_of(rmpy_runner *p, rm_packet *packet);
 /* True: the slice is over; answer RM_EAGAIN, the node is called again in the next one. */
 bool rmpy_slice_over(rmpy_runner *p);
+/* The item, or the tuple of items, of a call; NULL with an exception. */
+PyObject *rmpy_input_object(rmpy_runner *p, const rm_inputs *inputs);
+bool rmpy_any_packet(const rm_inputs *inputs);
 /* What every call of the engine's ends with. */
 rm_status rmpy_answer(rmpy_runner *p, rm_status status, rm_error *err);
 void rmpy_node_cancel(rm_node *node);
@@ -302,6 +309,14 @@ PyObject *rmpy_call_sync(rmpy_runner *p, PyObject *callable, PyObject *argument)
 bool rmpy_on_thread(const rmpy_runner *p);
 /* Calls on this thread, no loop seen, and takes the result. argument may be NULL. */
 rm_status rmpy_call_inline(rmpy_runner *p, PyObject *callable, PyObject *argument);
+
+/* ---- failure.c */
+
+/* Keeps what the runner's node raised, and on what. */
+void rmpy_failure_keep(rmpy_runner *p, PyObject *takes_raised);
+/* (exception, node, item, excerpt of the input, attempts) of a failure. */
+PyObject *rmpy_session_failure_of(rmpy_session *s, const rm_error *error);
+void rmpy_session_on_event(void *session, const rm_event *event);
 
 /* ---- interrupt.c */
 
@@ -385,9 +400,6 @@ void rmpy_session_cancel_timer(rmpy_session *s);
 void rmpy_session_remove_reader(rmpy_session *s); /* on the loop's thread */
 void rmpy_session_close_wake_fd(rmpy_session *s); /* once nobody can write it any more */
 void rmpy_session_set_done(rmpy_session *s);
-/* (exception, node, item) of a failure. */
-PyObject *rmpy_session_failure_of(rmpy_session *s, const rm_error *error);
-void rmpy_session_on_event(void *session, const rm_event *event);
 int rmpy_session_use_loop(rmpy_session *s, PyObject *loop);
 void rmpy_session_unlink(rmpy_session *s);
 /* Puts (id, agen) into the list. -1: exception. */

@@ -391,50 +391,6 @@ void rmpy_session_finished(rmpy_runner *p, rm_status status)
     s->outer = outer;
 }
 
-/* ---- events of the engine */
-
-/* (exception, node, item) of a failure. */
-PyObject *rmpy_session_failure_of(rmpy_session *s, const rm_error *error)
-{
-    rmpy_runner *p = error->node[0] ? rmpy_session_find(s, error->node) : NULL;
-    PyObject *exception = NULL, *item = NULL;
-    PyObject *node = PyUnicode_DecodeUTF8(error->node, (Py_ssize_t)strlen(error->node), "replace");
-    if (p && p->raised) {
-        exception = Py_NewRef(p->raised);
-        item = p->raised_item ? PyLong_FromUnsignedLongLong(p->raised_item) : Py_NewRef(Py_None);
-        Py_CLEAR(p->raised);
-    } else {
-        exception = rmpy_error_new(s->state, error);
-        item = error->item ? PyLong_FromUnsignedLongLong(error->item) : Py_NewRef(Py_None);
-    }
-    if (!exception || !item || !node) {
-        Py_XDECREF(exception);
-        Py_XDECREF(item);
-        Py_XDECREF(node);
-        return NULL;
-    }
-    if (!error->node[0]) {
-        Py_SETREF(node, Py_NewRef(Py_None));
-    }
-    return Py_BuildValue("(NNN)", exception, node, item);
-}
-
-void rmpy_session_on_event(void *context, const rm_event *event)
-{
-    rmpy_session *s = context;
-    if (s->events && (event->kind >= RM_EVENT_STARTED || event->kind == RM_EVENT_ENDED)) {
-        rmpy_session_keep_news(s, event);
-    }
-    if (event->kind != RM_EVENT_ERROR || PyList_GET_SIZE(s->errors) >= RMPY_ERRORS_MAX) {
-        return;
-    }
-    PyObject *row = rmpy_session_failure_of(s, event->error);
-    if (!row || PyList_Append(s->errors, row) < 0) {
-        PyErr_WriteUnraisable((PyObject *)s);
-    }
-    Py_XDECREF(row);
-}
-
 /* ---- driving */
 
 PyObject *rmpy_session_state(const rmpy_session *s)

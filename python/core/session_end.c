@@ -364,6 +364,7 @@ static void session_dealloc(PyObject *self)
     rmpy_session_close_wake_fd(s);
     (void)session_clear(self);
     PyMem_Free(s->runners);
+    PyMem_Free(s->tries);
     type->tp_free(self);
     Py_DECREF(type);
 }

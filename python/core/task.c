@@ -774,7 +774,10 @@ void rmpy_call_resolve(rmpy_runner *p)
     X(gen)                \
     X(yielded)            \
     X(handed)             \
-    X(stream) X(item) X(stream_waiter) X(call) X(call_done) X(call_result) X(call_error) X(raised)
+    X(stream)             \
+    X(item)               \
+    X(stream_waiter)      \
+    X(call) X(call_done) X(call_result) X(call_error) X(raised) X(raised_input) X(at_hand)
 /* clang-format on */
 
 static int runner_traverse(PyObject *self, visitproc visit, void *arg)

@@ -184,6 +184,8 @@ PENDING: Final[int]  # wait for the wake descriptor, a timer, or a node's task
 DONE: Final[int]
 FAILED: Final[int]
 
+_Failure = tuple[BaseException, str | None, int | None, Any, int]
+
 @final
 class Session:
     """One running instance of a plan. Use `_drive` unless you write a driver.
@@ -260,9 +262,10 @@ class Session:
         """Live numbers as JSON text."""
 
     # the end
-    def failure(self) -> tuple[BaseException, str | None, int | None] | None:
-        """Why it ended: (the exception that a Python node raised, or an `Error`; node; item)."""
-    def take_errors(self) -> list[tuple[BaseException, str | None, int | None]]:
+    def failure(self) -> _Failure | None:
+        """Why it ended: (the exception that a Python node raised, or an `Error`; node; item; what
+        `set_excerpt` made of its input; how often the item has been tried)."""
+    def take_errors(self) -> list[_Failure]:
         """Errors that on_error dealt with since the last call; at most 1,000 are kept."""
     @property
     def busy(self) -> int:
@@ -308,6 +311,12 @@ def set_types(
     (with these names as attributes) becomes a packet of its kind, as do (samples, rate[, metadata])
     and PyAV's AudioFrame and VideoFrame.
     """
+
+def set_excerpt(
+    excerpt: Callable[[Any, object], Any] | None, /
+) -> Callable[[Any, object], Any] | None:
+    """What is kept of the input that a Python node failed on: ``excerpt(input, node)``, called on
+    the session's thread. None: nothing. Returns what was set before."""
 
 def pack(value: object, /) -> bytes:
     """A value of the value model as msgpack (with the extension types of value.h).

@@ -30,8 +30,8 @@ OVER = (_core.DONE, _core.FAILED)
 OWN = tuple(f"{__package__}.{name}" for name in ("_drive", "_host", "_resolve", "session"))
 
 
-def translate(error, node, item):
-    """The exception that a run raises. Replaced by the SDK, which adds node and item."""
+def translate(error, node, item, input=None, attempts=1):
+    """The exception that a run raises. Replaced by the SDK, which adds the others."""
     return error
 
 
@@ -94,11 +94,11 @@ class _Work:
             raise made from made.__cause__
         self.opened = True
 
-    def failed(self, error, node=None, item=None):
+    def failed(self, error, node=None, *where):
         """Keeps the first failure; what came of cleaning up after it is its context at most."""
         if self.problem is None:
             made = node is not None
-            self.problem = translate(from_node_on(error), node, item) if made else error
+            self.problem = translate(from_node_on(error), node, *(where or (None,))) if made else error
 
     def take_failure(self):
         failure = self.session.failure()

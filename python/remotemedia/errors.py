@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._core import Error, Finding
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ConfigurationError",
     "Error",
+    "Excerpt",
     "NodeError",
     "PipelineError",
     "RemoteMediaError",
@@ -97,29 +98,72 @@ class SerializationError(RemoteMediaError):
     """A value cannot be written or read."""
 
 
+class Excerpt(NamedTuple):
+    """What an error says of the input of a node: bounded, and without its secrets.
+
+    ``type`` is its class, of an array with the data type; ``shape`` that of an array (of sound,
+    of a picture), or the length of what has one, else None; ``head`` its first values or bytes.
+    Under a name that the node's type declares as secret (`Node.secret_fields`) stands ``***``.
+    """
+
+    type: str
+    shape: tuple[int, ...] | None
+    head: str
+
+    def __str__(self) -> str:
+        shape = "" if self.shape is None else f" {'x'.join(map(str, self.shape)) or 'scalar'}"
+        return f"{self.type}{shape}: {self.head}"
+
+
 class NodeError(PipelineError):
     """A node failed on an item.
 
     What a run raises is an instance of this class and of the class of what the node raised: a
     ``ValueError`` of a node is caught by ``except ValueError`` as well as by ``except NodeError``.
+    Where no class can be both, it is a `NodeError` alone. ``Pipeline.errors`` has one for each
+    error that ``on_error`` dealt with.
 
     Attributes
     ----------
     node : str or None
         Id of the node.
     item : int or None
-        Number of the item in the node's input, from 1.
+        Number of the item in the node's input (a source: in its output), from 1; None: not on an
+        item.
     original : BaseException or None
-        What the node raised, with its traceback; also ``__cause__``.
-    traceback : str
-        The formatted traceback of ``original``, "" without one.
+        What the node raised, with its traceback; also ``__cause__``. None: a native node failed.
+    policy : str
+        What was done: "fail", the run ended; "skip", "bypass"; "retry", it was tried again.
+    attempts : int
+        How often the item has been tried by then, from 1.
+    input : Excerpt or None
+        What the node was given, in short. None: nothing, or it is not known any more, as of a node
+        with ``is_streaming``.
     """
 
     original: BaseException | None = None
+    policy: str = "fail"
+    attempts: int = 1
+    input: Excerpt | None = None
+
+    @property
+    def error_type(self) -> str:
+        """Name of the class that the node raised, "Error" for a native node."""
+        return "Error" if self.original is None else type(self.original).__qualname__
+
+    @property
+    def causes(self) -> tuple[BaseException, ...]:
+        """``original``, what it was raised from, and so on; at most 100."""
+        chain: list[BaseException] = []
+        at = self.original
+        while at is not None and len(chain) < CAUSES_MAX and not any(at is one for one in chain):
+            chain.append(at)
+            at = at.__cause__ or (None if at.__suppress_context__ else at.__context__)
+        return tuple(chain)
 
     @property
     def traceback(self) -> str:
-        """The formatted traceback of ``original``."""
+        """The formatted traceback of ``original``, "" without one."""
         if self.original is None:
             return ""
         from traceback import format_exception
@@ -128,8 +172,11 @@ class NodeError(PipelineError):
 
     def __reduce__(self) -> Any:
         # The mixed class cannot be found by name; what it was mixed from can.
-        return _rebuild, (self.message, self.node, self.item, self.original)
+        return _rebuild, (self.original, {name: getattr(self, name) for name in FIELDS})
 
+
+FIELDS = ("message", "code", "status", "help", "node", "item", "policy", "attempts", "input")
+CAUSES_MAX = 100
 
 _mixed: dict[type[BaseException], type[NodeError]] = {}
 
@@ -138,33 +185,37 @@ def _mixed_class(kind: type[BaseException]) -> type[NodeError]:
     """NodeError that is a `kind` too; NodeError alone where the two cannot be one class."""
     if issubclass(kind, (StopIteration, StopAsyncIteration)):
         return NodeError  # a coroutine cannot raise these
+    if issubclass(kind, NodeError):
+        return NodeError  # of a pipeline that the node ran
     known = _mixed.get(kind)
     if known is None:
         try:
             known = type(kind.__name__, (NodeError, kind), {"__module__": kind.__module__})
-        except TypeError:
+        except Exception:  # a final class, or one whose __init_subclass__ wants more
             known = NodeError
         if len(_mixed) < 1000:
             _mixed[kind] = known
     return known
 
 
-def _rebuild(
-    message: str, node: str | None, item: int | None, original: BaseException | None
-) -> NodeError:
-    cls = NodeError if original is None else _mixed_class(type(original))
+def _made_for(original: BaseException | None) -> NodeError:
+    """A NodeError of the class for what was raised; NodeError alone where none can be made."""
+    if original is None:
+        return NodeError()
+    cls = _mixed_class(type(original))
     try:
-        error = cls.__new__(cls)
-    except TypeError:  # its __new__ wants arguments of its own
-        cls = NodeError
-        error = cls.__new__(cls)
-    if original is not None:
+        is_group = isinstance(original, BaseExceptionGroup)
+        error = cls.__new__(cls, *(original.args if is_group else ()))
         _copy_content(original, error)
-    error.message = message
-    error.code = NODE_FAILED
-    error.node = node
-    error.item = item
-    error.original = original
+    except Exception:  # its __new__ wants arguments of its own
+        return NodeError.__new__(NodeError)
+    return error
+
+
+def _rebuild(original: BaseException | None, fields: dict[str, Any]) -> NodeError:
+    error = _made_for(original)
+    for name, value in (*fields.items(), ("original", original), ("__cause__", original)):
+        BaseException.__setattr__(error, name, value)  # the class may forbid it, as frozen ones do
     return error
 
 
@@ -177,7 +228,7 @@ def _copy_content(original: BaseException, error: BaseException) -> None:
             builtin.__dict__["__init__"](error, *original.args)
         except TypeError:  # an own class that gave its base other arguments
             pass
-    error.args = original.args
+    BaseException.__setattr__(error, "args", original.args)
     error.__dict__.update(getattr(original, "__dict__", {}))
 
 
@@ -194,7 +245,13 @@ def _with_place(error: Error) -> str:
     return message
 
 
-def node_error(error: BaseException, node: str | None, item: int | None) -> BaseException:
+def node_error(
+    error: BaseException,
+    node: str | None,
+    item: int | None,
+    input: Excerpt | None = None,
+    attempts: int = 1,
+) -> BaseException:
     """The error that a run raises for what a node raised.
 
     An `Error` of the SDK gets node and item; one of the library becomes a `PipelineError`, or a
@@ -203,19 +260,58 @@ def node_error(error: BaseException, node: str | None, item: int | None) -> Base
     """
     if not isinstance(error, Exception):
         return error
+    if not isinstance(error, Error):
+        return _raised_by(error, node, item, input=input, attempts=attempts)
+    error.node = error.node or node
+    error.item = error.item or item
+    if not isinstance(error, RemoteMediaError):
+        made = pipeline_error(error)
+        if isinstance(made, NodeError):
+            made.attempts = attempts
+        return made
+    error.message = _with_place(error)
+    return error
+
+
+def dealt_error(
+    policy: str,
+    error: BaseException,
+    node: str | None,
+    item: int | None,
+    input: Excerpt | None,
+    attempts: int,
+) -> NodeError:
+    """The `NodeError` of an error that ``on_error`` dealt with, whatever its class."""
+    fields = {"policy": policy, "attempts": attempts, "input": input}
+    if isinstance(error, Exception) and not isinstance(error, Error):
+        return _raised_by(error, node, item, **fields)
+    if isinstance(error, RemoteMediaError):
+        fields |= {"code": error.code, "help": error.help}
+        return _raised_by(error, node, item, **fields)
+    message = _with_place(error) if isinstance(error, Error) else str(error)
+    fields |= {"message": message, "node": node, "item": item}
     if isinstance(error, Error):
-        error.node = error.node or node
-        error.item = error.item or item
-        if not isinstance(error, RemoteMediaError):
-            return pipeline_error(error)
-        error.message = _with_place(error)
-        return error
-    where = _where(node, item)
+        fields |= {"code": error.code, "help": error.help, "status": error.status}
+    return _rebuild(None, fields)
+
+
+def _raised_by(
+    error: Exception, node: str | None, item: int | None, **fields: Any
+) -> NodeError:
+    """The error for what the code of a node raised."""
+    message = f"{_where(node, item)}: {_line_of(error)}"
+    known = {"message": message, "code": NODE_FAILED, "node": node, "item": item}
+    return _rebuild(error, known | fields)
+
+
+def _line_of(error: Exception) -> str:
+    """Class and text of what was raised; its __str__ may fail in its turn."""
     kind = type(error).__name__
-    text = f"{error}"
-    made = _rebuild(f"{where}: {kind}: {text}" if text else f"{where}: {kind}", node, item, error)
-    made.__cause__ = error
-    return made
+    try:
+        text = error.message if isinstance(error, RemoteMediaError) else str(error)
+    except Exception:
+        text = "(its text cannot be had)"
+    return f"{kind}: {text}" if text else kind
 
 
 def pipeline_error(error: Error) -> PipelineError:

@@ -62,7 +62,8 @@ class Param(NamedTuple):
 
     ``kind`` is one of bool, int, float, string, enum, json. ``min`` and ``max`` bound int and
     float, ``choices`` are those of an enum, ``unit`` is for people. ``live``: may be set while it
-    runs, by `Node.set_params`.
+    runs, by `Session.set_params`. ``secret``: errors and ``repr()`` show ``***`` for its value, and
+    for what stands under its name in an item.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Param(NamedTuple):
     summary: str = ""
     required: bool = False
     live: bool = False
+    secret: bool = False
 
 
 class Dependency(NamedTuple):
@@ -167,6 +169,8 @@ class Node(ABC):
         Where it may run; as a dict with ``where`` and ``fallback``.
     tier : str or None
         Who hosts its code (``"cpython"``). None: the plan chooses.
+    secret_fields : tuple of str
+        Names of parameters, and of keys and attributes of items, whose values errors do not show.
     connected_outputs : frozenset of str, or None
         Of a node with several outputs, those that something is connected to, so that it may spare
         itself the work for the others. A run sets it before ``initialize``; None: not known. A live
@@ -191,6 +195,7 @@ class Node(ABC):
     """
 
     spec: ClassVar[NodeSpec | None] = None
+    secret_fields: ClassVar[tuple[str, ...]] = ()
     blocking: bool | None = None
     is_streaming: bool = False
     is_source: bool = False
@@ -343,8 +348,7 @@ class Node(ABC):
         return own.name if own is not None else f"{module_name(cls)}:{cls.__qualname__}"
 
     def __repr__(self) -> str:
-        params = ", ".join(f"{k}={v!r}" for k, v in self.get_params().items())
-        return f"{type(self).__name__}({params})"
+        return f"{type(self).__name__}({', '.join(_shown(self))})"
 
 
 def _id_given(cls: type[Node], kwargs: Mapping[str, Any]) -> str | None:
@@ -432,8 +436,7 @@ class TypedNode(Node):
         )
 
     def __repr__(self) -> str:
-        params = "".join(f", {k}={v!r}" for k, v in self.config.items())
-        return f"Node({self._node_type!r}{params})"
+        return f"Node({', '.join([repr(self._node_type), *_shown(self)])})"
 
 
 class Out(NamedTuple):
@@ -441,6 +444,22 @@ class Out(NamedTuple):
 
     port: str
     item: Any
+
+
+def secret_names(node: object) -> frozenset[str]:
+    """Lower-case names whose values a node's errors do not show."""
+    names = list(getattr(node, "secret_fields", ()))
+    spec = getattr(node, "spec", None)
+    if isinstance(spec, NodeSpec):
+        names += [param.name for param in spec.params or () if param.secret]
+    return frozenset(name.lower() for name in names)
+
+
+def _shown(node: Node) -> list[str]:
+    """The parameters for repr()."""
+    secrets = secret_names(node)
+    rows = node.get_params().items()
+    return [f"{k}={'***' if k.lower() in secrets else repr(v)}" for k, v in rows]
 
 
 def base_name(node_type: str) -> str:

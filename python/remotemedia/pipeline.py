@@ -27,6 +27,7 @@ from .errors import (
     NodeError,
     PipelineError,
     SerializationError,
+    dealt_error,
     node_error,
     pipeline_error,
 )
@@ -42,13 +43,23 @@ if TYPE_CHECKING:
     from logging import Logger
     from typing import Literal
 
+    from .errors import Excerpt
     from .events import Events, Feed
     from .flow import Member, Part
     from .session import Session
 
 __all__ = ["Pipeline"]
 
+
+
+def _excerpt(value: Any, node: object) -> Excerpt:
+    from ._excerpt import excerpt
+
+    return excerpt(value, node)
+
+
 _core.set_types(Audio, Video)
+_core.set_excerpt(_excerpt)
 _drive.translate = node_error
 
 PREVIOUS: Any = "<the node added before>"
@@ -564,6 +575,16 @@ class Pipeline:
         manifest["connections"] += edges
         return id
 
+    def _policy_of(self, id: str | None) -> str:
+        """The policy of a node's ``on_error``, by name."""
+        policy = self.on_error
+        node = self._graph.nodes.get(id or "")
+        if node is not None and id is not None:
+            policy = policy if node.on_error is None else node.on_error
+            policy = self._graph.extras.get(id, {}).get("on_error", policy)
+        named = policy.get("policy") if isinstance(policy, dict) else policy
+        return str(named or "fail")
+
     def _prepare(
         self, data: Any, results: list[Any] | Callable[[Any], object]
     ) -> tuple[_core.Plan, dict[str, Any], dict[str, Any]]:
@@ -841,10 +862,9 @@ class _Watch:
         pipeline = self._pipeline
         pipeline._sessions.remove(session)
         pipeline._metrics = Metrics(json.loads(session.metrics()), pipeline.node_ids)
-        for error, node, item in session.take_errors():
-            made = node_error(error, node, item)
-            if isinstance(made, NodeError) and len(pipeline.errors) < ERRORS_MAX:
-                pipeline.errors.append(made)
+        room = ERRORS_MAX - len(pipeline.errors)
+        for row in session.take_errors()[: max(0, room)]:
+            pipeline.errors.append(dealt_error(pipeline._policy_of(row[1]), *row))
 
 
 def as_stream(data: Any) -> Any:

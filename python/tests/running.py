@@ -12,7 +12,7 @@ from remotemedia import _core, _drive
 @pytest.fixture(autouse=True)
 def untranslated(monkeypatch):
     """Runs raise what nodes raise; the SDK's errors have tests of their own."""
-    monkeypatch.setattr(_drive, "translate", lambda error, node, item: error)
+    monkeypatch.setattr(_drive, "translate", lambda error, *_: error)
 
 
 def plan_of(*nodes, feed=True, collect=True, options=None, blocking=None):

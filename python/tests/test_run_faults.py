@@ -85,7 +85,7 @@ def test_a_node_that_raises_gives_one_error_and_every_cleanup(how, kind, where):
 @BOTH
 def test_node_and_item_of_a_failure_are_told(how, monkeypatch):
     told = []
-    monkeypatch.setattr(_drive, "translate", lambda e, node, item: told.append((node, item)) or e)
+    monkeypatch.setattr(_drive, "translate", lambda e, node, item, *_: told.append((node, item)) or e)
     for item in (1, 17, 200):
         with pytest.raises(ValueError):
             how(list(range(1, 400)), Lives("a", []), Lives("b", [], f"item {item}"))
@@ -139,7 +139,7 @@ def test_skip_drops_the_item_only_and_keeps_the_error(how, wrap):
         in_loop(_drive.run(plan, feed, collect, on_session=sessions.append))
     assert results == [x for x in range(1, 101) if x % 10]
     errors = sessions[0].take_errors()
-    assert [(str(e), node, item) for e, node, item in errors] == [
+    assert [(str(e), node, item) for e, node, item, *_ in errors] == [
         (f"bad {x}", "n0", x) for x in range(10, 101, 10)
     ]
     assert sessions[0].take_errors() == []

@@ -194,7 +194,7 @@ def test_an_error_on_a_thread_keeps_its_item():
         return session[0].failure()
 
     failure = in_loop(main())
-    assert failure[1:] == ("n0", 38)
+    assert failure[1:3] == ("n0", 38)
     assert told == list(range(37))
 
 
