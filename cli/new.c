@@ -117,7 +117,7 @@ int cli_new(cli *state, const cli_arguments *arguments)
         printf("  %s\n", files[i].name);
     }
     printf("\nRun it:\n  cd %s\n  remotemedia run pipeline.json --input words.txt\n"
-           "\nTest its node:\n  python -m pytest\n",
+           "\nTest its node (pip install pytest):\n  python -m pytest\n",
            path);
     return CLI_OK;
 }

@@ -83,7 +83,9 @@ class Pipeline:
     description : str or None
         One line for the manifest.
     memory_bytes_max : int
-        Bound of a run's packet buffers, bytes; 0: 256 MiB.
+        Bound of a run's packet buffers, bytes; 0: 256 MiB. Arrays and other objects of Python pass
+        by reference and are not counted: what may wait of them is bounded by the capacities of the
+        connections, 16 packets each unless they say otherwise.
 
     Raises
     ------
