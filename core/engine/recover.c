@@ -1,9 +1,44 @@
 #include "engine/recover.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "engine/dead_letter.h"
 #include "engine/events.h"
+
+enum { EXCERPT_BYTES = 8 };
+
+static bool shows_bytes(const rm_packet *packet)
+{
+    uint8_t kind = packet->header.kind;
+    return packet->header.memory == RM_MEMORY_HOST && packet->payload && kind != RM_KIND_TEXT &&
+           kind != RM_KIND_VALUE;
+}
+
+/* In short what the node was given: format, size, first bytes. Of texts and values the size alone:
+ * something may stand in them that is not for everybody. Live objects are their tier's to tell. */
+static void describe_input(const rmi_node *node, char *text, size_t size)
+{
+    const rm_packet *packet = NULL;
+    for (uint16_t i = 0; i < node->n_current && !packet; i++) {
+        packet = node->current[i];
+    }
+    text[0] = '\0';
+    if (!packet || packet->header.kind == RM_KIND_OBJECT) {
+        return;
+    }
+    rm_format format;
+    rm_format_from_line(packet->header.kind, &packet->header.format, &format);
+    (void)rm_format_print(&format, text, size);
+    size_t used = strlen(text);
+    uint64_t bytes = packet->header.payload_bytes;
+    (void)snprintf(text + used, size - used, ", %llu bytes", (unsigned long long)bytes);
+    const uint8_t *payload = packet->payload;
+    for (uint64_t i = 0; i < bytes && i < EXCERPT_BYTES && shows_bytes(packet); i++) {
+        used = strlen(text);
+        (void)snprintf(text + used, size - used, "%s%02x", i ? " " : ": ", payload[i]);
+    }
+}
 
 void rmi_recover_describe(rmi_node *node, rm_status status)
 {
@@ -16,6 +51,7 @@ void rmi_recover_describe(rmi_node *node, rm_status status)
     snprintf(error->node, sizeof error->node, "%s", node->pub.id);
     bool on_item = !node->flushing && !node->no_input;
     error->item = on_item ? (node->is_source ? node->emitted : node->items) + 1 : 0;
+    describe_input(node, error->input, sizeof error->input);
 }
 
 static int64_t backoff_ns(rmi_strand *strand, const rmi_node *node)

@@ -21,7 +21,12 @@
 extern "C" {
 #endif
 
-enum { RM_ERROR_MESSAGE_MAX = 768, RM_ERROR_HELP_MAX = 256, RM_ERROR_NODE_MAX = 96 };
+enum {
+    RM_ERROR_MESSAGE_MAX = 768,
+    RM_ERROR_HELP_MAX = 256,
+    RM_ERROR_NODE_MAX = 96,
+    RM_ERROR_INPUT_MAX = 160
+};
 
 /* Longer text is cut at a UTF-8 boundary. All texts end with NUL, "" where there is none. */
 typedef struct rm_error {
@@ -31,14 +36,15 @@ typedef struct rm_error {
     char node[RM_ERROR_NODE_MAX];       /* id of the node that failed */
     char message[RM_ERROR_MESSAGE_MAX]; /* one line: the thing, the value, what was wanted */
     char help[RM_ERROR_HELP_MAX];       /* what would mend it: a command, a near name */
+    char input[RM_ERROR_INPUT_MAX];     /* what the node was given: format, size, first bytes */
 } rm_error;
 
-#define RM_ERROR_INIT                     \
-    {                                     \
-        RM_OK, RM_CODE_NONE, 0, {0}, {0}, \
-        {                                 \
-            0                             \
-        }                                 \
+#define RM_ERROR_INIT                          \
+    {                                          \
+        RM_OK, RM_CODE_NONE, 0, {0}, {0}, {0}, \
+        {                                      \
+            0                                  \
+        }                                      \
     }
 
 /* Writes the message, sets status and the code that stands for the status alone, and returns the

@@ -62,21 +62,24 @@ static long count_try(rmpy_session *s, const char *node, uint64_t item)
     return 1;
 }
 
-/* Never fails: an error without excerpt is better than none. */
-static PyObject *excerpt_of(rmpy_session *s, rmpy_runner *p)
-{
-    PyObject *made = NULL;
-    if (p && p->raised_input && s->state->excerpt) {
-        made = PyObject_CallFunctionObjArgs(s->state->excerpt, p->raised_input, p->object, NULL);
-        PyErr_Clear();
-    }
-    return made ? made : Py_NewRef(Py_None);
-}
-
 static PyObject *text_or_none(const char *text)
 {
     return text[0] ? PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace")
                    : Py_NewRef(Py_None);
+}
+
+/* Never fails: an error without excerpt is better than none. */
+static PyObject *excerpt_of(rmpy_session *s, rmpy_runner *p, const rm_error *error)
+{
+    if (!p) {
+        return text_or_none(error->input);
+    }
+    PyObject *made = NULL;
+    if (p->raised_input && s->state->excerpt) {
+        made = PyObject_CallFunctionObjArgs(s->state->excerpt, p->raised_input, p->object, NULL);
+        PyErr_Clear();
+    }
+    return made ? made : Py_NewRef(Py_None);
 }
 
 PyObject *rmpy_session_failure_of(rmpy_session *s, const rm_error *error)
@@ -84,7 +87,7 @@ PyObject *rmpy_session_failure_of(rmpy_session *s, const rm_error *error)
     rmpy_runner *p = error->node[0] ? rmpy_session_find(s, error->node) : NULL;
     uint64_t number = item_of(p, error);
     long tries = count_try(s, error->node, number);
-    PyObject *excerpt = excerpt_of(s, p);
+    PyObject *excerpt = excerpt_of(s, p, error);
     PyObject *exception = p && p->raised ? Py_NewRef(p->raised) : rmpy_error_new(s->state, error);
     PyObject *node = text_or_none(error->node);
     PyObject *item = number ? PyLong_FromUnsignedLongLong(number) : Py_NewRef(Py_None);
@@ -92,11 +95,11 @@ PyObject *rmpy_session_failure_of(rmpy_session *s, const rm_error *error)
         Py_CLEAR(p->raised);
         Py_CLEAR(p->raised_input);
     }
-    if (!exception || !node || !item) {
+    if (!exception || !node || !item || !excerpt) {
         Py_XDECREF(exception);
         Py_XDECREF(node);
         Py_XDECREF(item);
-        Py_DECREF(excerpt);
+        Py_XDECREF(excerpt);
         return NULL;
     }
     return Py_BuildValue("(NNNNl)", exception, node, item, excerpt, tries);

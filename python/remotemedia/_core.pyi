@@ -264,7 +264,7 @@ class Session:
     # the end
     def failure(self) -> _Failure | None:
         """Why it ended: (the exception that a Python node raised, or an `Error`; node; item; what
-        `set_excerpt` made of its input; how often the item has been tried)."""
+        `set_excerpt` made of its input, of a native node's a text; how often the item has been tried)."""
     def take_errors(self) -> list[_Failure]:
         """Errors that on_error dealt with since the last call; at most 1,000 are kept."""
     @property

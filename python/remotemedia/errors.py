@@ -101,7 +101,8 @@ class SerializationError(RemoteMediaError):
 class Excerpt(NamedTuple):
     """What an error says of the input of a node: bounded, and without its secrets.
 
-    ``type`` is its class, of an array with the data type; ``shape`` that of an array (of sound,
+    ``type`` is its class, of an array with the data type, for a native node the format and the size
+    in bytes; ``shape`` that of an array (of sound,
     of a picture), or the length of what has one, else None; ``head`` its first values or bytes.
     Under a name that the node's type declares as secret (`Node.secret_fields`) stands ``***``.
     """
@@ -112,7 +113,7 @@ class Excerpt(NamedTuple):
 
     def __str__(self) -> str:
         shape = "" if self.shape is None else f" {'x'.join(map(str, self.shape)) or 'scalar'}"
-        return f"{self.type}{shape}: {self.head}"
+        return f"{self.type}{shape}: {self.head}" if self.head else self.type + shape
 
 
 class NodeError(PipelineError):
@@ -249,7 +250,7 @@ def node_error(
     error: BaseException,
     node: str | None,
     item: int | None,
-    input: Excerpt | None = None,
+    input: Excerpt | str | None = None,
     attempts: int = 1,
 ) -> BaseException:
     """The error that a run raises for what a node raised.
@@ -267,7 +268,7 @@ def node_error(
     if not isinstance(error, RemoteMediaError):
         made = pipeline_error(error)
         if isinstance(made, NodeError):
-            made.attempts = attempts
+            made.input, made.attempts = _excerpt_of(input), attempts
         return made
     error.message = _with_place(error)
     return error
@@ -278,11 +279,11 @@ def dealt_error(
     error: BaseException,
     node: str | None,
     item: int | None,
-    input: Excerpt | None,
+    input: Excerpt | str | None,
     attempts: int,
 ) -> NodeError:
     """The `NodeError` of an error that ``on_error`` dealt with, whatever its class."""
-    fields = {"policy": policy, "attempts": attempts, "input": input}
+    fields = {"policy": policy, "attempts": attempts, "input": _excerpt_of(input)}
     if isinstance(error, Exception) and not isinstance(error, Error):
         return _raised_by(error, node, item, **fields)
     if isinstance(error, RemoteMediaError):
@@ -293,6 +294,14 @@ def dealt_error(
     if isinstance(error, Error):
         fields |= {"code": error.code, "help": error.help, "status": error.status}
     return _rebuild(None, fields)
+
+
+def _excerpt_of(input: Excerpt | str | None) -> Excerpt | None:
+    """The engine tells what a native node was given as "format, size: bytes"."""
+    if not isinstance(input, str):
+        return input
+    kind, _, head = input.partition(": ")
+    return Excerpt(kind, None, head)
 
 
 def _raised_by(

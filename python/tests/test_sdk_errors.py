@@ -366,9 +366,16 @@ def test_a_copy_knows_the_same(again):
 
 
 def test_a_native_node_fails_as_well():
-    error = raised(Pipeline([Node("audio.level", id="level")]), ["no sound"])
-    assert isinstance(error, NodeError)
-    assert error.policy == "fail"
+    pipeline = Pipeline([Node("audio.level", id="level")])
+    error = raised(pipeline, ["no sound"])
+    assert (error.policy, error.attempts, error.node, error.item) == ("fail", 1, "level", 1)
+    assert error.input == Excerpt("text, 8 bytes", None, "")
+    pipeline.on_error = "skip"
+    pipeline.run_sync([b"\x01\x02\x03", {"token": "s3cret"}])
+    first, second = pipeline.errors
+    assert (str(first.input), first.policy) == ("bytes, 3 bytes: 01 02 03", "skip")
+    assert second.input.type.startswith("value, ")
+    assert second.input.head == ""
 
 
 # ---- excerpts
