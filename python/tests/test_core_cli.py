@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -258,6 +260,26 @@ def test_top_sees_python_nodes_at_work(folder):
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 1
     assert items >= 3
+
+
+def test_python_nodes_have_numbers_for_prometheus(folder):
+    words = command("run", "--quiet", "--metrics-port=0", "test.tone duration_ms=0 paced=true ! mynodes:Later")
+    with subprocess.Popen(words, cwd=folder, env=environ(), stderr=subprocess.PIPE, text=True) as process:
+        line = process.stderr.readline()
+        if "built without" in line:
+            pytest.skip("no libmicrohttpd")
+        url = line.removeprefix("metrics: ").strip()
+        items, until = None, time.monotonic() + 30
+        while items is None and time.monotonic() < until:
+            try:
+                text = urllib.request.urlopen(url, timeout=30).read().decode()
+            except urllib.error.HTTPError:  # it is not ready yet
+                continue
+            items = re.search(r'^remotemedia_node_items_total\{.*type="mynodes:Later"\} [1-9]', text, re.M)
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+        assert process.wait(30) == 1
+    assert items
 
 
 def test_the_plan_of_a_run_is_good_for_that_run_only(folder):
