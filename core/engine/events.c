@@ -5,7 +5,8 @@
 #include "base/alloc.h"
 #include "engine/clock.h"
 
-#define DROPS_APART_NS ((int64_t)100 * 1000000)
+/* Of what may happen to each packet. */
+#define APART_NS ((int64_t)100 * 1000000)
 
 static const char *const drop_reasons[RMI_DROP_REASONS] = {
     [RMI_DROP_FULL] = "full",
@@ -133,7 +134,17 @@ void rmi_event_run(rmi_strand *strand, rmi_message *message)
     rmi_event_deliver(strand->session);
 }
 
-/* ---- drops */
+/* ---- drops and late items */
+
+/* True, and noted: the last one was long enough ago, or there was none. */
+static bool is_due(int64_t *told_ns, int64_t now_ns)
+{
+    if (*told_ns != 0 && now_ns - *told_ns < APART_NS) {
+        return false;
+    }
+    *told_ns = now_ns ? now_ns : 1;
+    return true;
+}
 
 static void tell_drops(rm_session *session, rmi_edge *edge, rmi_drop reason)
 {
@@ -155,8 +166,7 @@ void rmi_event_drop(rmi_strand *strand, rmi_edge *edge, uint64_t count, rmi_drop
     if (!rmi_event_is_wanted(strand->session, RM_EVENT_DROP) || count == 0) {
         return;
     }
-    if (drops->told_ns == 0 || strand->now_ns - drops->told_ns >= DROPS_APART_NS) {
-        drops->told_ns = strand->now_ns ? strand->now_ns : 1;
+    if (is_due(&drops->told_ns, strand->now_ns)) {
         tell_drops(strand->session, edge, reason);
     }
 }
@@ -170,13 +180,53 @@ static void tell_last_drops_of(rm_session *session, rmi_edge *edge)
     }
 }
 
-void rmi_event_tell_last_drops(rm_session *session)
+static void tell_late(rmi_node *node)
 {
+    rmi_event_tell(node->strand->session,
+                   &(rmi_happening){.kind = RM_EVENT_LATE,
+                                    .node = node,
+                                    .reason = node->options.late_passes ? "pass" : "drop",
+                                    .count = node->late - node->late_told,
+                                    .total = node->late});
+    node->late_told = node->late;
+}
+
+void rmi_event_late(rmi_node *node)
+{
+    if (rmi_event_is_wanted(node->strand->session, RM_EVENT_LATE) &&
+        is_due(&node->late_told_ns, node->strand->now_ns)) {
+        tell_late(node);
+    }
+}
+
+void rmi_event_tell_rest(rm_session *session)
+{
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        rmi_node *node = session->nodes[i];
+        if (node->late_told_ns && node->late > node->late_told) {
+            tell_late(node);
+        }
+    }
     for (uint32_t i = 0; i < session->edge_count; i++) {
         tell_last_drops_of(session, session->edges[i]);
         if (session->edges[i]->link) {
             tell_last_drops_of(session, session->edges[i]->link->receiving);
         }
+    }
+}
+
+void rmi_event_breaker(const rmi_node *node, rmi_breaker_state before)
+{
+    static const char *const states[] = {[RMI_BREAKER_CLOSED] = "closed",
+                                         [RMI_BREAKER_OPEN] = "open",
+                                         [RMI_BREAKER_HALF_OPEN] = "half_open"};
+    const rmi_breaker *breaker = &node->breaker;
+    if (breaker->state != before) {
+        rmi_event_tell(node->strand->session, &(rmi_happening){.kind = RM_EVENT_BREAKER,
+                                                               .node = node,
+                                                               .reason = states[breaker->state],
+                                                               .count = breaker->failures,
+                                                               .total = breaker->opened});
     }
 }
 

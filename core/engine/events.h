@@ -35,13 +35,19 @@ void rmi_event_tell(rm_session *session, const rmi_happening *what);
 void rmi_event_deliver(rm_session *session);
 /* Lets go of what is queued. */
 void rmi_event_discard(rm_session *session);
-/* Drops that no event has told yet. All strands have finished. */
-void rmi_event_tell_last_drops(rm_session *session);
+/* Drops and late items that no event has told yet. All strands have finished. */
+void rmi_event_tell_rest(rm_session *session);
 /* The owner's own function, at once. */
 void rmi_event_send(rm_session *session, const rm_event *event);
 
 /* `count` packets of the edge were dropped. Thread: the strand's. */
 void rmi_event_drop(rmi_strand *strand, rmi_edge *edge, uint64_t count, rmi_drop reason);
+
+/* The node counted an item as late. Thread: the strand's. */
+void rmi_event_late(rmi_node *node);
+
+/* The node's breaker was in this state before; nothing is told where it still is. */
+void rmi_event_breaker(const rmi_node *node, rmi_breaker_state before);
 
 /* A call has answered so. True: the node's first packet is still to come, and wanted. */
 bool rmi_event_look_for_first(rmi_node *node, rm_status status);

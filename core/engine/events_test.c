@@ -224,6 +224,63 @@ TEST(drops_are_told_at_once_then_together_and_none_is_left_out)
     }
 }
 
+TEST(late_items_are_told_at_once_then_together)
+{
+    listener l = {0};
+    probe a = {.left = 64}, b = {0}, c = {0};
+    rm_node_type source = source_type(&a), middle = node_type(&b, pass_process);
+    rm_node_type sink = sink_type(&c);
+    rm_session *session = session_with(&l, 1, RM_DRIVER_CALLER, RM_EVENT_BIT(RM_EVENT_LATE));
+    uint32_t x = add(session, &source, "source", 0), y = add(session, &middle, "middle", 0);
+    uint32_t z = add_with(session, &sink, "sink", "{\"deadline_ms\": 5, \"late\": \"drop\"}");
+    join(session, x, y, 4);
+    join(session, y, z, 4);
+    start(session);
+    int64_t now_ns = 1000000, next_ns;
+    while (rm_session_step(session, now_ns, 1, &next_ns) == RM_MORE) {
+        now_ns += 10000000; /* of each packet's way a call is a step */
+    }
+    uint64_t told = 0;
+    for (uint32_t i = 0; find(&l, RM_EVENT_LATE, "sink", i); i++) {
+        told += find(&l, RM_EVENT_LATE, "sink", i)->count;
+    }
+    const heard *first = find(&l, RM_EVENT_LATE, "sink", 0);
+    CHECK_INT(first ? first->count : 0, 1);
+    CHECK_TEXT(first ? first->reason : "", "drop");
+    CHECK_INT(told > 1, 1);
+    CHECK_INT(told + c.seen, 64);
+    CHECK_INT(count_of(&l, RM_EVENT_LATE) < told, 1);
+    rm_session_free(session);
+}
+
+TEST(a_breaker_tells_each_change_of_its_state)
+{
+    listener l = {0};
+    probe a = {.left = 40}, b = {.fail_item = 3, .failures = 1, .fail_with = RM_EFAIL}, c = {0};
+    rm_node_type source = source_type(&a), bad = node_type(&b, faulty_process);
+    rm_node_type sink = sink_type(&c);
+    rm_session *session = session_with(&l, 1, RM_DRIVER_CALLER, RM_EVENT_BIT(RM_EVENT_BREAKER));
+    uint32_t x = add(session, &source, "source", 0);
+    uint32_t y = add_with(session, &bad, "bad",
+                          "{\"on_error\": {\"policy\": \"skip\","
+                          " \"breaker\": {\"failures\": 1, \"open_ms\": 20}}}");
+    join(session, x, y, 4);
+    join(session, y, add(session, &sink, "sink", 0), 4);
+    start(session);
+    int64_t now_ns = 1000000, next_ns;
+    while (rm_session_step(session, now_ns, 1, &next_ns) == RM_MORE) {
+        now_ns += 5000000;
+    }
+    static const char *const states[] = {"open", "half_open", "closed"};
+    CHECK_INT(count_of(&l, RM_EVENT_BREAKER), 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        const heard *one = find(&l, RM_EVENT_BREAKER, "bad", i);
+        CHECK_TEXT(one ? one->reason : "", states[i]);
+        CHECK_INT(one ? one->total : 0, 1);
+    }
+    rm_session_free(session);
+}
+
 TEST(events_that_find_no_room_are_counted_and_told)
 {
     listener l = {0};
@@ -295,6 +352,7 @@ TEST_MAIN(T(a_run_tells_of_its_start_of_first_packets_and_of_ends),
           T(what_work_that_was_out_gives_is_a_first_packet_too),
           T(an_owner_who_asks_for_none_hears_what_it_always_did), T(each_policy_tells_what_it_did),
           T(drops_are_told_at_once_then_together_and_none_is_left_out),
+          T(late_items_are_told_at_once_then_together), T(a_breaker_tells_each_change_of_its_state),
           T(events_that_find_no_room_are_counted_and_told),
           T(a_swap_is_told_to_who_asks_while_it_runs),
           T(an_event_without_memory_is_lost_and_told_as_such))

@@ -317,6 +317,7 @@ bool rmi_intake_is_late(rmi_node *node)
     }
     node->late++;
     node->late_drops += !node->options.late_passes;
+    rmi_event_late(node);
     return !node->options.late_passes;
 }
 

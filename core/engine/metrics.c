@@ -250,6 +250,7 @@ static json_t *edge_json(const rmi_edge *edge)
     uint32_t queued = rmi_edge_length(edge);
     uint64_t full = drops_of(edge, RMI_DROP_FULL);
     uint64_t interrupted = drops_of(edge, RMI_DROP_INTERRUPT);
+    uint64_t drops = full + interrupted;
     if (edge->link) {
         queued = atomic_load(&edge->link->tail) - atomic_load(&edge->link->head);
     }
@@ -258,10 +259,10 @@ static json_t *edge_json(const rmi_edge *edge)
                      (json_int_t)edge->packets, "bytes", (json_int_t)edge->packet_bytes,
                      "from_port", port_name(edge->from->pub.type->outputs, edge->from_port),
                      "to_port", port_name(end->to->pub.type->inputs, end->to_port), "drops",
-                     (json_int_t)(full + interrupted), "dropped", "full", (json_int_t)full,
-                     "interrupt", (json_int_t)interrupted, "queued", (json_int_t)queued,
-                     "queued_bytes", queued_bytes_json(edge), "peak", (json_int_t)edge->peak,
-                     "capacity", (json_int_t)edge->capacity, "link", edge->link != NULL);
+                     (json_int_t)drops, "dropped", "full", (json_int_t)full, "interrupt",
+                     (json_int_t)interrupted, "queued", (json_int_t)queued, "queued_bytes",
+                     queued_bytes_json(edge), "peak", (json_int_t)edge->peak, "capacity",
+                     (json_int_t)edge->capacity, "link", edge->link != NULL);
 }
 
 /* On the strand: its nodes, and the edges that leave them. Under the session's lock. */

@@ -159,7 +159,7 @@ TEST(the_wait_in_a_queue_is_that_for_those_before)
     for (uint32_t strands = 1; strands <= 2; strands++) {
         json_t *metrics = run_bursts(BURST, strands);
         const json_t *node = json_array_get(json_object_get(metrics, "nodes"), strands);
-        CHECK_INT(number_at(node, "waiting", "measured") >= BURSTS * BURST / 4, 1);
+        CHECK_INT(number_at(node, "waiting", "measured") * 4 >= BURSTS * BURST, 1);
         CHECK_INT(number_at(node, "waiting", "measured") <= BURSTS * BURST, 1);
         CHECK_INT(number_at(node, "waiting", "max_ns") > SLOW_NS, 1);
         CHECK_INT(number_at(node, "waiting", "max_ns") < number_at(metrics, "elapsed_ns", NULL), 1);
@@ -175,7 +175,7 @@ TEST(a_packet_is_at_the_sink_as_old_as_its_way_was_long)
         const json_t *nodes = json_object_get(metrics, "nodes");
         const json_t *sink = json_array_get(nodes, 2);
         double p50_ns = number_at(sink, "age", "p50_ns"), max_ns = number_at(sink, "age", "max_ns");
-        CHECK_INT(number_at(sink, "age", "sampled") >= BURSTS / 2, 1);
+        CHECK_INT(number_at(sink, "age", "sampled") * 2 >= BURSTS, 1);
         CHECK_INT(p50_ns >= SLOW_NS, 1);
         CHECK_INT(max_ns >= p50_ns && max_ns < number_at(metrics, "elapsed_ns", NULL), 1);
         if (strands == 1) { /* the way of one does not count for the next */

@@ -136,6 +136,8 @@ struct rmi_node {
     uint64_t untimed_mask; /* calls whose number has none of these bits are timed */
     uint64_t calls, items, errors, skipped, retries, emitted;
     uint64_t dead_letters;
+    uint64_t late_told;        /* of them as events */
+    int64_t late_told_ns;      /* when that was last; 0: never */
     uint64_t late, late_drops; /* items beyond the deadline; those of them that were dropped */
     rmi_histogram *time;
     uint64_t told_calls, told_ticks; /* calls up to the latest timed one, and what they took */

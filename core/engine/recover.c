@@ -134,7 +134,9 @@ bool rmi_recover(rmi_strand *strand, rmi_node *node, rm_status status)
     node->error.code = 0;
     if (called) {
         node->errors++;
+        rmi_breaker_state before = node->breaker.state;
         rmi_breaker_failed(&node->breaker, &node->options.breaker, node->calls, strand->now_ns);
+        rmi_event_breaker(node, before);
     }
     if (strand->cancelling || node->interrupted) {
         rmi_node_drop_inputs(node);

@@ -372,7 +372,7 @@ static void session_end(rm_session *session)
     }
     session->closed = true;
     join_threads(session);
-    rmi_event_tell_last_drops(session);
+    rmi_event_tell_rest(session);
     rmi_event_deliver(session);
     close_nodes(session);
     pthread_mutex_lock(&session->lock);

@@ -332,6 +332,14 @@ static void call_flush(rmi_strand *strand, rmi_node *node)
     after_call(strand, node, status);
 }
 
+static bool breaker_allows(const rmi_strand *strand, rmi_node *node)
+{
+    rmi_breaker_state before = node->breaker.state;
+    bool allows = rmi_breaker_allows(&node->breaker, node->calls, strand->now_ns);
+    rmi_event_breaker(node, before);
+    return allows;
+}
+
 /* False: the item is too old, or the node is left alone for now, and that was dealt with. */
 static bool passes_guards(rmi_strand *strand, rmi_node *node)
 {
@@ -340,8 +348,7 @@ static bool passes_guards(rmi_strand *strand, rmi_node *node)
         rmi_strand_consider(strand, node);
         return false;
     }
-    if (node->options.breaker.failures &&
-        !rmi_breaker_allows(&node->breaker, node->calls, strand->now_ns)) {
+    if (node->options.breaker.failures && !breaker_allows(strand, node)) {
         node->state = RMI_NODE_RUNNING;
         after_call(strand, node, rmi_recover_refuse(strand, node));
         return false;

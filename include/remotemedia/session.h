@@ -37,7 +37,10 @@ typedef enum rm_event_kind {
     RM_EVENT_RETRY = 20,         /* `node` failed and will be called again; count: the attempt */
     RM_EVENT_SKIPPED = 21,       /* `node` failed and goes on with the next item; reason: policy */
     RM_EVENT_CHANGED = 22,       /* `node` runs otherwise from here on; reason: "params", "swap" */
-    RM_EVENT_FAILED = 23         /* `node` failed and ends the session */
+    RM_EVENT_FAILED = 23,        /* `node` failed and ends the session */
+    RM_EVENT_LATE = 24,          /* items beyond the deadline of `node`; reason: "drop", "pass" */
+    RM_EVENT_BREAKER = 25 /* of `node`; reason: "open", "half_open", "closed"; count: failures
+                           * in a row; total: how often it opened */
 } rm_event_kind;
 
 /* A kind as a bit of rm_session_options.events. */
@@ -150,10 +153,10 @@ RM_API RM_MUST_USE rm_status rm_session_swap(rm_session *session, const char *no
 RM_API void rm_session_progress(const rm_session *session, int64_t *ret_position_ns,
                                 uint64_t *ret_packets);
 
-/* Which events from STARTED on on_event is told of from now on, RM_EVENT_BIT() each. DROP comes at
- * once for the first packet, then at most ten times a second and edge, each with the count since
- * the one before; what is left is told at the end. Events of a strand come in its order. Thread:
- * any. */
+/* Which events from STARTED on on_event is told of from now on, RM_EVENT_BIT() each. DROP and
+ * LATE come at once for the first packet, then at most ten times a second and edge or node, each
+ * with the count since the one before; what is left is told at the end. Events of a strand come in
+ * its order. Thread: any. */
 RM_API void rm_session_set_events(rm_session *session, uint64_t events);
 
 /* Live numbers as JSON:

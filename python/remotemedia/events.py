@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ._core import Session
 
 __all__ = [
+    "Breaker",
     "Changed",
     "Drop",
     "EndOfStream",
@@ -33,6 +34,7 @@ __all__ = [
     "Events",
     "Failed",
     "FirstPacket",
+    "Late",
     "Retry",
     "Skipped",
     "Started",
@@ -115,7 +117,7 @@ class Retry(Event):
 
 @dataclass(frozen=True, slots=True)
 class Skipped(Event):
-    """A node failed on an item, and its policy (``"skip"``, ``"bypass"``) went on to the next."""
+    """A node failed on an item, and its policy went on to the next: skip, bypass, dead_letter."""
 
     kind: ClassVar[str] = "skipped"
     node: str
@@ -146,6 +148,34 @@ class Failed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Late(Event):
+    """Items beyond the deadline of a node were dropped or passed, by its ``policy``.
+
+    Told as `Drop` is: the counts of all of them add up to ``total``.
+    """
+
+    kind: ClassVar[str] = "late"
+    node: str
+    policy: str
+    count: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker(Event):
+    """The circuit breaker of a node changed its ``state`` to open, half_open or closed.
+
+    ``failures`` calls failed in a row; it has opened ``opened`` times.
+    """
+
+    kind: ClassVar[str] = "breaker"
+    node: str
+    state: str
+    failures: int
+    opened: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ended(Event):
     """The run is over, the last event. ``error``: why it failed or was cancelled; "": it did not."""
 
@@ -167,6 +197,8 @@ _makers: dict[int, Callable[..., Event]] = {
     21: lambda r, **both: Skipped(r[1], r[9], r[3], r[8], r[10], **both),
     22: lambda r, **both: Changed(r[1], r[3], **both),
     23: lambda r, **both: Failed(r[1], r[9], r[8], r[10], **both),
+    24: lambda r, **both: Late(r[1], r[3], r[4], r[5], **both),
+    25: lambda r, **both: Breaker(r[1], r[3], r[4], r[5], **both),
 }
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from remotemedia import Node, NodeError, Pipeline
 from remotemedia.events import (
+    Breaker,
     Changed,
     Drop,
     Ended,
@@ -156,6 +157,25 @@ def test_retries_are_told_with_their_attempt():
     assert pipeline.run_sync([1, 2, 3, 4]) == [1, 2, 3, 4]
     told = of(events.take(), Retry)
     assert [(e.node, e.item, e.attempt) for e in told] == [("bad", 3, 1), ("bad", 3, 2)]
+
+
+def test_a_breaker_tells_its_states():
+    policy = {"policy": "skip", "breaker": {"failures": 1, "open_ms": 5}}
+
+    async def items():
+        for i in range(1, 6):
+            yield i
+            await asyncio.sleep(0.01)
+
+    async def main():
+        pipeline = Pipeline([Bad(1, name="bad")], on_error=policy)
+        events = pipeline.events()
+        await pipeline.run(items())
+        return [event async for event in events]
+
+    told = of(asyncio.run(asyncio.wait_for(main(), 20)), Breaker)
+    assert [e.state for e in told] == ["open", "half_open", "closed"]
+    assert {(e.node, e.opened) for e in told} == {("bad", 1)}
 
 
 def test_a_change_of_parameters_is_told():
