@@ -107,20 +107,23 @@ static void remove_stale(void *context, pid_t pid, const char *path)
 
 void cli_live_start(cli_live *live)
 {
-    char folder[CLI_LIVE_PATH_MAX];
+    char folder[CLI_LIVE_PATH_MAX], fresh[CLI_LIVE_PATH_MAX];
     if (!find_folder(folder, sizeof folder, true)) {
         return;
     }
     each_socket(folder, remove_stale, NULL);
     snprintf(live->path, sizeof live->path, "%.80s/%d.sock", folder, (int)getpid());
-    struct sockaddr_un address = address_of(live->path);
+    snprintf(fresh, sizeof fresh, "%.80s/%d.new", folder, (int)getpid());
+    struct sockaddr_un address = address_of(fresh);
     live->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (live->fd < 0) {
         return;
     }
-    (void)unlink(live->path); /* of a process that had our number */
+    (void)unlink(fresh);
+    /* Under its name once it listens: one that does not is taken for a dead process's. */
     if (bind(live->fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(live->fd, CLI_LIVE_CLIENTS_MAX) != 0) {
+        listen(live->fd, CLI_LIVE_CLIENTS_MAX) != 0 || rename(fresh, live->path) != 0) {
+        (void)unlink(fresh);
         close(live->fd);
         return;
     }

@@ -9,7 +9,14 @@
 
 #include "live.h"
 
-enum { ANSWER_MS = 500, EACH_MS = 1000, NAME_COLUMNS = 20, TYPE_COLUMNS = 18, ROW_BYTES = 512 };
+enum {
+    ANSWER_MS = 500,
+    ANSWER_ONCE_MS = 2000,
+    EACH_MS = 1000,
+    NAME_COLUMNS = 20,
+    TYPE_COLUMNS = 18,
+    ROW_BYTES = 512
+};
 
 /* The rows that fit; more of them are counted. */
 typedef struct screen {
@@ -270,12 +277,12 @@ int cli_top(cli *state, const cli_arguments *arguments)
 {
     bool once = cli_has(arguments, "once") || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO);
     if (state->json) {
-        return cli_print_json(json_pack("{s:o}", "pipelines", cli_live_ask_all(ANSWER_MS)), 2);
+        return cli_print_json(json_pack("{s:o}", "pipelines", cli_live_ask_all(ANSWER_ONCE_MS)), 2);
     }
     if (!once) {
         return watch_runs(state);
     }
-    json_t *runs = cli_live_ask_all(ANSWER_MS);
+    json_t *runs = cli_live_ask_all(ANSWER_ONCE_MS);
     screen s = {.color = state->color_out, .columns = 200, .rows = UINT16_MAX};
     put_runs(&s, runs, NULL);
     json_decref(runs);

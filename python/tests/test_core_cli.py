@@ -249,27 +249,32 @@ def test_a_signal_ends_a_run_with_every_cleanup_called(folder, number):
 def test_top_sees_python_nodes_at_work(folder):
     env = {**environ(), "XDG_RUNTIME_DIR": str(folder)}
     words = command("run", "--quiet", "test.tone duration_ms=0 paced=true ! mynodes:Later")
-    with subprocess.Popen(words, cwd=folder, env=env) as process:
-        items, until = 0, time.monotonic() + 30
+    process = subprocess.Popen(words, cwd=folder, env=env)
+    try:
+        items, until = 0, time.monotonic() + 60
         while items < 3 and time.monotonic() < until:
             top = command("top", "--json")
             told = subprocess.run(top, env=env, capture_output=True, text=True, timeout=60).stdout
             for run in json.loads(told)["pipelines"]:
                 assert run["pid"] == process.pid
-                items = run["metrics"]["nodes"][1]["items"]
+                if run["state"] != "busy":  # a machine under load may not answer in time
+                    items = run["metrics"]["nodes"][1].get("items", 0)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 1
+    finally:
+        process.kill()
     assert items >= 3
 
 
 def test_python_nodes_have_numbers_for_prometheus(folder):
     words = command("run", "--quiet", "--metrics-port=0", "test.tone duration_ms=0 paced=true ! mynodes:Later")
-    with subprocess.Popen(words, cwd=folder, env=environ(), stderr=subprocess.PIPE, text=True) as process:
+    process = subprocess.Popen(words, cwd=folder, env=environ(), stderr=subprocess.PIPE, text=True)
+    try:
         line = process.stderr.readline()
         if "built without" in line:
             pytest.skip("no libmicrohttpd")
         url = line.removeprefix("metrics: ").strip()
-        items, until = None, time.monotonic() + 30
+        items, until = None, time.monotonic() + 60
         while items is None and time.monotonic() < until:
             try:
                 text = urllib.request.urlopen(url, timeout=30).read().decode()
@@ -279,6 +284,9 @@ def test_python_nodes_have_numbers_for_prometheus(folder):
         process.send_signal(signal.SIGTERM)
         process.stderr.read()
         assert process.wait(30) == 1
+    finally:
+        process.kill()
+        process.stderr.close()
     assert items
 
 
