@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "exporter.h"
 
 enum { FAILURES_MAX = 64, ROWS_MAX = 512, NAME_COLUMNS_MAX = 28 };
 
@@ -294,6 +294,10 @@ static void check_tools(checkup *c)
     row *r = add_row(c, found ? ROW_OK : ROW_MISSING, "Graphviz");
     snprintf(r->detail, sizeof r->detail, "%s", found ? file : "graph --format svg needs it");
     snprintf(r->help, sizeof r->help, "%s", found ? "" : "apt-get install graphviz");
+    const char *missing = cli_exporter_missing();
+    r = add_row(c, missing ? ROW_MISSING : ROW_OK, "libmicrohttpd");
+    snprintf(r->detail, sizeof r->detail, "run --metrics-port %s it", missing ? "needs" : "uses");
+    snprintf(r->help, sizeof r->help, "%s", missing ? missing : "");
 }
 
 /* ---- what is told */

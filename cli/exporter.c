@@ -161,8 +161,18 @@ static rm_status load(http *h, rm_error *err)
     }
     rm_status status = rm_fail_as(err, RM_CODE_DEPENDENCY_MISSING,
                                   "--metrics-port needs %s, which is not there", CLI_HTTP_LIBRARY);
-    rm_error_help(err, "apt install libmicrohttpd12");
+    rm_error_help(err, "apt-get install libmicrohttpd12");
     return status;
+}
+
+const char *cli_exporter_missing(void)
+{
+    http found = {0};
+    bool missing = load(&found, NULL) != RM_OK;
+    if (found.library) {
+        dlclose(found.library);
+    }
+    return missing ? "apt-get install libmicrohttpd12" : NULL;
 }
 
 static rm_status parse_port(const char *text, uint16_t *ret_port, rm_error *err)

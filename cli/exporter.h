@@ -19,6 +19,9 @@
 
 typedef struct cli_exporter cli_exporter;
 
+/* NULL: cli_exporter_start() has what it needs; else what would give it. */
+const char *cli_exporter_missing(void);
+
 /* Listens on 127.0.0.1. port "0": one that is free. wake: the run's thread is to call
  * cli_exporter_step() soon. RM_CODE_USAGE: the port is no number; RM_CODE_DEPENDENCY_MISSING: there
  * is no libmicrohttpd. */

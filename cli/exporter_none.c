@@ -1,6 +1,11 @@
 /* Where the program was built without libmicrohttpd's headers. */
 #include "exporter.h"
 
+const char *cli_exporter_missing(void)
+{
+    return "build it where libmicrohttpd-dev is installed, with -Dhttp=enabled";
+}
+
 rm_status cli_exporter_start(const char *port, void (*wake)(void), cli_exporter **ret_exporter,
                              rm_error *err)
 {
@@ -9,7 +14,7 @@ rm_status cli_exporter_start(const char *port, void (*wake)(void), cli_exporter 
     (void)ret_exporter;
     rm_status status = rm_fail_as(err, RM_CODE_DEPENDENCY_MISSING,
                                   "--metrics-port: this program was built without libmicrohttpd");
-    rm_error_help(err, "build it where libmicrohttpd-dev is installed, with -Dhttp=enabled");
+    rm_error_help(err, "%s", cli_exporter_missing());
     return status;
 }
 

@@ -260,11 +260,25 @@ def a_port_that_is_taken_or_none_is_refused_before_anything_is_opened():
         assert r.returncode == 2 and f"--metrics-port is '{word}', want 0 to 65535" in r.stderr, r
 
 
+@test
+def doctor_has_found_what_it_needs():
+    (row,) = doctor_rows()
+    assert row["state"] == "ok", row
+
+
+def doctor_rows():
+    out = subprocess.run([BINARY, "doctor", "--json"], capture_output=True, text=True,
+                         timeout=DEADLINE_S).stdout
+    return [row for row in json.loads(out)["tools"] if row["name"] == "libmicrohttpd"]
+
+
 def without_http_the_option_is_refused():
     r = subprocess.run([BINARY, "run", ENDLESS, "--metrics-port", "0"], capture_output=True, text=True,
                        timeout=DEADLINE_S)
     assert r.returncode == 1 and "E0309" in r.stderr, r
     assert "built without libmicrohttpd" in r.stderr and "libmicrohttpd-dev" in r.stderr, r
+    (row,) = doctor_rows()
+    assert row["state"] == "missing" and "libmicrohttpd-dev" in str(row), row
 
 
 def main():
