@@ -24,6 +24,22 @@ static rm_status add_port(rm_session *session, const rm_node_type *io, const cha
     return rmi_session_add(session, &spec, ret_node, err);
 }
 
+/* Else the first values would make them, in the midst of what a test counts the allocations of. */
+static rm_status make_histograms(rm_session *session, rm_error *err)
+{
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        rmi_node *node = session->nodes[i];
+        rmi_histogram **made[] = {&node->time, &node->waiting, &node->age};
+        for (size_t k = 0; k < RMI_COUNT(made); k++) {
+            *made[k] = RMI_NEW(rmi_histogram);
+            if (!*made[k]) {
+                return rm_fail(err, RM_ENOMEM, "no memory for a harness");
+            }
+        }
+    }
+    return RM_OK;
+}
+
 static rm_status build(rm_session *session, const rm_node_type *type, const char *params_json,
                        rm_error *err)
 {
@@ -47,6 +63,9 @@ static rm_status build(rm_session *session, const rm_node_type *type, const char
         if (status == RM_OK) {
             status = rmi_session_connect(session, &edge, err);
         }
+    }
+    if (status == RM_OK) {
+        status = make_histograms(session, err);
     }
     return status == RM_OK ? rmi_session_start(session, err) : status;
 }

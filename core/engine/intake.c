@@ -38,8 +38,8 @@ static void note_wait(rmi_edge *edge, uint32_t place)
     }
     edge->stamped = false;
     uint64_t ticks = rmi_clock_ticks() - edge->stamp_ticks;
-    if (past == 0 && (int64_t)ticks >= 0 && edge->to->waiting) { /* else it was dropped */
-        rmi_histogram_add_many(edge->to->waiting, ticks, place + 1 - edge->measured_until);
+    if (past == 0 && (int64_t)ticks >= 0) { /* else it was dropped */
+        rmi_node_note(&edge->to->waiting, ticks, place + 1 - edge->measured_until);
         edge->measured_until = place + 1;
     }
 }
@@ -327,11 +327,11 @@ bool rmi_intake_is_late(rmi_node *node)
 static rm_status announce(rmi_node *node, uint16_t index, const rm_packet *packet)
 {
     rmi_in_port *port = &node->in_port[index];
-    const rm_formats *accepts = &port->accepts;
+    const rm_formats *accepts = port->accepts;
     port->kind = packet->header.kind;
     port->line = packet->header.format;
-    bool fits = accepts->count == 0;
-    for (uint32_t i = 0; !fits && i < accepts->count; i++) {
+    bool fits = !accepts;
+    for (uint32_t i = 0; accepts && !fits && i < accepts->count; i++) {
         fits = rm_format_accepts(&accepts->alternative[i], port->kind, &port->line) != 0;
     }
     if (!fits) {

@@ -50,6 +50,16 @@ static uint64_t mean_ticks(const rmi_node *node)
     return node->told_calls ? node->told_ticks / node->told_calls : 0;
 }
 
+void rmi_node_note(rmi_histogram **histogram, uint64_t value, uint32_t weight)
+{
+    if (!*histogram) {
+        *histogram = RMI_NEW(rmi_histogram);
+    }
+    if (*histogram) {
+        rmi_histogram_add_many(*histogram, value, weight);
+    }
+}
+
 /* Fast nodes are timed at each 16th call, which stands for those before it. A slow one may be alone
  * of its kind, as a flush is: there the mean so far is as good, and the time that went by bounds
  * both. So a node's calls never come to more than the time of the thread that made them. */
@@ -58,18 +68,11 @@ uint64_t rmi_node_count_call(rmi_node *node, uint64_t begin_ticks)
     uint64_t now_ticks = rmi_clock_ticks(), ticks = now_ticks - begin_ticks;
     uint64_t untimed = node->calls - 1 - node->told_calls;
     uint64_t like_ticks = node->flushing ? mean_ticks(node) : ticks;
-    rmi_histogram_add(node->time, ticks);
+    rmi_node_note(&node->time, ticks, 1);
     node->told_ticks += untimed_ticks(node, untimed, like_ticks, begin_ticks) + ticks;
     node->told_calls = node->calls;
     node->told_at_ticks = now_ticks;
     return ticks;
-}
-
-rm_status rmi_node_prepare_metrics(rmi_node *node)
-{
-    node->waiting = node->n_in ? RMI_NEW(rmi_histogram) : NULL;
-    node->age = node->n_out ? NULL : RMI_NEW(rmi_histogram);
-    return (node->n_in && !node->waiting) || (!node->n_out && !node->age) ? RM_ENOMEM : RM_OK;
 }
 
 /* What enters the graph now is given the time of now. */
@@ -90,22 +93,23 @@ void rmi_node_end_border_call(rmi_node *node, rm_status status)
     for (uint16_t i = 0; i < node->n_current; i++) {
         const rm_packet *packet = node->current[i];
         if (packet && packet->header.origin_ns && now_ns >= packet->header.origin_ns) {
-            rmi_histogram_add(node->age, (uint64_t)(now_ns - packet->header.origin_ns) / 1000);
+            rmi_node_note(&node->age, (uint64_t)(now_ns - packet->header.origin_ns) / 1000, 1);
         }
     }
 }
 
 /* ---- as JSON */
 
+static const rmi_histogram no_times = {0};
+
 static int set_times(json_t *json, const rmi_histogram *h, double ns_each)
 {
-    static const rmi_histogram none = {0};
     static const struct {
         const char *name;
         double share;
     } rows[] = {{"p50_ns", 0.50}, {"p90_ns", 0.90}, {"p99_ns", 0.99}};
     int failed = 0;
-    h = h ? h : &none;
+    h = h ? h : &no_times;
     for (size_t i = 0; i < RMI_COUNT(rows); i++) {
         double value = (double)rmi_histogram_quantile(h, rows[i].share) * ns_each;
         failed |= json_object_set_new(json, rows[i].name, json_real(value));
@@ -118,7 +122,7 @@ static int set_times(json_t *json, const rmi_histogram *h, double ns_each)
  * only hand them over. */
 static json_t *time_json(const rmi_node *node, double ns_per_tick)
 {
-    const rmi_histogram *h = node->time;
+    const rmi_histogram *h = node->time ? node->time : &no_times;
     double pending_ns = (double)node->pending_ticks * ns_per_tick;
     uint64_t last_ticks = node->told_calls ? untimed_ticks(node, node->calls - node->told_calls,
                                                            mean_ticks(node), rmi_clock_ticks())
@@ -158,8 +162,7 @@ static double wait_quantile(const rmi_histogram *h, double share, double handed_
 
 static json_t *waiting_json(const rmi_node *node, double ns_per_tick)
 {
-    static const rmi_histogram none = {0};
-    const rmi_histogram *h = node->waiting ? node->waiting : &none;
+    const rmi_histogram *h = node->waiting ? node->waiting : &no_times;
     double packets, queued;
     count_arrived(node, &packets, &queued);
     double handed_over = packets > 0 ? 1 - queued / packets : 1;

@@ -357,7 +357,12 @@ void rm_node_complete(rm_node *pub, rm_status status, const rm_error *err)
         return; /* completed already */
     }
     node->complete_status = status;
-    node->complete_error = err ? *err : (rm_error)RM_ERROR_INIT;
+    if (status < 0 && !node->complete_error) {
+        node->complete_error = RMI_NEW(rm_error); /* without memory the status tells enough */
+    }
+    if (node->complete_error) {
+        *node->complete_error = err ? *err : (rm_error)RM_ERROR_INIT;
+    }
     rmi_strand_post(node->strand, &node->complete_message);
 }
 
@@ -368,11 +373,8 @@ void rm_node_add_work(rm_node *pub, int64_t work_ns, uint32_t calls)
         return;
     }
     node->work_ns += (uint64_t)work_ns;
-    if (calls && !node->work) {
-        node->work = RMI_NEW(rmi_histogram); /* without memory the sum is right all the same */
-    }
-    if (calls && node->work) {
-        rmi_histogram_add(node->work, (uint64_t)work_ns);
+    if (calls) {
+        rmi_node_note(&node->work, (uint64_t)work_ns, 1);
     }
 }
 

@@ -68,9 +68,9 @@ RM_MUST_USE rm_status rmi_node_options_parse(const char *node_json, rmi_node_opt
                                              rm_error *err);
 
 typedef struct rmi_in_port {
-    rm_formats accepts; /* count 0: anything */
-    rm_format planned;  /* kind any: not known before it runs */
-    uint8_t kind;       /* of the stream as the node knows it; 0: nothing came yet */
+    rm_formats *accepts; /* with as many alternatives as it counts; NULL: anything */
+    rm_format planned;   /* kind any: not known before it runs */
+    uint8_t kind;        /* of the stream as the node knows it; 0: nothing came yet */
     rm_format_line line;
 } rmi_in_port;
 
@@ -164,7 +164,7 @@ struct rmi_node {
     _Atomic bool memory_refused; /* to the thread that works for it */
     uint64_t reserve_call;       /* the number of the one call that may use the reserve */
     rm_status complete_status;
-    rm_error complete_error;
+    rm_error *complete_error;   /* the last one; NULL: none yet */
     int64_t cancel_deadline_ns; /* PENDING work that was told to give up */
 
     rmi_in_port *in_port; /* n_current of them */
@@ -192,8 +192,9 @@ bool rmi_node_has_room(const rmi_node *node);
 /* The call that began then has just returned. Returns how long it took. */
 uint64_t rmi_node_count_call(rmi_node *node, uint64_t begin_ticks);
 
-/* The histograms besides that of its calls. RM_ENOMEM: it may have some of them. */
-RM_MUST_USE rm_status rmi_node_prepare_metrics(rmi_node *node);
+/* Adds to a histogram of the node (&node->time, …), which is made by its first value. Without
+ * memory the percentiles lack it, the sums do not. */
+void rmi_node_note(rmi_histogram **histogram, uint64_t value, uint32_t weight);
 
 /* A timed call of a source or sink is about to come, and is over. */
 void rmi_node_begin_border_call(rmi_node *node);

@@ -169,6 +169,24 @@ rm_status rmi_node_options_parse(const char *node_json, rmi_node_options *ret_op
 
 /* ---- ports */
 
+/* A port seldom has more than two of the alternatives that there is room for in rm_formats. */
+static rm_status read_accepts(const char *text, rm_formats **ret_accepts, rm_error *err)
+{
+    rm_formats all;
+    rm_status status = rm_formats_parse(text, &all, err);
+    if (status != RM_OK || all.count == 0) {
+        return status;
+    }
+    size_t bytes = offsetof(rm_formats, alternative) + all.count * sizeof all.alternative[0];
+    rm_formats *accepts = rmi_calloc(1, bytes);
+    if (!accepts) {
+        return rm_fail(err, RM_ENOMEM, "no memory for the input ports");
+    }
+    memcpy(accepts, &all, bytes);
+    *ret_accepts = accepts;
+    return RM_OK;
+}
+
 static rm_status make_inputs(rmi_node *node, rm_error *err)
 {
     const rm_port *port = node->pub.type->inputs;
@@ -178,12 +196,11 @@ static rm_status make_inputs(rmi_node *node, rm_error *err)
         }
     }
     node->in_port = rmi_calloc(node->n_current, sizeof *node->in_port);
-    node->in = rmi_calloc(RMI_NODE_EDGES_MAX, sizeof(rmi_edge *));
-    if (!node->in_port || !node->in) {
+    if (!node->in_port) {
         return rm_fail(err, RM_ENOMEM, "no memory for the input ports");
     }
     for (uint16_t i = 0; i < node->n_current; i++) {
-        rm_status status = rm_formats_parse(port[i].formats, &node->in_port[i].accepts, err);
+        rm_status status = read_accepts(port[i].formats, &node->in_port[i].accepts, err);
         if (status != RM_OK) {
             return status;
         }
@@ -211,10 +228,6 @@ static rm_status make_outputs(rmi_node *node, rm_error *err)
         }
         node->out[i].emit_max = (uint16_t)emit_max;
         node->outbox_max += emit_max;
-        node->out[i].edges = rmi_calloc(RMI_NODE_EDGES_MAX, sizeof(rmi_edge *));
-        if (!node->out[i].edges) {
-            return rm_fail(err, RM_ENOMEM, "no memory for the output ports");
-        }
     }
     node->outbox = rmi_calloc(node->outbox_max + 1, sizeof *node->outbox); /* + 1: bypass */
     return node->outbox ? RM_OK : rm_fail(err, RM_ENOMEM, "no memory for the outbox");
@@ -244,6 +257,12 @@ rm_status rmi_node_add_edge(rmi_node *node, uint32_t port, bool is_output, rmi_e
         return rm_fail(err, RM_ELIMIT, "node '%s' has more than %d edges on one side", node->pub.id,
                        RMI_NODE_EDGES_MAX);
     }
+    rmi_edge ***list = is_output ? &node->out[port].edges : &node->in;
+    rmi_edge **grown = rmi_realloc(*list, (count + 1) * sizeof(rmi_edge *));
+    if (!grown) {
+        return rm_fail(err, RM_ENOMEM, "no memory for one more edge");
+    }
+    *list = grown;
     if (is_output) {
         edge->from = node;
         edge->from_port = (uint8_t)port;
@@ -305,8 +324,7 @@ static rm_status node_fill(rmi_node *node, const rmi_node_spec *spec, rm_error *
     char *id = node->owned[0] = rmi_strdup(spec->id);
     char *json = node->owned[1] = rmi_strdup(spec->params_json ? spec->params_json : "{}");
     void *state = node->owned[2] = rmi_aligned_calloc(64, type->state_size ? type->state_size : 1);
-    node->time = rmi_calloc(1, sizeof *node->time);
-    if (!id || !json || !state || !node->time) {
+    if (!id || !json || !state) {
         return rm_fail(err, RM_ENOMEM, "no memory for a node");
     }
     node->pub = (rm_node){.state = state, .params_json = json, .id = id, .type = type};
@@ -367,8 +385,12 @@ void rmi_node_free(rmi_node *node)
     }
     rmi_free(node->out);
     rmi_free(node->in);
+    for (uint16_t i = 0; i < node->n_current && node->in_port; i++) {
+        rmi_free(node->in_port[i].accepts);
+    }
     rmi_free(node->in_port);
     rmi_free(node->outbox);
+    rmi_free(node->complete_error);
     rmi_free(node->time);
     rmi_free(node->work);
     rmi_free(node->waiting);

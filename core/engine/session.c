@@ -299,9 +299,6 @@ static rm_status lay_out(rmi_strand *strand, rm_error *err)
         if (node->strand == strand) {
             node->rank = strand->node_count;
             strand->nodes[strand->node_count++] = node;
-            if (strand->metrics && rmi_node_prepare_metrics(node) != RM_OK) {
-                return rm_fail(err, RM_ENOMEM, "no memory for the metrics of '%s'", node->pub.id);
-            }
         }
     }
     strand->open_nodes = strand->node_count;

@@ -310,8 +310,8 @@ void rmi_strand_completed(rmi_strand *strand, rmi_node *node)
         return;
     }
     rm_status status = node->complete_status;
-    if (status < 0) {
-        node->error = node->complete_error;
+    if (status < 0 && node->complete_error) {
+        node->error = *node->complete_error;
     }
     node->wants_memory |= atomic_exchange(&node->memory_refused, false);
     node->state = RMI_NODE_RUNNING;

@@ -698,6 +698,19 @@ static void check_size(planning *p)
     }
 }
 
+/* What only the making of the plan needs: sessions keep it for as long as they live. */
+static void release_scaffold(rm_plan *plan)
+{
+    for (size_t i = 0; i < plan->node_count; i++) {
+        rmi_free(RMI_TAKE(plan->nodes[i]->want));
+    }
+    rmi_plan_edge *exact = rmi_realloc(plan->edges, plan->edge_count * sizeof *exact);
+    if (exact) {
+        plan->edges = exact;
+        plan->edge_capacity = plan->edge_count;
+    }
+}
+
 static rm_status make(planning *p, const rm_plan_options *options)
 {
     rm_status status = RM_OK;
@@ -729,6 +742,7 @@ static rm_status make(planning *p, const rm_plan_options *options)
     if (status == RM_OK) {
         check_size(p);
         place(p->plan, options);
+        release_scaffold(p->plan);
     }
     return status;
 }
