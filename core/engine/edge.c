@@ -1,6 +1,7 @@
 #include "engine/edge.h"
 
 #include "base/alloc.h"
+#include "graph/route.h"
 
 rm_status rmi_edge_new(uint32_t capacity, uint32_t capacity_max, rmi_edge **ret_edge, rm_error *err)
 {
@@ -32,6 +33,7 @@ void rmi_edge_free(rmi_edge *edge, rmi_pool *pool)
     if (!edge) {
         return;
     }
+    rmi_route_free(edge->route);
     if (!edge->link) { /* a link owns its ring */
         rmi_edge_clear(edge, pool);
         rmi_free(edge->ring);

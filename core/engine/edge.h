@@ -24,6 +24,7 @@
 enum { RMI_EDGE_CAPACITY_MAX = 65536 };
 
 typedef struct rmi_node rmi_node;
+typedef struct rmi_route rmi_route;
 typedef struct rmi_link rmi_link;
 
 typedef enum rmi_policy {
@@ -91,7 +92,8 @@ typedef struct rmi_edge {
     uint32_t measured_until; /* the place behind the one that was measured last */
     bool stamped;
     uint32_t peak;
-    uint32_t index; /* in the session */
+    uint32_t index;   /* in the session */
+    rmi_route *route; /* which packets go over it; NULL: all */
     rmi_drops drops[RMI_DROP_REASONS];
 } rmi_edge;
 

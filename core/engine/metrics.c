@@ -198,6 +198,12 @@ static void set_recovery(json_t *json, const rmi_node *node)
     json_object_set_new(json, "refused", json_integer((json_int_t)breaker->refused));
 }
 
+/* What went another way than from edge to edge. */
+static void set_flow(json_t *json, const rmi_node *node)
+{
+    json_object_set_new(json, "unrouted", json_integer((json_int_t)node->unrouted));
+}
+
 static json_t *node_json(const rmi_node *node, double ns_per_tick)
 {
     json_t *json = json_pack(
@@ -211,6 +217,7 @@ static json_t *node_json(const rmi_node *node, double ns_per_tick)
         time_json(node, ns_per_tick), "waiting", waiting_json(node, ns_per_tick), "age",
         age_json(node));
     set_recovery(json, node);
+    set_flow(json, node);
     return json;
 }
 

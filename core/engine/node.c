@@ -9,6 +9,7 @@
 #include "engine/intake.h"
 #include "engine/link.h"
 #include "engine/strand.h"
+#include "graph/route.h"
 
 /* ---- room and readiness */
 
@@ -114,12 +115,33 @@ static void edge_push(rmi_strand *strand, rmi_edge *edge, rm_packet *packet)
     }
 }
 
+/* Asks each edge of the port once whether it takes the packet, however long that waits for room. */
+static void route_front(rmi_node *node, const rmi_out_port *port, const rm_packet *packet)
+{
+    rm_read_object read_object = node->strand->session->options.read_object;
+    uint32_t taken = 0;
+    for (uint32_t e = 0; e < port->edge_count; e++) {
+        const rmi_route *route = port->edges[e]->route;
+        if (route && !rmi_route_takes(route, packet, read_object)) {
+            node->outbox_done |= 1ull << e;
+        } else {
+            taken++;
+        }
+    }
+    node->unrouted += taken == 0;
+    node->outbox_routed = true;
+}
+
 /* Sends the front packet to each edge of its port that has room; false: not all have it yet. */
 static bool send_front(rmi_node *node)
 {
     rm_packet *packet = node->outbox[node->outbox_sent].packet;
     rmi_out_port *port = node->outbox[node->outbox_sent].port;
-    if (port->edge_count == 1) {
+    if (RMI_UNLIKELY(port->routed)) {
+        if (!node->outbox_routed) {
+            route_front(node, port, packet);
+        }
+    } else if (port->edge_count == 1) {
         rmi_edge *edge = port->edges[0];
         bool accepts = edge_accepts(edge);
         if (accepts) {
@@ -143,6 +165,7 @@ static bool send_front(rmi_node *node)
         return false;
     }
     node->outbox_done = 0;
+    node->outbox_routed = false;
     rmi_pool_give(node->strand->pool, packet);
     return true;
 }
@@ -167,6 +190,7 @@ void rmi_node_drop_outbox(rmi_node *node)
     }
     node->outbox_count = node->outbox_sent = 0;
     node->outbox_done = 0;
+    node->outbox_routed = false;
     for (uint16_t p = 0; p < node->n_out; p++) {
         node->out[p].emitted = 0;
     }

@@ -79,7 +79,8 @@ typedef struct rmi_out_port {
     /* The port's only edge, where it leads to the only input of a node on the same strand and is
      * open: what goes there may be handed over without a queue. */
     rmi_edge *direct;
-    uint32_t edge_count;
+    uint16_t edge_count;
+    bool routed;                /* an edge of it takes some packets only */
     uint16_t emit_max, emitted; /* in this call */
     uint64_t sequence;
 } rmi_out_port;
@@ -130,7 +131,8 @@ struct rmi_node {
 
     rmi_outgoing *outbox; /* outbox_max slots */
     uint32_t outbox_max, outbox_count, outbox_sent;
-    uint64_t outbox_done; /* edges of the front packet's port that have it */
+    uint64_t outbox_done; /* edges of the front packet's port that have it, or shall not */
+    bool outbox_routed;   /* that it shall not go over some of them is known */
 
     /* timing */
     uint64_t untimed_mask; /* calls whose number has none of these bits are timed */
@@ -138,6 +140,7 @@ struct rmi_node {
     uint64_t dead_letters;
     uint64_t late_told;        /* of them as events */
     int64_t late_told_ns;      /* when that was last; 0: never */
+    uint64_t unrouted;         /* packets that no edge of their port took */
     uint64_t late, late_drops; /* items beyond the deadline; those of them that were dropped */
     rmi_histogram *time;
     uint64_t told_calls, told_ticks; /* calls up to the latest timed one, and what they took */

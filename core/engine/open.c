@@ -53,7 +53,8 @@ static rm_status add_edges(rm_session *session, const rm_plan *plan, rm_error *e
                               .bytes_max = edge.capacity_bytes,
                               .span_ns_max = (uint64_t)edge.capacity_ns,
                               .policy = policy_of(edge.policy),
-                              .format = edge.format};
+                              .format = edge.format,
+                              .when_json = edge.when_json};
         status = rmi_session_connect(session, &spec, err);
     }
     return status;

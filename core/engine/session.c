@@ -9,6 +9,7 @@
 #include "engine/events.h"
 #include "engine/io_nodes.h"
 #include "engine/quiet.h"
+#include "graph/route.h"
 
 enum { MEMORY_BYTES_DEFAULT = 256 << 20, THREAD_BUDGET = 1024, STOP_POLL_NS = 500000 };
 enum { LOOKS_BEFORE_SLEEP = 64 };
@@ -277,6 +278,10 @@ rm_status rmi_session_connect(rm_session *session, const rmi_edge_spec *given, r
         edge->index = session->edge_count - 1;
         set_format(to, spec.to_port, spec.format);
     }
+    if (status == RM_OK && spec.when_json) {
+        status = rmi_route_parse(spec.when_json, &edge->route, err);
+        from->out[spec.from_port].routed = true;
+    }
     return status;
 }
 
@@ -315,7 +320,7 @@ static void find_direct_edges(rm_session *session)
     for (uint32_t i = 0; i < session->edge_count; i++) {
         rmi_edge *edge = session->edges[i];
         const rmi_node *to = edge->to;
-        if (!edge->link && to->only_in && !to->is_guarded &&
+        if (!edge->link && to->only_in && !to->is_guarded && !edge->route &&
             edge->from->out[edge->from_port].edge_count == 1) {
             edge->from->out[edge->from_port].direct = edge;
         }

@@ -35,6 +35,7 @@ typedef struct rmi_edge_spec {
     uint64_t bytes_max, span_ns_max;       /* 0: no bound */
     rmi_policy policy;
     const rm_format *format; /* NULL: not known */
+    const char *when_json;   /* NULL: every packet goes over it */
 } rmi_edge_spec;
 
 /* An event on its way to the owner. */

@@ -8,13 +8,14 @@
 #include "base/near.h"
 #include "base/report.h"
 #include "graph/edges.h"
+#include "graph/route.h"
 #include "graph/schema.h"
 
 #define MANIFEST_BYTES_MAX ((size_t)64 << 20)
 
 /* Features that this reader knows, for `requires`. */
-static const char *const known_features[] = {"ports",   "policies",  "on_error",    "inputs",
-                                             "outputs", "placement", "requirements"};
+static const char *const known_features[] = {"ports",   "policies",  "on_error",     "inputs",
+                                             "outputs", "placement", "requirements", "when"};
 
 /* ---- findings */
 
@@ -212,6 +213,30 @@ static void read_capacity(const json_t *capacity, rm_graph_edge *edge)
     }
 }
 
+/* NULL: every packet goes over the edge, or that was reported. */
+static const char *read_when(json_t *when, size_t index, rmi_findings *findings)
+{
+    RMI_AUTO(rmi_route) route = NULL;
+    rm_error error = RM_ERROR_INIT;
+    if (!when) {
+        return NULL;
+    }
+    if (rmi_route_new(when, &route, &error) != RM_OK) {
+        char pointer[48];
+        snprintf(pointer, sizeof pointer, "/connections/%zu/when", index);
+        rmi_findings_add(findings, RM_SEVERITY_ERROR, pointer, &error);
+        return NULL;
+    }
+    char *dump = json_dumps(when, JSON_COMPACT);
+    char *copy = dump ? rmi_strdup(dump) : NULL;
+    free(dump);
+    if (!copy) {
+        (void)rm_fail(&error, RM_ENOMEM, "no memory for a graph");
+        rmi_findings_add(findings, RM_SEVERITY_ERROR, "", &error);
+    }
+    return copy;
+}
+
 static void read_edge(rm_graph *graph, const json_t *json, size_t index, rmi_findings *findings)
 {
     char pointer[48];
@@ -236,6 +261,7 @@ static void read_edge(rm_graph *graph, const json_t *json, size_t index, rmi_fin
     edge->to_port_name = json_string_value(json_object_get(json, "to_port"));
     edge->policy = policy ? policy : "block";
     read_capacity(json_object_get(json, "capacity"), edge);
+    edge->when_json = read_when(json_object_get(json, "when"), index, findings);
 }
 
 static rm_status read_edges(rm_graph *graph, rmi_findings *findings)
@@ -503,6 +529,9 @@ void rm_graph_free(rm_graph *graph)
     }
     for (size_t i = 0; i < graph->node_count; i++) {
         rmi_free(graph->nodes[i].params_json);
+    }
+    for (size_t i = 0; i < graph->edge_count; i++) {
+        rmi_free((void *)(uintptr_t)graph->edges[i].when_json);
     }
     rmi_free(graph->nodes);
     rmi_free(graph->edges);

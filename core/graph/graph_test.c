@@ -97,6 +97,16 @@ static const struct {
          "b", "x") "],\"connections\":[{\"from\":\"a\",\"to\":\"b\",\"policy\":\"drop_oldst\"}]}",
      RM_CODE_MANIFEST_VALUE, "want one of block", "did you mean \"drop_oldest\"?",
      "/connections/0/policy"},
+    {HEAD NODE("a", "x") "," NODE("b", "x") "],\"connections\":[{\"from\":\"a\",\"to\":\"b\","
+                                            "\"when\":{\"field\":\"size\",\"equals\":1}}]}",
+     RM_CODE_MANIFEST_VALUE, "field is \"size\", want the form", "", "/connections/0/when/field"},
+    {HEAD NODE("a", "x") "," NODE("b", "x") "],\"connections\":[{\"from\":\"a\",\"to\":\"b\","
+                                            "\"when\":{\"field\":\"value.x\"}}]}",
+     RM_CODE_MANIFEST_VALUE, "compares with nothing", "", "/connections/0/when"},
+    {HEAD NODE("a", "x") "," NODE("b", "x") "],\"connections\":[{\"from\":\"a\",\"to\":\"b\","
+                                            "\"when\":{\"field\":\"kind\",\"equals\":\"adio\"}}]}",
+     RM_CODE_MANIFEST_VALUE, "'adio', which is no kind", "did you mean 'audio'?",
+     "/connections/0/when"},
     {"{\"version\":\"v1\",\"requires\":[\"ports\",\"sandbox\"],\"nodes\":[" NODE("a", "x") "]}",
      RM_CODE_MANIFEST_REQUIRES, "'sandbox'", "a newer RemoteMedia may know it", "/requires/1"},
     {HEAD "{\"id\":\"a\",\"node_type\":\"x\",\"on_error\":\"explode\"}]}", RM_CODE_MANIFEST_VALUE,

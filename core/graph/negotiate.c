@@ -278,6 +278,7 @@ static rm_status insert_converter(forward *f, size_t edge_index, const converter
     first->pub.to_port = 0;
     second->pub.from_node = index;
     second->pub.from_port = 0;
+    second->pub.when_json = NULL; /* the producer has asked it */
     second->format = *after;
     snprintf(second->reason, sizeof second->reason, "made by %s", c->node_type);
     return RM_OK;

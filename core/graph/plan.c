@@ -373,7 +373,8 @@ static rm_status connect(planning *p, const rm_graph_edge *wanted, const char *p
                                    .capacity_packets_max = wanted->capacity_packets_max,
                                    .capacity_bytes = wanted->capacity_bytes,
                                    .capacity_ns = wanted->capacity_ns,
-                                   .policy = wanted->policy};
+                                   .policy = wanted->policy,
+                                   .when_json = wanted->when_json};
     }
     return status;
 }

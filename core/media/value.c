@@ -10,11 +10,10 @@
 #include <remotemedia/value.h>
 
 #include "base/alloc.h"
+#include "media/claim.h"
 
 enum { DEPTH_MAX = 30 }; /* msgpack-c's own stack holds 32 */
 #define VALUE_BYTES_MAX ((size_t)64 << 20)
-
-enum { EXT_INT = 1, EXT_TUPLE = 2, EXT_SET = 3, EXT_DATETIME = 4, EXT_NDARRAY = 5 };
 
 /* ---- a growing text */
 
@@ -176,7 +175,7 @@ static rm_status pack_int(packing *p, const char *digits)
     if (length == sign || strspn(digits + sign, "0123456789") != length - sign) {
         return rm_fail(p->err, RM_EINVAL, "$int is '%.40s', want decimal digits", digits);
     }
-    return packed(p, msgpack_pack_ext_with_body(&p->packer, digits, length, EXT_INT));
+    return packed(p, msgpack_pack_ext_with_body(&p->packer, digits, length, RMI_EXT_INT));
 }
 
 static rm_status pack_pairs(packing *p, json_t *pairs, unsigned depth)
@@ -211,7 +210,7 @@ static rm_status pack_text_form(packing *p, const char *name, json_t *payload, b
     }
     if (strcmp(name, "$datetime") == 0) {
         return packed(p, msgpack_pack_ext_with_body(&p->packer, string, json_string_length(payload),
-                                                    EXT_DATETIME));
+                                                    RMI_EXT_DATETIME));
     }
     *ret_known = false;
     return RM_OK;
@@ -223,7 +222,8 @@ static rm_status pack_list_form(packing *p, const char *name, json_t *payload, u
     static const struct {
         const char *name;
         int8_t extension;
-    } sequences[] = {{"$tuple", EXT_TUPLE}, {"$set", EXT_SET}, {"$ndarray", EXT_NDARRAY}};
+    } sequences[] = {
+        {"$tuple", RMI_EXT_TUPLE}, {"$set", RMI_EXT_SET}, {"$ndarray", RMI_EXT_NDARRAY}};
     *ret_known = true;
     for (size_t i = 0; i < RMI_COUNT(sequences); i++) {
         if (strcmp(name, sequences[i].name) == 0) {
@@ -448,18 +448,18 @@ static void print_ext(text *t, const msgpack_object_ext *ext, unsigned depth)
 {
     char type[16];
     switch (ext->type) {
-    case EXT_INT:
-    case EXT_DATETIME:
-        append_text(t, ext->type == EXT_INT ? "{\"$int\":" : "{\"$datetime\":");
+    case RMI_EXT_INT:
+    case RMI_EXT_DATETIME:
+        append_text(t, ext->type == RMI_EXT_INT ? "{\"$int\":" : "{\"$datetime\":");
         print_string(t, "", ext->ptr, ext->size);
         append_text(t, "}");
         return;
-    case EXT_TUPLE:
-    case EXT_SET:
-    case EXT_NDARRAY:
-        append_text(t, ext->type == EXT_TUPLE ? "{\"$tuple\":"
-                       : ext->type == EXT_SET ? "{\"$set\":"
-                                              : "{\"$ndarray\":");
+    case RMI_EXT_TUPLE:
+    case RMI_EXT_SET:
+    case RMI_EXT_NDARRAY:
+        append_text(t, ext->type == RMI_EXT_TUPLE ? "{\"$tuple\":"
+                       : ext->type == RMI_EXT_SET ? "{\"$set\":"
+                                                  : "{\"$ndarray\":");
         print_packed(t, ext->ptr, ext->size, depth);
         append_text(t, "}");
         return;
@@ -509,50 +509,12 @@ static void print(text *t, const msgpack_object *object, unsigned depth)
 
 /* msgpack-c reserves what an array's header claims. So that a few bytes cannot claim gigabytes, the
  * headers are walked first: every element needs a byte of its own. */
-typedef struct claim {
-    uint64_t values; /* that follow */
-    uint64_t skip;   /* bytes to jump over */
-    unsigned width;  /* bytes of a length field, big-endian: of `skip`, or of values … */
-    unsigned each;   /* … so many for each one counted; 0: it counts bytes */
-} claim;
-
-/* What a tag of msgpack's specification says about what follows it. */
-static claim claim_of(uint8_t tag)
-{
-    static const uint8_t number_bytes[] = {4, 8, 1, 2, 4, 8, 1, 2, 4, 8}; /* from 0xCA on */
-    switch (tag >> 4) {
-    case 0x8: return (claim){.values = 2 * (uint64_t)(tag & 15)};
-    case 0x9: return (claim){.values = tag & 15};
-    case 0xA:
-    case 0xB: return (claim){.skip = tag & 31};
-    case 0xC:
-    case 0xD: break;
-    default: return (claim){0};
-    }
-    if (tag >= 0xDC) {
-        return (claim){.width = tag & 1 ? 4 : 2, .each = tag >= 0xDE ? 2 : 1};
-    }
-    if (tag >= 0xD9) {
-        return (claim){.width = 1u << (tag - 0xD9)};
-    }
-    if (tag >= 0xD4) {
-        return (claim){.skip = 1 + ((uint64_t)1 << (tag - 0xD4))};
-    }
-    if (tag >= 0xCA) {
-        return (claim){.skip = number_bytes[tag - 0xCA]};
-    }
-    if (tag >= 0xC4) { /* bytes; from 0xC7 on extensions, with a type */
-        return (claim){.width = 1u << (tag - 0xC4) % 3, .skip = tag >= 0xC7};
-    }
-    return (claim){0};
-}
-
 static bool claims_hold(const uint8_t *data, size_t bytes)
 {
     size_t at = 0;
     uint64_t wanted = 1; /* values still to come */
     while (at < bytes && wanted > 0) {
-        claim c = claim_of(data[at++]);
+        rmi_claim c = rmi_claim_of(data[at++]);
         uint64_t length = 0;
         if (c.width > bytes - at) {
             return false;

@@ -13,6 +13,7 @@
 #define REMOTEMEDIA_SESSION_H
 
 #include "graph.h"
+#include "value.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -75,6 +76,9 @@ typedef struct rm_session_options {
     uint64_t memory_bytes_max; /* of buffers, a quarter not for sources; 0: 256 MiB */
     int metrics_off;           /* 1: no time histograms (counts stay) */
     uint64_t events; /* RM_EVENT_BIT()s from STARTED on that on_event is told of; 0: none */
+    /* How the conditions of connections look into live objects; NULL: they find nothing there.
+     * Thread: of the strand whose node gave the object. */
+    rm_read_object read_object;
 } rm_session_options;
 
 /* Opens all nodes, in rank order; if one fails, closes the others in reverse order and returns its

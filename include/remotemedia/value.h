@@ -18,6 +18,7 @@
 #define REMOTEMEDIA_VALUE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "error.h"
 #include "memory.h"
@@ -35,6 +36,29 @@ RM_API RM_MUST_USE rm_status rm_value_from_json(const char *json, size_t json_by
  * bytes that are not one whole msgpack value. */
 RM_API RM_MUST_USE rm_status rm_value_to_json(const void *data, size_t bytes, char **ret_json,
                                               rm_error *err);
+
+/* What stands at one place of a value, as far as it can be compared. */
+typedef enum rm_leaf_kind {
+    RM_LEAF_OTHER = 0, /* bytes, a list, a map, … */
+    RM_LEAF_NULL,
+    RM_LEAF_BOOL, /* integer: 0 or 1 */
+    RM_LEAF_INTEGER,
+    RM_LEAF_REAL,
+    RM_LEAF_TEXT
+} rm_leaf_kind;
+
+typedef struct rm_leaf {
+    rm_leaf_kind kind;
+    int64_t integer;
+    double real;
+    const char *text; /* text_bytes of UTF-8, without NUL */
+    size_t text_bytes;
+} rm_leaf;
+
+/* Looks into a live object of a packet of kind object: what stands at `path` (names joined by '.';
+ * "": the object itself) is shown to `found`, once, during this call. Nothing there: it returns. */
+typedef void (*rm_read_object)(void *owner, const char *path,
+                               void (*found)(void *context, const rm_leaf *leaf), void *context);
 
 #ifdef __cplusplus
 }

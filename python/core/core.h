@@ -10,6 +10,7 @@
  *     pack.c unpack.c  values of the value model as msgpack
  *     array.c     buffers and DLPack tensors as layouts, layouts as numpy arrays
  *     release.c   memory that packets borrow, given back from any thread
+ *     look.c      one value of a live object, for the conditions of connections
  *     view.c      View: a packet's memory as a buffer
  *     cli.c       the `remotemedia` command inside the interpreter
  *     session.c   Session: driving                  (these share run.h)
@@ -243,6 +244,11 @@ PyObject *rmpy_array_new(rmpy_state *state, rmpy_layout *layout, void **ret_data
 void rmpy_node_type_fill(rm_node_type *type);
 /* python.feed and python.collect, added to each Registry. */
 extern const rm_node_type rmpy_feed_type, rmpy_collect_type;
+
+/* ---- look.c: rm_session_options.read_object */
+
+void rmpy_read_object(void *owner, const char *path, void (*found)(void *, const rm_leaf *),
+                      void *context);
 
 /* ---- types, made by module.c */
 

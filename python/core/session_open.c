@@ -255,7 +255,8 @@ PyObject *rmpy_session_open(PyObject *self, PyObject *args, PyObject *kwargs)
                                   .on_event = rmpy_session_on_event,
                                   .event_context = s,
                                   .memory_bytes_max = s->memory_bytes_max,
-                                  .events = s->events};
+                                  .events = s->events,
+                                  .read_object = rmpy_read_object};
     rm_error error = RM_ERROR_INIT;
     rm_status status;
     s->opened = true;

@@ -43,7 +43,7 @@ class _Joins:
 
 
 class Edge(_Joins):
-    """How an edge queues: stands between two parts, ``a >> Edge(capacity=4) >> b``.
+    """What goes over an edge, and how it queues: ``a >> Edge(capacity=4) >> b``.
 
     Parameters
     ----------
@@ -52,6 +52,9 @@ class Edge(_Joins):
         ``grow_max``. None: 16 packets.
     policy : "block", "drop_oldest", "drop_newest", "latest" or None
         What happens when it is full. None: "block", what feeds it waits.
+    when : mapping or None
+        Which items go over it: ``{"field": "value.lang", "in": ["fr", "de"]}``. None: all. See the
+        guide on how data flows.
     **fields
         Further fields of a connection in the manifest, as ``latency_ms_max`` and ``format``.
     """
@@ -63,9 +66,10 @@ class Edge(_Joins):
         *,
         capacity: int | Mapping[str, int] | None = None,
         policy: Literal["block", "drop_oldest", "drop_newest", "latest"] | None = None,
+        when: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> None:
-        given = {"capacity": capacity, "policy": policy, **fields}
+        given = {"capacity": capacity, "policy": policy, "when": when, **fields}
         self.fields: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
 
     def __repr__(self) -> str:

@@ -205,6 +205,7 @@ class Pipeline:
         to_port: str | None = None,
         capacity: int | Mapping[str, int] | None = None,
         policy: Literal["block", "drop_oldest", "drop_newest", "latest"] | None = None,
+        when: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> Pipeline:
         """Connects two nodes that are in the pipeline.
@@ -215,8 +216,8 @@ class Pipeline:
             An id, ``"id.port"``, the node itself, or ``node["port"]``.
         from_port, to_port : str or None
             Names of an output and an input; the first ones where they are None.
-        capacity, policy, **fields
-            How the edge queues, as of `Edge`.
+        capacity, policy, when, **fields
+            How the edge queues and what goes over it, as of `Edge`.
 
         Returns
         -------
@@ -229,7 +230,7 @@ class Pipeline:
             E0107: they are connected already. E0108: no such node or port. E0109: a cycle.
         """
         self._check_open_to_change("connect nodes")
-        edge = Edge(capacity=capacity, policy=policy, **fields)
+        edge = Edge(capacity=capacity, policy=policy, when=when, **fields)
         with self._graph.all_or_nothing():
             self._graph.connect(source, target, edge.fields, (from_port, to_port))
         return self

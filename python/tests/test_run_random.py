@@ -238,6 +238,16 @@ def answer_of(manifest, run):
     return answer | {"sinks": arrived}
 
 
+def manifest_with_values(seed):
+    """What a graph of Python has: the number itself is what conditions look at."""
+    manifest, draw = manifest_of(seed), random.Random(f"when {seed}")
+    for link in manifest["connections"]:
+        if "when" in link:
+            bound = draw.choice([1 << 45, 1 << 47, 3 << 46])
+            link["when"] = {"field": "value", draw.choice(["above", "below"]): bound}
+    return manifest
+
+
 def seeds():
     """Those whose graphs Python nodes can make: none ends its input early."""
     seed = found = 0
@@ -252,7 +262,7 @@ def seeds():
 def test_random_graphs_give_what_the_reference_gives(alone):
     threads = threading.active_count()
     for seed in seeds():
-        manifest = manifest_of(seed)
+        manifest = manifest_with_values(seed)
         expected = Expected(manifest)
         plan = build(manifest, random.Random(seed), alone=alone)
 

@@ -342,3 +342,81 @@ def test_a_pipeline_gets_an_id_of_its_name(name):
         return
     outer.add_node(inner)
     assert outer.node_ids == ["speech-in__a" if name else "pipeline__a"]
+
+
+# ---- conditions
+
+
+class Give(Node):
+    def process(self, x):
+        return x
+
+
+class Scored:
+    def __init__(self, score, **more):
+        self.score = score
+        self.__dict__.update(more)
+
+    @property
+    def broken(self):
+        raise RuntimeError("not to be read")
+
+
+@pytest.mark.parametrize(
+    ("when", "taken"),
+    [
+        ({"field": "value", "above": 2}, [3, 2.5]),
+        ({"field": "value", "equals": 1}, [1]),
+        ({"field": "value", "equals": True}, [True]),
+        ({"field": "value", "equals": None}, [None]),
+        ({"field": "text", "not_equals": "no"}, ["yes"]),
+        ({"field": "value.lang", "in": ["fr", "de"]}, [{"lang": "fr"}]),
+        ({"field": "value.1.x", "exists": True}, [(0, {"x": 1})]),
+        ({"field": "value.lang", "not_equals": "de"}, [{"lang": "fr"}]),
+        ({"field": "kind", "not_equals": "object"}, []),
+    ],
+)  # fmt: skip
+def test_a_condition_looks_into_live_objects(when, taken):
+    items = [1, 3, 2.5, True, "yes", "no", {"lang": "fr"}, (0, {"x": 1}), [0], 10**40]
+    if when.get("equals", 0) is None:
+        items = [Scored(1)]  # None itself is nothing, and no item
+        items[0].none, when, taken = None, {"field": "value.none", "equals": None}, items
+    if "above" in when:
+        taken = [*taken, 10**40]
+    got = []
+
+    class Take(Node):
+        spec = NodeSpec("take", outputs=())
+
+        def process(self, x):
+            got.append(x)
+
+    pipeline = Pipeline(Give() >> Edge(when=when) >> Take())
+    pipeline.run_sync(items)
+    assert got == taken
+    counts = {node["id"]: node["unrouted"] for node in pipeline.metrics.raw["nodes"]}
+    assert counts["Give"] == len(items) - len(taken)
+
+
+def test_attributes_are_fields_and_one_that_raises_is_not_there():
+    items = [Scored(0.9), Scored(0.1), Scored(0.7, metadata={"lang": "fr"})]
+    give = Give()
+    pipeline = Pipeline(
+        [
+            give >> Edge(when={"field": "value.score", "above": 0.5}) >> Give(id="sure"),
+            give >> Edge(when={"field": "value.broken", "exists": True}) >> Give(id="broken"),
+            give >> Edge(when={"field": "metadata.lang", "equals": "fr"}) >> Give(id="french"),
+        ]
+    )
+    results = pipeline.run_sync(items)
+    assert sorted(x.score for x in results) == [0.7, 0.7, 0.9]
+
+
+def test_a_condition_is_part_of_the_manifest_and_refused_where_it_is_wrong():
+    pipeline = Pipeline(nodes("a", "b"))
+    pipeline.add_node(Add(1, id="c"), after=None)
+    pipeline.connect("a", "c", when={"field": "value", "above": 3})
+    assert pipeline.to_manifest()["connections"][-1]["when"] == {"field": "value", "above": 3}
+    pipeline.connect("b", "c", when={"field": "kind", "equals": "adio"})
+    with pytest.raises(PipelineError, match=r"'adio', which is no kind[\s\S]*mean 'audio'"):
+        pipeline.run_sync([1])

@@ -27,6 +27,7 @@ class Generator:
         self.may_fail = self.random.random() < 0.15
         self.may_drop = self.random.random() < 0.25
         self.strands = self.random.choice([0, 0.2, 0.5])
+        self.conditions = self.random.choice([0, 0, 0.1, 0.3])
 
     def add(self, kind, inputs=(), outputs=("out",), *, exact=True, numbers=0, params=None, whole=False, **fields):
         """whole: each number must arrive, for what follows depends on all of them."""
@@ -55,8 +56,23 @@ class Generator:
         lossy = self.may_drop and not whole and self.random.random() < 0.2
         if lossy:
             edge["policy"] = self.random.choice(["drop_oldest", "drop_newest", "latest"])
+        if self.random.random() < self.conditions:
+            edge["when"] = self.condition()
         self.connections.append(edge)
         return not lossy
+
+    def condition(self):
+        """Which numbers go: each has stream_id 1 + n % 7, final n / 8 % 2, metadata.m n % 5."""
+        return self.random.choice([
+            {"field": "stream_id", "not_equals": self.random.randint(1, 7)},
+            {"field": "stream_id", "above": 1, "below": self.random.randint(4, 8)},
+            {"field": "final", "equals": self.random.random() < 0.5},
+            {"field": "metadata.m", "in": [self.random.randint(0, 4), self.random.randint(0, 4)]},
+            {"field": "metadata.m", "below": self.random.randint(0, 5)},
+            {"field": "metadata.x", "exists": False},
+            {"field": "metadata.m.x", "equals": 0},
+            {"field": "kind", "equals": "bytes"},
+        ])  # fmt: skip
 
     def pick(self, count, *, exact=False):
         """Outputs to connect to; None where there are not enough."""

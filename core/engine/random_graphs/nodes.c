@@ -24,6 +24,15 @@ static uint64_t number_of(const rm_packet *packet)
     return number;
 }
 
+/* What conditions may ask of a number: its stream id, whether it is final, and {"m": 0 to 4}. */
+static rm_status mark(rm_packet *packet, uint64_t number)
+{
+    uint8_t metadata[] = {0x81, 0xA1, 'm', (uint8_t)(number % 5)};
+    packet->header.stream_id = 1 + (uint32_t)(number % 7);
+    packet->header.flags = number / 8 % 2 ? RM_FLAG_FINAL : 0;
+    return rm_packet_set_metadata(packet, metadata, sizeof metadata);
+}
+
 static rm_status emit_number(rm_node *node, uint32_t port, uint64_t number)
 {
     rm_packet *packet = NULL;
@@ -34,6 +43,11 @@ static rm_status emit_number(rm_node *node, uint32_t port, uint64_t number)
     packet->header.kind = RM_KIND_BYTES;
     packet->header.duration_ns = 1000000;
     memcpy(packet->payload, &number, sizeof number);
+    status = mark(packet, number);
+    if (status != RM_OK) {
+        rm_packet_unref(packet);
+        return status;
+    }
     return rm_emit(node, port, packet);
 }
 
