@@ -159,16 +159,38 @@ static bool any_matches(const rmi_node *node)
     return all_drained;
 }
 
-static bool zip_matches(const rmi_node *node)
+/* Edges are in the order of their ports: those of one port end before this one. */
+static uint16_t port_end(const rmi_node *node, uint16_t begin)
 {
-    bool complete = true;
-    for (uint16_t i = 0; i < node->n_in; i++) {
-        if (is_drained(node->in[i])) {
-            return true;
-        }
-        complete &= rmi_edge_length(node->in[i]) > 0;
+    uint16_t end = begin + 1;
+    while (end < node->n_in && node->in[end]->to_port == node->in[begin]->to_port) {
+        end++;
     }
-    return complete;
+    return end;
+}
+
+/* What can be said of each port: that one of its edges has something; that none will any more. */
+static rmi_taken look_at_ports(const rmi_node *node)
+{
+    bool complete = node->n_in > 0;
+    for (uint16_t begin = 0, end; begin < node->n_in; begin = end) {
+        bool has = false, drained = true;
+        end = port_end(node, begin);
+        for (uint16_t i = begin; i < end; i++) {
+            has |= rmi_edge_length(node->in[i]) > 0;
+            drained &= is_drained(node->in[i]);
+        }
+        if (drained) {
+            return RMI_TAKEN_END; /* no further set can be complete */
+        }
+        complete &= has;
+    }
+    return complete ? RMI_TAKEN_SET : RMI_TAKEN_NOTHING;
+}
+
+bool rmi_intake_has_set(const rmi_node *node)
+{
+    return look_at_ports(node) == RMI_TAKEN_SET;
 }
 
 /* Each input that may still get something has something. */
@@ -191,7 +213,7 @@ static bool sync_matches(const rmi_node *node)
 bool rmi_intake_matches(const rmi_node *node)
 {
     switch (node->merge) {
-    case RMI_MERGE_ZIP: return zip_matches(node);
+    case RMI_MERGE_ZIP: return look_at_ports(node) != RMI_TAKEN_NOTHING;
     case RMI_MERGE_SYNC: return sync_matches(node);
     default: return any_matches(node);
     }
@@ -217,20 +239,24 @@ static rmi_taken take_any(rmi_strand *strand, rmi_node *node)
     return all_drained ? RMI_TAKEN_END : RMI_TAKEN_NOTHING;
 }
 
+/* One for each port; the edges of one port take turns. */
 static rmi_taken take_zip(rmi_strand *strand, rmi_node *node)
 {
-    bool complete = true;
     for (uint16_t i = 0; i < node->n_in; i++) {
         rmi_intake_drop_stale(strand, node->in[i]);
-        if (is_drained(node->in[i])) {
-            return RMI_TAKEN_END; /* no further set can be complete */
+    }
+    rmi_taken taken = look_at_ports(node);
+    for (uint16_t begin = 0, end; taken == RMI_TAKEN_SET && begin < node->n_in; begin = end) {
+        end = port_end(node, begin);
+        uint32_t edges = end - begin, turn = node->next_in % edges;
+        while (rmi_edge_length(node->in[begin + turn]) == 0) {
+            turn = turn + 1 < edges ? turn + 1 : 0;
         }
-        complete &= rmi_edge_length(node->in[i]) > 0;
+        rmi_edge *edge = node->in[begin + turn];
+        node->current[edge->to_port] = edge_pop(strand, edge);
     }
-    for (uint16_t i = 0; complete && i < node->n_in; i++) {
-        node->current[node->in[i]->to_port] = edge_pop(strand, node->in[i]);
-    }
-    return complete ? RMI_TAKEN_SET : RMI_TAKEN_NOTHING;
+    node->next_in += taken == RMI_TAKEN_SET;
+    return taken;
 }
 
 /* Time of the oldest packet of an edge; INT64_MAX: it has none, or that has no time. */
@@ -241,6 +267,20 @@ static int64_t front_ns(const rmi_edge *edge)
     }
     int64_t pts_ns = edge->ring[edge->head & edge->mask]->header.pts_ns;
     return pts_ns == RM_TIME_NONE ? INT64_MAX : pts_ns;
+}
+
+/* The edge with the earliest packet; one whose packet has no time comes last. NULL: all are empty.
+ */
+static rmi_edge *earliest_of_port(const rmi_node *node, uint16_t begin, uint16_t end)
+{
+    rmi_edge *earliest = NULL;
+    for (uint16_t i = begin; i < end; i++) {
+        rmi_edge *edge = node->in[i];
+        if (rmi_edge_length(edge) && (!earliest || front_ns(edge) < front_ns(earliest))) {
+            earliest = edge;
+        }
+    }
+    return earliest;
 }
 
 /* True: the set waits for an input that has nothing now. */
@@ -280,11 +320,11 @@ static rmi_taken take_sync(rmi_strand *strand, rmi_node *node)
         return RMI_TAKEN_NOTHING;
     }
     node->set_waits = false;
-    for (uint16_t i = 0; i < node->n_in; i++) {
-        rmi_edge *edge = node->in[i];
-        int64_t pts_ns = front_ns(edge);
-        if (rmi_edge_length(edge) &&
-            (pts_ns == INT64_MAX || pts_ns - earliest_ns <= node->options.tolerance_ns)) {
+    for (uint16_t begin = 0, end; begin < node->n_in; begin = end) {
+        end = port_end(node, begin);
+        rmi_edge *edge = earliest_of_port(node, begin, end);
+        int64_t pts_ns = edge ? front_ns(edge) : 0;
+        if (edge && (pts_ns == INT64_MAX || pts_ns - earliest_ns <= node->options.tolerance_ns)) {
             node->current[edge->to_port] = edge_pop(strand, edge);
         }
     }

@@ -21,6 +21,8 @@ typedef enum rmi_taken {
 
 /* A set can be taken, or the end of the input be noticed. */
 bool rmi_intake_matches(const rmi_node *node);
+/* zip: each port has something. */
+bool rmi_intake_has_set(const rmi_node *node);
 rmi_taken rmi_intake_take(rmi_strand *strand, rmi_node *node);
 
 /* `current` is older than the node's deadline, and its policy is to drop that. Counts it. */

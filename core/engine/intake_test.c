@@ -171,6 +171,49 @@ TEST(sync_waits_no_longer_than_it_may)
     rm_session_free(session);
 }
 
+/* Two streams into port a, one into port b. */
+static void check_crowded_port(const char *options, uint32_t count_of_sets, uint32_t of_first)
+{
+    stream streams[STREAMS] = {{.pts_ns = {1, 2, 3}, .count = 3},
+                               {.pts_ns = {1, 2, 3}, .count = 3},
+                               {.pts_ns = {1, 2, 3, 4, 5, 6, 7}, .count = 7}};
+    rm_node_type source[STREAMS],
+        sink = {
+            .struct_size = sizeof sink, .name = "t.sets", .inputs = two_in, .process = note_set};
+    rm_session *session = session_of(1, RM_DRIVER_CALLER);
+    memset(&seen, 0, sizeof seen);
+    uint32_t from[STREAMS];
+    for (uint32_t i = 0; i < STREAMS; i++) {
+        source[i] = (rm_node_type){.struct_size = sizeof source[i],
+                                   .name = "t.stream",
+                                   .outputs = many_out,
+                                   .process = stream_process,
+                                   .user = &streams[i]};
+        from[i] = add(session, &source[i], "stream", 0);
+    }
+    uint32_t to = add_with(session, &sink, "sink", options);
+    for (uint32_t i = 0; i < STREAMS; i++) {
+        join_ports(session, from[i], 0, to, i / 2, 4);
+    }
+    start(session);
+    CHECK_INT(drive(session, 100), RM_DONE);
+    CHECK_INT(seen.count, count_of_sets);
+    uint32_t count[2] = {0};
+    for (uint32_t i = 0; i < seen.count; i++) {
+        count[0] += seen.set[i][0] > 0;
+        count[1] += seen.set[i][1] > 0;
+    }
+    CHECK_INT(count[0], of_first);
+    CHECK_INT(rmi_pool_out(session->strands[0]->pool), 0); /* nothing was taken and forgotten */
+    rm_session_free(session);
+}
+
+TEST(the_connections_of_one_port_take_turns_in_a_set)
+{
+    check_crowded_port("{\"merge\":\"zip\"}", 6, 6);
+    check_crowded_port("{\"merge\":{\"policy\":\"sync\",\"tolerance_ms\":1}}", 7, 6);
+}
+
 /* Holds its first item until 100 ms have passed. */
 static rm_status slow_start(rm_node *node, const rm_inputs *inputs, rm_error *err)
 {
@@ -283,7 +326,8 @@ TEST(a_set_that_waits_costs_the_node_no_timer_of_its_own)
     rm_session_free(session);
 }
 
-TEST_MAIN(T(sync_takes_those_of_one_time_and_loses_none), T(sync_waits_no_longer_than_it_may),
+TEST_MAIN(T(sync_takes_those_of_one_time_and_loses_none),
+          T(the_connections_of_one_port_take_turns_in_a_set), T(sync_waits_no_longer_than_it_may),
           T(priority_takes_of_the_first_port_that_has_something),
           T(an_item_beyond_the_deadline_is_dropped_or_counted),
           T(a_set_that_waits_costs_the_node_no_timer_of_its_own))

@@ -54,13 +54,11 @@ bool rmi_node_is_runnable(const rmi_node *node)
 int rm_node_has_input(const rm_node *pub)
 {
     const rmi_node *node = (const rmi_node *)pub;
-    bool any = false, all = node->n_in > 0;
+    bool any = false;
     for (uint16_t i = 0; i < node->n_in; i++) {
-        bool has = rmi_edge_length(node->in[i]) > 0;
-        any |= has;
-        all &= has;
+        any |= rmi_edge_length(node->in[i]) > 0;
     }
-    return node->merge == RMI_MERGE_ZIP ? all : any;
+    return any && (node->merge != RMI_MERGE_ZIP || rmi_intake_has_set(node));
 }
 
 /* ---- the outbox */
