@@ -22,9 +22,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 # What it does wrong, the file, the text, what stands there instead.
 BUGS = [
     ("a packet leaves twice on a fan-out that waits for room", "core/engine/node.c",
-     "node->outbox_done |= 1ull << e;", ""),
+     "node->outbox_done |= 1ull << e;\n        edge_push(", "edge_push("),
     ("what a failed call emitted is delivered", "core/engine/recover.c",
-     "    rmi_node_drop_outbox(node);\n    node->errors++;", "    node->errors++;"),
+     "    rmi_node_drop_outbox(node);\n    bool called", "    bool called"),
     ("an item is lost when it is retried", "core/engine/recover.c",
      "node->held = !node->flushing;", "node->held = false; rmi_node_drop_inputs(node);"),
     ("zip ends before what is queued is used up", "core/engine/intake.c",
