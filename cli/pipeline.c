@@ -95,7 +95,11 @@ static rm_status read_graph(cli_pipeline *pipeline, const char *text, rm_error *
         close(fd);
     }
     if (status == RM_OK) {
-        status = rm_graph_parse(file.data, file.bytes, &pipeline->graph, pipeline->report, err);
+        const char *slash = is_stdin ? NULL : strrchr(text, '/');
+        char *folder = strndup(text, slash ? (size_t)(slash - text) + 1 : 0);
+        status = rm_graph_parse_in(file.data, file.bytes, folder ? folder : "", &pipeline->graph,
+                                   pipeline->report, err);
+        free(folder);
         if (status != RM_OK) {
             (void)rm_graph_check_nodes(file.data, file.bytes, pipeline->registry, pipeline->report);
         }

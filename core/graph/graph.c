@@ -8,20 +8,24 @@
 #include "base/near.h"
 #include "base/report.h"
 #include "graph/edges.h"
+#include "graph/expand.h"
 #include "graph/route.h"
 #include "graph/schema.h"
 
 #define MANIFEST_BYTES_MAX ((size_t)64 << 20)
+enum { POINTER_BYTES_MAX = 512 };
 
 /* Features that this reader knows, for `requires`. */
-static const char *const known_features[] = {"ports",   "policies",  "on_error",     "inputs",
-                                             "outputs", "placement", "requirements", "when"};
+static const char *const known_features[] = {"ports",        "policies", "on_error",
+                                             "inputs",       "outputs",  "placement",
+                                             "requirements", "when",     "graph"};
 
 /* ---- findings */
 
 rmi_findings rmi_findings_of(const rm_graph *graph, rm_report *report, rm_error *err)
 {
-    rmi_findings findings = {.report = report, .err = err};
+    rmi_findings findings = {
+        .report = report, .err = err, .expansion = graph->expansion, .flat = graph->expansion};
     rmi_locator_init(&findings.locator, graph->text, graph->bytes);
     return findings;
 }
@@ -31,7 +35,7 @@ bool rmi_findings_are_full(const rmi_findings *findings)
     return findings->told >= (findings->report ? RMI_REPORT_FINDINGS_MAX : 1);
 }
 
-void rmi_findings_add(rmi_findings *findings, rm_severity severity, const char *pointer,
+static void add_found(rmi_findings *findings, rm_severity severity, const char *pointer,
                       const rm_error *error)
 {
     bool first = severity == RM_SEVERITY_ERROR && findings->errors == 0;
@@ -50,6 +54,48 @@ void rmi_findings_add(rmi_findings *findings, rm_severity severity, const char *
             rm_error_wrap(findings->err, "line %u, column %u", line, column);
         }
     }
+}
+
+/* Goes out of the part: a pointer into the manifest around it; what is in a file is told in words.
+ */
+static void leave_part(const rmi_part *part, char *pointer, size_t size, rm_error *error)
+{
+    char around[POINTER_BYTES_MAX];
+    if (part->file) {
+        rmi_locator locator;
+        uint32_t line = 0, column = 0;
+        rmi_locator_init(&locator, part->text, part->bytes);
+        rmi_locate(&locator, pointer, &line, &column);
+        rm_error_wrap(error, "%.80s, line %u, column %u", part->file, line, column);
+    }
+    snprintf(around, sizeof around, "%s%s", part->pointer, part->file ? "" : pointer);
+    snprintf(pointer, size, "%s", around);
+}
+
+void rmi_findings_add_in(rmi_findings *findings, uint32_t part, rm_severity severity,
+                         const char *pointer, const rm_error *error)
+{
+    char place[POINTER_BYTES_MAX];
+    rm_error told = *error;
+    snprintf(place, sizeof place, "%s", pointer);
+    while (part != 0) {
+        const rmi_part *inner = &findings->expansion->parts[part];
+        leave_part(inner, place, sizeof place, &told);
+        part = inner->parent;
+    }
+    add_found(findings, severity, place, &told);
+}
+
+void rmi_findings_add(rmi_findings *findings, rm_severity severity, const char *pointer,
+                      const rm_error *error)
+{
+    char place[POINTER_BYTES_MAX];
+    if (!findings->flat) {
+        add_found(findings, severity, pointer, error);
+        return;
+    }
+    uint32_t part = rmi_expansion_locate(findings->expansion, pointer, place, sizeof place);
+    rmi_findings_add_in(findings, part, severity, place, error);
 }
 
 __attribute__((format(printf, 4, 5))) static void add(rmi_findings *findings, rm_code code,
@@ -120,6 +166,26 @@ size_t rmi_graph_find(const rm_graph *graph, const char *id)
     return found ? graph->by_id[low] : SIZE_MAX;
 }
 
+/* Of a node in a file: where that file is named. */
+static void locate_node(const rm_graph *graph, size_t index, rmi_locator *locator,
+                        rmi_graph_node *node)
+{
+    char pointer[POINTER_BYTES_MAX], place[POINTER_BYTES_MAX];
+    uint32_t part = 0;
+    snprintf(place, sizeof place, "/nodes/%zu", index);
+    if (graph->expansion) {
+        snprintf(pointer, sizeof pointer, "%s", place);
+        part = rmi_expansion_locate(graph->expansion, pointer, place, sizeof place);
+    }
+    while (part != 0) {
+        const rmi_part *inner = &graph->expansion->parts[part];
+        rm_error ignored = RM_ERROR_INIT;
+        leave_part(inner, place, sizeof place, &ignored);
+        part = inner->parent;
+    }
+    rmi_locate(locator, place, &node->line, &node->column);
+}
+
 static rm_status read_node(rm_graph *graph, json_t *json, size_t index, rmi_locator *locator)
 {
     rmi_graph_node *node = &graph->nodes[index];
@@ -134,9 +200,7 @@ static rm_status read_node(rm_graph *graph, json_t *json, size_t index, rmi_loca
         return RM_ENOMEM;
     }
     if (locator->json) {
-        char pointer[32];
-        snprintf(pointer, sizeof pointer, "/nodes/%zu", index);
-        rmi_locate(locator, pointer, &node->line, &node->column);
+        locate_node(graph, index, locator, node);
     }
     graph->by_id[index] = (uint32_t)index;
     graph->node_count = index + 1;
@@ -369,12 +433,16 @@ static void check_endpoints(const rm_graph *graph, const char *field, rmi_findin
 
 /* ---- the whole */
 
-static rm_status build(rm_graph *graph, rmi_findings *findings)
+static rm_status build(rm_graph *graph, const char *folder, rmi_findings *findings)
 {
     rm_status status =
         rmi_schema_check_manifest(graph->manifest, schema_found, findings, findings->err);
     if (status != RM_OK || findings->errors) {
         return status;
+    }
+    status = rmi_graph_expand(graph, folder, findings);
+    if (status != RM_OK || findings->errors) {
+        return status == RM_OK ? RM_OK : rm_fail(findings->err, status, "no memory for a graph");
     }
     check_requires(graph->manifest, findings);
     status = read_nodes(graph, findings);
@@ -389,9 +457,11 @@ static rm_status build(rm_graph *graph, rmi_findings *findings)
     return status == RM_OK ? RM_OK : rm_fail(findings->err, status, "no memory for a graph");
 }
 
-rm_status rmi_graph_from_json(json_t *manifest, const char *text, size_t bytes,
-                              rm_graph **ret_graph, rm_report *report, rm_error *err)
+rm_status rmi_graph_from_json(json_t *manifest, const rmi_source *source, rm_graph **ret_graph,
+                              rm_report *report, rm_error *err)
 {
+    const char *text = source ? source->text : NULL;
+    size_t bytes = source ? source->bytes : 0;
     RMI_AUTO(rm_graph) graph = RMI_NEW(rm_graph);
     if (graph) {
         atomic_init(&graph->refs, 1);
@@ -404,7 +474,7 @@ rm_status rmi_graph_from_json(json_t *manifest, const char *text, size_t bytes,
     }
     rm_error first = RM_ERROR_INIT;
     rmi_findings findings = rmi_findings_of(graph, report, &first);
-    rm_status status = build(graph, &findings);
+    rm_status status = build(graph, source ? source->folder : NULL, &findings);
     if (status == RM_OK && findings.errors == 0) {
         *ret_graph = RMI_TAKE(graph);
         return RM_OK;
@@ -427,10 +497,10 @@ rm_status rmi_graph_of_nodes(const char *json, size_t bytes, rm_graph **ret_grap
     const json_t *list = json_object_get(graph->manifest, "nodes");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *node = json_array_get(list, i), *params = json_object_get(node, "params");
-        if (!json_is_string(json_object_get(node, "id")) ||
+        if (rmi_is_graph_node(node) || !json_is_string(json_object_get(node, "id")) ||
             !json_is_string(json_object_get(node, "node_type")) ||
             (params && !json_is_object(params))) {
-            return RM_EINVAL; /* the parser has said so */
+            return RM_EINVAL; /* the parser has said so, or it has nodes that are not here */
         }
     }
     rmi_findings silent = rmi_findings_of(graph, NULL, NULL);
@@ -491,6 +561,12 @@ static rm_status syntax_error(const json_error_t *where, bool blank, rm_report *
 rm_status rm_graph_parse(const char *json, size_t bytes, rm_graph **ret_graph, rm_report *report,
                          rm_error *err)
 {
+    return rm_graph_parse_in(json, bytes, NULL, ret_graph, report, err);
+}
+
+rm_status rm_graph_parse_in(const char *json, size_t bytes, const char *folder,
+                            rm_graph **ret_graph, rm_report *report, rm_error *err)
+{
     json_error_t where;
     if (bytes > MANIFEST_BYTES_MAX) {
         rm_status status =
@@ -510,7 +586,8 @@ rm_status rm_graph_parse(const char *json, size_t bytes, rm_graph **ret_graph, r
     if (!manifest) {
         return syntax_error(&where, is_blank(json, bytes), report, err);
     }
-    rm_status status = rmi_graph_from_json(manifest, json, bytes, ret_graph, report, err);
+    rmi_source source = {json, bytes, folder};
+    rm_status status = rmi_graph_from_json(manifest, &source, ret_graph, report, err);
     json_decref(manifest);
     return status;
 }
@@ -537,6 +614,7 @@ void rm_graph_free(rm_graph *graph)
     rmi_free(graph->edges);
     rmi_free(graph->by_id);
     rmi_free(graph->text);
+    rmi_expansion_free(graph->expansion);
     json_decref(graph->manifest);
     rmi_free(graph);
 }

@@ -20,6 +20,8 @@ typedef struct rmi_graph_node {
     uint32_t line, column; /* in the text; 0: there is none */
 } rmi_graph_node;
 
+typedef struct rmi_expansion rmi_expansion;
+
 struct rm_graph {
     _Atomic uint32_t refs;
     json_t *manifest;
@@ -29,13 +31,22 @@ struct rm_graph {
     rm_graph_edge *edges;
     uint32_t *by_id; /* numbers of the nodes, sorted by id; of equal ids the first one first */
     size_t node_count, edge_count;
+    rmi_expansion *expansion; /* the graphs in it that are nodes; NULL: there are none */
 };
 
 rm_graph *rmi_graph_ref(const rm_graph *graph);
 
-/* Checks the manifest and makes the graph of it. Takes a reference of `manifest`. text may be NULL.
- */
-RM_MUST_USE rm_status rmi_graph_from_json(json_t *manifest, const char *text, size_t bytes,
+/* What a manifest was read from. */
+typedef struct rmi_source {
+    const char *text; /* NULL: none */
+    size_t bytes;
+    const char
+        *folder; /* where the files are that it names, "": this one; NULL: it may name none */
+} rmi_source;
+
+/* Checks the manifest and makes the graph of it. Takes a reference of `manifest`. source may be
+ * NULL. */
+RM_MUST_USE rm_status rmi_graph_from_json(json_t *manifest, const rmi_source *source,
                                           rm_graph **ret_graph, rm_report *report, rm_error *err);
 
 /* The nodes alone of a manifest that the parser refused; its findings are not repeated. RM_EINVAL:
@@ -51,6 +62,8 @@ typedef struct rmi_findings {
     rm_report *report;
     rm_error *err;
     unsigned errors, told;
+    const rmi_expansion *expansion; /* NULL: there is one part */
+    bool flat;                      /* pointers are into the flat manifest */
 } rmi_findings;
 
 /* Findings about this graph's text. report may be NULL. */
@@ -63,6 +76,9 @@ bool rmi_findings_are_full(const rmi_findings *findings);
  */
 void rmi_findings_add(rmi_findings *findings, rm_severity severity, const char *pointer,
                       const rm_error *error);
+/* The same of a manifest that is a node: `pointer` is into that part. */
+void rmi_findings_add_in(rmi_findings *findings, uint32_t part, rm_severity severity,
+                         const char *pointer, const rm_error *error);
 
 RMI_DEFINE_AUTO(rm_graph)
 

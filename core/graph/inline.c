@@ -152,7 +152,7 @@ rm_status rm_graph_parse_inline(const char *text, rm_graph **ret_graph, rm_error
         (void)rm_fail(err, RM_ENOMEM, "no memory for a graph");
     }
     if (status == RM_OK) {
-        status = rmi_graph_from_json(manifest, NULL, 0, ret_graph, NULL, err);
+        status = rmi_graph_from_json(manifest, NULL, ret_graph, NULL, err);
     }
     json_decref(manifest);
     return status;
@@ -188,7 +188,7 @@ rm_status rm_graph_set_param(const rm_graph *graph, const char *id, const char *
         }
     }
     if (status == RM_OK) {
-        status = rmi_graph_from_json(manifest, NULL, 0, ret_graph, NULL, err);
+        status = rmi_graph_from_json(manifest, NULL, ret_graph, NULL, err);
     }
     json_decref(manifest);
     return status;

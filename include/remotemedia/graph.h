@@ -5,7 +5,8 @@
  *
  * Ownership: graph and plan are immutable; a plan keeps its graph alive. Threads: any thread may
  * read one; freeing is the owner's.
- * Bounds: a manifest of 64 MiB, 512 levels deep, 1,000 nodes, 10,000 connections.
+ * Bounds: a manifest of 64 MiB, 512 levels deep, 1,000 nodes, 10,000 connections; graphs in graphs
+ * 8 levels deep, all of them together within these bounds.
  */
 #ifndef REMOTEMEDIA_GRAPH_H
 #define REMOTEMEDIA_GRAPH_H
@@ -25,6 +26,13 @@ typedef struct rm_plan rm_plan;
  * well, as "line 3, column 5: …". */
 RM_API RM_MUST_USE rm_status rm_graph_parse(const char *json, size_t bytes, rm_graph **ret_graph,
                                             rm_report *report, rm_error *err);
+
+/* The same of a manifest that may name files: nodes of the type "graph" are put into the graph
+ * around them, wherever their manifests stand. folder: where relative paths begin; "": the working
+ * folder; NULL: there are no files, as for rm_graph_parse(). Reads files. */
+RM_API RM_MUST_USE rm_status rm_graph_parse_in(const char *json, size_t bytes, const char *folder,
+                                               rm_graph **ret_graph, rm_report *report,
+                                               rm_error *err);
 
 /* For a manifest that rm_graph_parse() refused: what can be said all the same about the types and
  * the parameters of its nodes is added to `report`, so that a user sees all mistakes at once.

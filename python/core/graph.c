@@ -62,10 +62,15 @@ static PyObject *graph_wrap(rmpy_state *state, rm_graph *takes_graph, PyObject *
 }
 
 /* The class methods get the class, which is final: its state is the module's. */
-static PyObject *parse(PyObject *cls, PyObject *text_object)
+static PyObject *parse(PyObject *cls, PyObject *args, PyObject *kwargs)
 {
+    static char *names[] = {"", "folder", NULL};
     rmpy_state *state = PyType_GetModuleState((PyTypeObject *)cls);
-    const char *text;
+    const char *text, *folder = NULL;
+    PyObject *text_object;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|z:parse", names, &text_object, &folder)) {
+        return NULL;
+    }
     Py_ssize_t bytes;
     rm_error err = RM_ERROR_INIT;
     rm_report *report = NULL;
@@ -75,7 +80,7 @@ static PyObject *parse(PyObject *cls, PyObject *text_object)
     }
     rm_status status = rm_report_new(&report, &err);
     if (status == RM_OK) {
-        status = rm_graph_parse(text, (size_t)bytes, &graph, report, &err);
+        status = rm_graph_parse_in(text, (size_t)bytes, folder, &graph, report, &err);
     }
     PyObject *result = status == RM_OK ? graph_wrap(state, graph, rmpy_findings(state, report))
                                        : rmpy_raise(state, &err, report);
@@ -313,8 +318,9 @@ static int graph_traverse(PyObject *object, visitproc visit, void *arg)
 }
 
 static PyMethodDef graph_methods[] = {
-    {"parse", parse, METH_O | METH_CLASS,
-     PyDoc_STR("parse($type, text, /)\n--\n\nParses a manifest; raises Error with all findings.")},
+    {"parse", (PyCFunction)(void (*)(void))parse, METH_VARARGS | METH_KEYWORDS | METH_CLASS,
+     PyDoc_STR("parse($type, text, /, folder=None)\n--\n\nParses a manifest; raises Error with "
+               "all findings.")},
     {"check", check, METH_O | METH_CLASS,
      PyDoc_STR("check($type, text, /)\n--\n\nAs parse, without raising.")},
     {"inline", inline_, METH_O | METH_CLASS,

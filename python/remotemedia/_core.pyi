@@ -139,8 +139,8 @@ class Graph:
     """A parsed manifest. Immutable."""
 
     @classmethod
-    def parse(cls, text: str | bytes, /) -> Graph:
-        """Raises `Error` with all findings."""
+    def parse(cls, text: str | bytes, /, folder: str | None = None) -> Graph:
+        """Raises `Error` with all findings. ``folder``: where files that it names are."""
     @classmethod
     def check(cls, text: str | bytes, /) -> tuple[Graph | None, list[Finding]]:
         """As `parse`, without raising; warnings are among the findings."""

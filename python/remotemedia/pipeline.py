@@ -15,6 +15,7 @@ in is a stream of items, anything else is one item.
 from __future__ import annotations
 
 import json
+import os
 import re
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,6 @@ from .metrics import Metrics
 from .node import Node, check_id, unique_id
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from logging import Logger
@@ -448,18 +448,27 @@ class Pipeline:
             The manifest is not well formed; ``findings`` holds all that is wrong with it, with line
             and column.
         """
+        return cls._parse(manifest)
+
+    @classmethod
+    def _parse(
+        cls, manifest: str | bytes | Mapping[str, Any], folder: str | None = None
+    ) -> Pipeline:
         text = manifest if isinstance(manifest, (str, bytes)) else json.dumps(dict(manifest))
         try:
-            graph = _core.Graph.parse(text)
+            graph = _core.Graph.parse(text, folder=folder)
         except _core.Error as error:
             raise pipeline_error(error) from error.__cause__
         return cls._from_graph(graph)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Pipeline:
-        """The pipeline of a manifest file, see `from_manifest`."""
+        """The pipeline of a manifest file, see `from_manifest`.
+
+        Files of graphs that it names are looked for beside it.
+        """
         with open(path, "rb") as file:
-            return cls.from_manifest(file.read())
+            return cls._parse(file.read(), os.path.dirname(os.fspath(path)))
 
     @classmethod
     def inline(cls, text: str) -> Pipeline:

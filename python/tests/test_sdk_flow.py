@@ -420,3 +420,44 @@ def test_a_condition_is_part_of_the_manifest_and_refused_where_it_is_wrong():
     pipeline.connect("b", "c", when={"field": "kind", "equals": "adio"})
     with pytest.raises(PipelineError, match=r"'adio', which is no kind[\s\S]*mean 'audio'"):
         pipeline.run_sync([1])
+
+
+# ---- graphs of manifests
+
+
+def inner_manifest(**more):
+    nodes = [{"id": name, "node_type": "test.pass"} for name in ("p", "q")]
+    return {"version": "v1", "nodes": nodes, **more}
+
+
+def outer_manifest(graph):
+    nodes = [{"id": "a", "node_type": "test.pass"}, {"id": "g", "node_type": "graph", "graph": graph}]
+    return {"version": "v1", "nodes": nodes}
+
+
+def test_a_manifest_is_a_node(tmp_path):
+    inline = Pipeline.from_manifest(outer_manifest(inner_manifest()))
+    assert inline.node_ids == ["a", "g__p", "g__q"]
+    assert inline.run_sync([1, 2]) == [1, 2]
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "inner.json").write_text(json.dumps(inner_manifest()))
+    (tmp_path / "sub" / "middle.json").write_text(json.dumps(outer_manifest("inner.json")))
+    (tmp_path / "outer.json").write_text(json.dumps(outer_manifest("sub/middle.json")))
+    loaded = Pipeline.load(tmp_path / "outer.json")
+    assert loaded.node_ids == ["a", "g__a", "g__g__p", "g__g__q"]
+    assert loaded.run_sync([1, 2]) == [1, 2]
+    assert Pipeline.from_manifest(loaded.to_manifest()).node_ids == loaded.node_ids
+
+
+def test_what_is_wrong_in_a_manifest_inside_is_told_with_its_place(tmp_path):
+    (tmp_path / "inner.json").write_text('{"version": "v1",\n "nodes": [{"id": "p"}]}')
+    (tmp_path / "outer.json").write_text(json.dumps(outer_manifest("inner.json"), indent=1))
+    with pytest.raises(PipelineError, match=r"inner\.json, line 2, column 12: nodes\[0\] lacks") as e:
+        Pipeline.load(tmp_path / "outer.json")
+    assert [(f.pointer, f.line) for f in e.value.findings] == [("/nodes/1/graph", 11)]
+    with pytest.raises(PipelineError, match="in no folder"):
+        Pipeline.from_manifest(outer_manifest("inner.json"))
+    wrong = inner_manifest()
+    wrong["nodes"][1]["node_type"] = "test.pas"
+    with pytest.raises(PipelineError, match=r"test\.pass") as e:
+        Pipeline.from_manifest(outer_manifest(wrong)).run_sync([1])
