@@ -14,6 +14,7 @@ import json
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
 
 from . import _core
 from ._graph import live_node
@@ -175,11 +176,26 @@ def needs_item(cls: type) -> bool:
     return _parameter_range(cls)[0] > 0
 
 
+# To look at a signature takes longer than all else that is asked of a class; the function is kept
+# weakly, for it may hold the class.
+_ranges: WeakKeyDictionary[type, tuple[ref[Any], tuple[int, int]]] = WeakKeyDictionary()
+
+
 def _parameter_range(cls: type) -> tuple[int, int]:
     """Positional parameters of ``process`` without self: at least, at most."""
     process = getattr(cls, "process", None)
+    known = _ranges.get(cls)
+    if known and known[0]() is process:
+        return known[1]
+    found = _read_parameter_range(cls, process)
+    if inspect.isfunction(process):
+        _ranges[cls] = ref(process), found
+    return found
+
+
+def _read_parameter_range(cls: type, process: Any) -> tuple[int, int]:
     try:
-        every = list(inspect.signature(process).parameters.values())  # type: ignore[arg-type]
+        every = list(inspect.signature(process).parameters.values())
     except (TypeError, ValueError):
         return 1, 1
     if not isinstance(inspect.getattr_static(cls, "process"), staticmethod):

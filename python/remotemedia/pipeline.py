@@ -124,7 +124,7 @@ class Pipeline:
         self.is_initialized = False
         self._graph = GraphBuilder()
         self._sessions: list[_core.Session] = []
-        self._metrics: Metrics | None = None
+        self._last_metrics: tuple[str, list[str]] | None = None  # as JSON, and the ids then
         self._listeners: list[Events] = []
         if isinstance(nodes, (Node, Flow, PortOf, Pipeline)):
             self.add(nodes)
@@ -796,13 +796,14 @@ class Pipeline:
         """
         if self._sessions:
             return Metrics(json.loads(self._sessions[-1].metrics()), self.node_ids)
-        if self._metrics is None:
+        if self._last_metrics is None:
             raise PipelineError(f"pipeline '{self.name}' has not run yet")
-        return self._metrics
+        text, ids = self._last_metrics
+        return Metrics(json.loads(text), ids)
 
     def get_metrics(self) -> dict[str, Any]:
         """The metrics as a dict, {} before the first run."""
-        if not self._sessions and self._metrics is None:
+        if not self._sessions and self._last_metrics is None:
             return {}
         return self.metrics.to_dict(self.name)
 
@@ -873,7 +874,7 @@ class _Watch:
             return
         pipeline = self._pipeline
         pipeline._sessions.remove(session)
-        pipeline._metrics = Metrics(json.loads(session.metrics()), pipeline.node_ids)
+        pipeline._last_metrics = session.metrics(), pipeline.node_ids
         room = ERRORS_MAX - len(pipeline.errors)
         for row in session.take_errors()[: max(0, room)]:
             pipeline.errors.append(dealt_error(pipeline._policy_of(row[1]), *row))
