@@ -73,5 +73,108 @@ TEST(a_wrong_condition_is_refused)
     rm_session_free(session);
 }
 
-TEST_MAIN(T(each_packet_goes_where_its_condition_holds),
+/* ---- times */
+
+#define NONE RM_TIME_NONE
+
+typedef struct times {
+    int64_t pts_ns[8], duration_ns;
+    uint32_t flags[8], count, at;
+    bool shared; /* the source keeps a reference of what it gave */
+    rm_packet *kept[8];
+} times;
+
+static rm_status give_times(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    times *t = node->type->user;
+    rm_packet *packet = NULL;
+    (void)inputs;
+    (void)err;
+    if (t->at == t->count) {
+        return RM_DONE;
+    }
+    rm_status status = rm_packet_new(node, NUMBER_BYTES, &packet);
+    if (status != RM_OK) {
+        return status;
+    }
+    packet->header.kind = RM_KIND_BYTES;
+    packet->header.pts_ns = t->pts_ns[t->at];
+    packet->header.duration_ns = t->duration_ns;
+    memset(packet->payload, (int)t->at + 1, NUMBER_BYTES);
+    t->kept[t->at] = t->shared ? rm_packet_ref(packet) : NULL;
+    t->at++;
+    return rm_emit(node, 0, packet);
+}
+
+static rm_status take_times(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    times *t = node->type->user;
+    const rm_packet *packet = inputs->packet[0];
+    (void)err;
+    CHECK_INT(((const uint8_t *)packet->payload)[NUMBER_BYTES - 1], t->count + 1);
+    t->flags[t->count] = packet->header.flags;
+    t->pts_ns[t->count++] = packet->header.pts_ns;
+    return RM_OK;
+}
+
+static void check_times(const char *options, const times *given, const times *want, bool shared)
+{
+    times in = *given, out = {0};
+    rm_node_type source = source_type(NULL), sink = sink_type(NULL);
+    rm_session *session = session_of(1, RM_DRIVER_CALLER);
+    uint64_t repaired = 0;
+    in.shared = shared;
+    source.user = &in;
+    source.process = give_times;
+    source.open = sink.open = NULL;
+    source.close = sink.close = NULL;
+    source.flush = sink.flush = NULL;
+    source.control = sink.control = NULL;
+    sink.user = &out;
+    sink.process = take_times;
+    uint32_t from = add_with(session, &source, "source", options);
+    join(session, from, add(session, &sink, "sink", 0), 4);
+    start(session);
+    CHECK_INT(drive(session, 7), RM_DONE);
+    CHECK_INT(out.count, in.count);
+    for (uint32_t i = 0; i < out.count; i++) {
+        CHECK_INT(out.pts_ns[i], want->pts_ns[i]);
+        CHECK_INT(out.flags[i], want->flags[i]);
+        repaired += want->flags[i] != 0;
+        if (shared) { /* what somebody else holds is not touched */
+            CHECK_INT(in.kept[i]->header.pts_ns, in.pts_ns[i]);
+            CHECK_INT(in.kept[i]->header.flags, 0);
+            rm_packet_unref(in.kept[i]);
+        }
+    }
+    CHECK_INT(session->nodes[from]->pts_repaired, repaired);
+    rm_session_free(session);
+}
+
+TEST(times_are_repaired_as_the_node_says)
+{
+    enum { R = RM_FLAG_PTS_REPAIRED, D = RM_FLAG_DISCONTINUITY };
+    static const times given = {
+        .pts_ns = {NONE, 10, NONE, NONE, 5, 12, 40}, .duration_ns = 10, .count = 7};
+    static const times fill = {.pts_ns = {0, 10, 20, 30, 5, 12, 40}, .flags = {R, 0, R, R}};
+    static const times monotonic = {.pts_ns = {NONE, 10, NONE, NONE, 20, 30, 40},
+                                    .flags = {0, 0, 0, 0, R | D, R | D, 0}};
+    for (int shared = 0; shared < 2; shared++) {
+        check_times("{}", &given, &given, shared);
+        check_times("{\"pts\":\"keep\"}", &given, &given, shared);
+        check_times("{\"pts\":\"fill\"}", &given, &fill, shared);
+        check_times("{\"pts\":\"monotonic\"}", &given, &monotonic, shared);
+    }
+}
+
+TEST(a_wrong_repair_is_refused)
+{
+    rmi_node_options options;
+    rm_error err = RM_ERROR_INIT;
+    CHECK_INT(rmi_node_options_parse("{\"pts\":\"filled\"}", &options, &err), RM_EINVAL);
+    CHECK_CONTAINS(err.message, "pts is 'filled', want keep, fill or monotonic");
+}
+
+TEST_MAIN(T(times_are_repaired_as_the_node_says), T(a_wrong_repair_is_refused),
+          T(each_packet_goes_where_its_condition_holds),
           T(what_no_edge_takes_is_counted_and_let_go), T(a_wrong_condition_is_refused))

@@ -198,10 +198,11 @@ static void set_recovery(json_t *json, const rmi_node *node)
     json_object_set_new(json, "refused", json_integer((json_int_t)breaker->refused));
 }
 
-/* What went another way than from edge to edge. */
+/* What was looked at before it left. */
 static void set_flow(json_t *json, const rmi_node *node)
 {
     json_object_set_new(json, "unrouted", json_integer((json_int_t)node->unrouted));
+    json_object_set_new(json, "pts_repaired", json_integer((json_int_t)node->pts_repaired));
 }
 
 static json_t *node_json(const rmi_node *node, double ns_per_tick)

@@ -8,6 +8,7 @@
 #include "engine/events.h"
 #include "engine/intake.h"
 #include "engine/link.h"
+#include "engine/repair.h"
 #include "engine/strand.h"
 #include "graph/route.h"
 
@@ -113,33 +114,37 @@ static void edge_push(rmi_strand *strand, rmi_edge *edge, rm_packet *packet)
     }
 }
 
-/* Asks each edge of the port once whether it takes the packet, however long that waits for room. */
-static void route_front(rmi_node *node, const rmi_out_port *port, const rm_packet *packet)
+/* Once a packet, however long that waits for room: repairs its time, and asks each edge of the port
+ * whether it takes it. */
+static void check_front(rmi_node *node, rmi_outgoing *front)
 {
+    if (node->times) {
+        rmi_repair_time(node, front);
+    }
     rm_read_object read_object = node->strand->session->options.read_object;
-    uint32_t taken = 0;
+    const rmi_out_port *port = front->port;
+    uint32_t refused = 0;
     for (uint32_t e = 0; e < port->edge_count; e++) {
         const rmi_route *route = port->edges[e]->route;
-        if (route && !rmi_route_takes(route, packet, read_object)) {
+        if (route && !rmi_route_takes(route, front->packet, read_object)) {
             node->outbox_done |= 1ull << e;
-        } else {
-            taken++;
+            refused++;
         }
     }
-    node->unrouted += taken == 0;
-    node->outbox_routed = true;
+    node->unrouted += refused > 0 && refused == port->edge_count;
+    node->outbox_checked = true;
 }
 
 /* Sends the front packet to each edge of its port that has room; false: not all have it yet. */
 static bool send_front(rmi_node *node)
 {
-    rm_packet *packet = node->outbox[node->outbox_sent].packet;
-    rmi_out_port *port = node->outbox[node->outbox_sent].port;
-    if (RMI_UNLIKELY(port->routed)) {
-        if (!node->outbox_routed) {
-            route_front(node, port, packet);
-        }
-    } else if (port->edge_count == 1) {
+    rmi_outgoing *front = &node->outbox[node->outbox_sent];
+    rmi_out_port *port = front->port;
+    if (RMI_UNLIKELY(port->checked) && !node->outbox_checked) {
+        check_front(node, front);
+    }
+    rm_packet *packet = front->packet;
+    if (port->edge_count == 1 && !port->checked) {
         rmi_edge *edge = port->edges[0];
         bool accepts = edge_accepts(edge);
         if (accepts) {
@@ -163,7 +168,7 @@ static bool send_front(rmi_node *node)
         return false;
     }
     node->outbox_done = 0;
-    node->outbox_routed = false;
+    node->outbox_checked = false;
     rmi_pool_give(node->strand->pool, packet);
     return true;
 }
@@ -188,7 +193,7 @@ void rmi_node_drop_outbox(rmi_node *node)
     }
     node->outbox_count = node->outbox_sent = 0;
     node->outbox_done = 0;
-    node->outbox_routed = false;
+    node->outbox_checked = false;
     for (uint16_t p = 0; p < node->n_out; p++) {
         node->out[p].emitted = 0;
     }

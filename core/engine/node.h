@@ -48,6 +48,12 @@ typedef enum rmi_on_error {
     RMI_ON_ERROR_DEAD_LETTER /* the input goes out of the port of that name */
 } rmi_on_error;
 
+typedef enum rmi_pts {
+    RMI_PTS_KEEP = 0,
+    RMI_PTS_FILL,     /* one without a time continues from the one before */
+    RMI_PTS_MONOTONIC /* one that goes back is moved to the end of the one before */
+} rmi_pts;
+
 /* What a node's entry in the manifest says about how it is run. */
 typedef struct rmi_node_options {
     rmi_merge merge;
@@ -61,6 +67,7 @@ typedef struct rmi_node_options {
     int64_t retry_ns_max; /* retry: from the first failure on; INT64_MAX: without end */
     rmi_on_error then;    /* retry: what follows when it is not tried again */
     rmi_breaker_options breaker;
+    rmi_pts pts; /* of what it emits */
 } rmi_node_options;
 
 /* Reads `merge` and `on_error` of a manifest node (a JSON object as text; NULL: the defaults). */
@@ -80,10 +87,12 @@ typedef struct rmi_out_port {
      * open: what goes there may be handed over without a queue. */
     rmi_edge *direct;
     uint16_t edge_count;
-    bool routed;                /* an edge of it takes some packets only */
+    bool checked; /* a packet is looked at before it leaves: conditions of edges, its time */
     uint16_t emit_max, emitted; /* in this call */
     uint64_t sequence;
 } rmi_out_port;
+
+typedef struct rmi_port_time rmi_port_time;
 
 typedef struct rmi_outgoing {
     rm_packet *packet;
@@ -132,14 +141,16 @@ struct rmi_node {
     rmi_outgoing *outbox; /* outbox_max slots */
     uint32_t outbox_max, outbox_count, outbox_sent;
     uint64_t outbox_done; /* edges of the front packet's port that have it, or shall not */
-    bool outbox_routed;   /* that it shall not go over some of them is known */
+    bool outbox_checked;  /* it has been looked at */
 
     /* timing */
     uint64_t untimed_mask; /* calls whose number has none of these bits are timed */
     uint64_t calls, items, errors, skipped, retries, emitted;
     uint64_t dead_letters;
-    uint64_t late_told;        /* of them as events */
-    int64_t late_told_ns;      /* when that was last; 0: never */
+    uint64_t late_told;   /* of them as events */
+    int64_t late_told_ns; /* when that was last; 0: never */
+    uint64_t pts_repaired;
+    rmi_port_time *times;      /* of each output; NULL: nobody asks for them */
     uint64_t unrouted;         /* packets that no edge of their port took */
     uint64_t late, late_drops; /* items beyond the deadline; those of them that were dropped */
     rmi_histogram *time;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "engine/repair.h"
 #include "engine/session.h"
 #include "graph/params.h"
 
@@ -136,6 +137,23 @@ static rm_status read_deadline(const json_t *node, rmi_node_options *options, rm
     return read_ms(node, "deadline_ms", &options->deadline_ns, err);
 }
 
+static const char *const repairs[] = {
+    [RMI_PTS_KEEP] = "keep", [RMI_PTS_FILL] = "fill", [RMI_PTS_MONOTONIC] = "monotonic"};
+
+static rm_status read_pts(const json_t *node, rmi_node_options *options, rm_error *err)
+{
+    const json_t *pts = json_object_get(node, "pts");
+    const char *name = json_is_string(pts) ? json_string_value(pts) : "";
+    for (size_t i = 0; i < RMI_COUNT(repairs); i++) {
+        if (!pts || strcmp(repairs[i], name) == 0) {
+            options->pts = (rmi_pts)i;
+            return RM_OK;
+        }
+    }
+    return rm_fail_as(err, RM_CODE_MANIFEST_VALUE, "pts is '%.40s', want keep, fill or monotonic",
+                      name);
+}
+
 rm_status rmi_node_options_parse(const char *node_json, rmi_node_options *ret_options,
                                  rm_error *err)
 {
@@ -159,6 +177,9 @@ rm_status rmi_node_options_parse(const char *node_json, rmi_node_options *ret_op
     }
     if (status == RM_OK) {
         status = read_deadline(node, &options, err);
+    }
+    if (status == RM_OK) {
+        status = read_pts(node, &options, err);
     }
     json_decref(node);
     if (status == RM_OK) {
@@ -339,6 +360,9 @@ static rm_status node_fill(rmi_node *node, const rmi_node_spec *spec, rm_error *
         status = check_dead_letter(node, err);
     }
     if (status == RM_OK) {
+        status = rmi_repair_prepare(node, err);
+    }
+    if (status == RM_OK) {
         status = rmi_params_fill(type, json, &node->owned[3], err);
     }
     if (status != RM_OK) {
@@ -396,6 +420,7 @@ void rmi_node_free(rmi_node *node)
     rmi_free(node->waiting);
     rmi_free(node->age);
     rmi_free(node->fell_back);
+    rmi_free(node->times);
     if (node->pub.type) {
         rmi_params_free(node->pub.type, node->owned[3]);
     }

@@ -280,7 +280,7 @@ rm_status rmi_session_connect(rm_session *session, const rmi_edge_spec *given, r
     }
     if (status == RM_OK && spec.when_json) {
         status = rmi_route_parse(spec.when_json, &edge->route, err);
-        from->out[spec.from_port].routed = true;
+        from->out[spec.from_port].checked = true;
     }
     return status;
 }
@@ -320,7 +320,8 @@ static void find_direct_edges(rm_session *session)
     for (uint32_t i = 0; i < session->edge_count; i++) {
         rmi_edge *edge = session->edges[i];
         const rmi_node *to = edge->to;
-        if (!edge->link && to->only_in && !to->is_guarded && !edge->route &&
+        if (!edge->link && to->only_in && !to->is_guarded &&
+            !edge->from->out[edge->from_port].checked &&
             edge->from->out[edge->from_port].edge_count == 1) {
             edge->from->out[edge->from_port].direct = edge;
         }

@@ -375,6 +375,8 @@ class GraphBuilder:
             value = getattr(node, key)
             if value is not None:
                 entry[key] = value
+        if node.pts_repair is not None:
+            entry["pts"] = node.pts_repair
         if isinstance(node.placement, str):
             entry["placement"] = {"where": node.placement}
         policy = node.on_error if node.on_error is not None else on_error

@@ -156,6 +156,9 @@ class Node(ABC):
         Age at which an item is late for this node, from when it entered the pipeline; ms.
     late : "drop", "pass" or None
         What happens to an item that is late; "pass": it is counted only.
+    pts_repair : "keep", "fill", "monotonic" or None
+        What happens to the times of what it gives: one without a time continues where the one before
+        ended ("fill"), one that goes back is moved there ("monotonic").
     on_error : "fail", "skip", "retry", "bypass", "dead_letter", a dict, or None
         What happens to an item that fails: ends the run, is dropped, is tried again, is passed on
         unchanged, goes out of the port ``dead_letter``. A dict also says how often and for how long it
@@ -204,6 +207,7 @@ class Node(ABC):
     merge: Literal["any", "zip", "priority", "sync"] | dict[str, Any] | None = None
     deadline_ms: float | None = None
     late: Literal["drop", "pass"] | None = None
+    pts_repair: Literal["keep", "fill", "monotonic"] | None = None
     on_error: str | dict[str, Any] | None = None
     requirements: list[dict[str, Any]] | None = None
     placement: str | dict[str, Any] | None = None

@@ -461,3 +461,26 @@ def test_what_is_wrong_in_a_manifest_inside_is_told_with_its_place(tmp_path):
     wrong["nodes"][1]["node_type"] = "test.pas"
     with pytest.raises(PipelineError, match=r"test\.pass") as e:
         Pipeline.from_manifest(outer_manifest(wrong)).run_sync([1])
+
+
+# ---- times
+
+
+class Timed(Node):
+    pts_repair = "fill"
+
+    def process(self, x):
+        return x
+
+
+def test_a_node_repairs_the_times_of_what_it_gives():
+    pipeline = Pipeline(Timed())
+    assert pipeline.to_manifest()["nodes"][0]["pts"] == "fill"
+    assert pipeline.run_sync([1, {"a": 2}, "x"]) == [1, {"a": 2}, "x"]
+    counts = {node["id"]: node["pts_repaired"] for node in pipeline.metrics.raw["nodes"]}
+    assert counts["Timed"] == 3
+    assert Pipeline.from_manifest(pipeline.to_manifest()).to_manifest()["nodes"][0]["pts"] == "fill"
+    node = Timed()
+    node.pts_repair = "filled"
+    with pytest.raises(PipelineError, match='pts is "filled", want one of keep, fill, monotonic'):
+        Pipeline(node).run_sync([1])

@@ -45,9 +45,9 @@ BUGS = [
     ("what an attempt gives back itself wakes it again", "core/engine/strand.c",
      "    strand->pool->wanted = false;\n    rmi_node_drop_outbox(node);", "    rmi_node_drop_outbox(node);"),
     ("a packet goes over edges that do not take it", "core/engine/node.c",
-     "            node->outbox_done |= 1ull << e;\n        } else {", "        } else {"),
+     "            node->outbox_done |= 1ull << e;\n            refused++;", "            refused++;"),
     ("a condition is asked for one packet, and holds for the next", "core/engine/node.c",
-     "    node->outbox_done = 0;\n    node->outbox_routed = false;\n    rmi_pool_give",
+     "    node->outbox_done = 0;\n    node->outbox_checked = false;\n    rmi_pool_give",
      "    node->outbox_done = 0;\n    rmi_pool_give"),
     ("more than a call's last packet is lost where an edge is full", "core/engine/node.c",
      "        if (!send_front(node)) {\n            return false;", "        if (!send_front(node)) {\n"
