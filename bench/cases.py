@@ -53,6 +53,7 @@ CASES = {
     "python-wait": (["{python}", "{here}/python_wait.py"],),
     "array": (["{python}", "{here}/array.py"],),
     "marshal": (["{python}", "{here}/marshal.py"],),
+    "voice": (["{python}", "{here}/voice.py"],),
     "start": (["{python}", "{here}/start.py", "{build}/cli/remotemedia"],),
     "import": (["{python}", "{here}/import.py"],),
 }
@@ -86,6 +87,9 @@ BARS = {
     "array-1MB": Bar("array", "1 MB", "a loop by hand", "ns", "share"),
     "array-100MB": Bar("array", "100 MB", "a loop by hand", "ns", "share"),
     "array-flat": Bar("array", "100 MB of float32 through three nodes", "1 KB", "ns", "share", 1.5),
+    "voice-memory": Bar("voice", "an idle pipeline of five Python nodes", "Pipecat", "KiB", "share"),
+    "voice-start": Bar("voice", "starting and stopping it", "Pipecat", "ms", "share"),
+    "voice-interrupt": Bar("voice", "an interrupt through 200 frames that wait", "Pipecat", "us", "share"),
     "start": Bar("start", "from nothing to a second of sound resampled and written", "`gst-launch-1.0`", "ms", "share",
                  0.4),
     "import": Bar("import", "import of the SDK in a fresh process", "`import numpy`", "ms", "share", 0.5),
