@@ -30,7 +30,7 @@ typedef struct cli {
 
 typedef int cli_run_fn(cli *state, const cli_arguments *arguments);
 cli_run_fn cli_run, cli_validate, cli_nodes, cli_graph, cli_explain, cli_doctor, cli_new, cli_help,
-    cli_version, cli_completion, cli_man, cli_top;
+    cli_version, cli_completion, cli_man, cli_top, cli_profile;
 
 /* ---- text (text.c) */
 

@@ -445,11 +445,13 @@ static bool drain(rm_cli_run *run, cli_output *output)
         if (status != RM_OK) {
             break;
         }
-        if (!any) {
+        if (!any && !run->profiled) {
             cli_progress_clear(run);
         }
-        any = true;
-        print_packet(run, output, packet);
+        any = !run->profiled;
+        if (any) {
+            print_packet(run, output, packet);
+        }
         rm_packet_unref(packet);
     }
     return any;

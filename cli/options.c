@@ -28,14 +28,16 @@ const cli_option cli_common_options[] = {
         .summary = "Set a parameter of a node. VALUE is a JSON value, or else text." \
     }
 
+#define INPUT_OPTION                                                                               \
+    {                                                                                              \
+        .name = "input", .letter = 'i', .many = true, .value = "[NAME=]FILE",                      \
+        .word = CLI_WORD_FILE,                                                                     \
+        .summary = "Read FILE, - for stdin: the `path` of the first source, or of the node NAME; " \
+                   "or what an input NAME of the pipeline gets, a line an item."                   \
+    }
+
 static const cli_option run_options[] = {
-    {.name = "input",
-     .letter = 'i',
-     .many = true,
-     .value = "[NAME=]FILE",
-     .word = CLI_WORD_FILE,
-     .summary = "Read FILE, - for stdin: the `path` of the first source, or of the node NAME; or "
-                "what an input NAME of the pipeline gets, a line an item."},
+    INPUT_OPTION,
     SET_OPTION,
     {.name = "dry-run", .letter = 'n', .summary = "Show the plan, as `explain`, and run nothing."},
     {.name = "watch",
@@ -152,6 +154,21 @@ static const cli_example top_examples[] = {
     {0},
 };
 
+static const cli_option profile_options[] = {
+    INPUT_OPTION,
+    SET_OPTION,
+    {.name = "quiet", .letter = 'q', .summary = "Show no progress."},
+    JSON_OPTION("Print the report as JSON."),
+    {0},
+};
+
+static const cli_example profile_examples[] = {
+    {"What bounds this pipeline?", "remotemedia profile pipeline.json --input talk.wav"},
+    {"Would less quality help?", "remotemedia profile pipeline.json --set resample.quality=low"},
+    {"The node that works most", "remotemedia profile pipeline.json --json | jq '.nodes[0].id'"},
+    {0},
+};
+
 static const cli_example doctor_examples[] = {
     {"Why is a node type unknown?", "remotemedia doctor"},
     {"In a script", "remotemedia doctor --json"},
@@ -204,6 +221,20 @@ const cli_command cli_commands[] = {
      .options = run_options,
      .examples = run_examples,
      .run = cli_run},
+    {.name = "profile",
+     .operands = "PIPELINE",
+     .operands_min = 1,
+     .operands_max = 1,
+     .word = CLI_WORD_FILE,
+     .summary = "Run a pipeline and say where its time went",
+     .text = "PIPELINE is as for `run`. At its end stdout gets a report: what to do, the critical "
+             "path, the nodes by time, how busy each thread was, and in which queues packets "
+             "waited. What the pipeline's outputs get is let go.\n\n"
+             "The critical path is the chain from a source to a sink with the most work and the "
+             "fullest queues. A run that was ended by Ctrl-C has a report up to there.",
+     .options = profile_options,
+     .examples = profile_examples,
+     .run = cli_profile},
     {.name = "top",
      .operands = "",
      .summary = "Show the pipelines that run on this machine",

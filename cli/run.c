@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -208,6 +209,9 @@ static int finish(rm_cli_run *run, rm_status status, rm_error *err)
     run->outcome = code == CLI_OK                  ? CLI_DONE
                    : err->code == RM_CODE_CANCELED ? CLI_ENDED_EARLY
                                                    : CLI_RUN_FAILED;
+    if (run->profiled) {
+        return cli_profile_finish(run, code, err);
+    }
     const char *file = cli_value(run->arguments, "metrics");
     if (file) {
         code = write_metrics(run, file, code, err);
@@ -284,7 +288,7 @@ static int prepare(rm_cli_run *run)
 /* Before the nodes are opened: who asks is told that they are not yet. */
 static rm_status start_exporter(rm_cli_run *run, rm_error *err)
 {
-    const char *port = cli_value(run->arguments, "metrics-port");
+    const char *port = cli_value_at(run->arguments, "metrics-port", 0);
     rm_status status =
         port ? cli_exporter_start(port, cli_signals_wake, &run->exporter, err) : RM_OK;
     if (port && status == RM_OK) {
@@ -292,6 +296,15 @@ static rm_status start_exporter(rm_cli_run *run, rm_error *err)
         fflush(stderr);
     }
     return status;
+}
+
+/* Of the whole process, since it began. */
+static int64_t cpu_ns(void)
+{
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    return (int64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000000 +
+           (int64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1000;
 }
 
 static int run_plan(rm_cli_run *run)
@@ -305,16 +318,18 @@ static int run_plan(rm_cli_run *run)
         return cli_fail(run->state, &err, err.code == RM_CODE_USAGE ? CLI_USAGE : CLI_FAILED);
     }
     if (status == RM_OK) {
+        run->cpu_ns = -cpu_ns();
         status =
             hosted ? host->run(host->context, run->pipeline.plan, run, &err) : run_here(run, &err);
     }
+    run->cpu_ns += cpu_ns();
     cli_exporter_stop(run->exporter);
     run->exporter = NULL;
     cli_signals_stop();
     return finish(run, status, &err);
 }
 
-static int run_once(cli *state, const cli_arguments *arguments)
+int cli_run_once(cli *state, const cli_arguments *arguments, bool profiled)
 {
     rm_cli_run *run = calloc(1, sizeof *run);
     if (!run) {
@@ -324,6 +339,7 @@ static int run_once(cli *state, const cli_arguments *arguments)
     }
     run->state = state;
     run->arguments = arguments;
+    run->profiled = profiled;
     run->position_ns = RM_TIME_NONE;
     int code = prepare(run);
     if (code == CLI_OK) {
@@ -345,5 +361,6 @@ static int run_once(cli *state, const cli_arguments *arguments)
 
 int cli_run(cli *state, const cli_arguments *arguments)
 {
-    return cli_has(arguments, "watch") ? cli_watch(state, arguments) : run_once(state, arguments);
+    return cli_has(arguments, "watch") ? cli_watch(state, arguments)
+                                       : cli_run_once(state, arguments, false);
 }

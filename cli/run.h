@@ -6,6 +6,7 @@
  *     progress.c  the line that shows how far it is
  *     words.c     and the words that are recognised just now
  *     summary.c   what it did, as a table or JSON; the live graph
+ *     profile.c   … and where its time went, for `profile`
  *     live.c      what it tells to `top`
  *     watch.c     --watch: this program again and again, as a child
  *
@@ -96,6 +97,9 @@ struct rm_cli_run {
     int64_t cancel_ns;            /* when it was cancelled; 0: it was not */
     int ended_by;                 /* the signal; 0: none */
     cli_outcome outcome;
+    bool
+        profiled; /* `profile`: what the outputs get is let go, the report is all that is printed */
+    int64_t cpu_ns; /* of the process, in the run */
     bool stuck;     /* a node did not return: nothing may be freed */
     rm_error error; /* of a feed */
     int64_t position_ns;
@@ -154,6 +158,13 @@ const char *cli_words_text(rm_cli_run *run);
 void cli_words_drop(rm_cli_run *run);
 /* After the registry. */
 void cli_words_free(rm_cli_run *run);
+
+/* ---- run.c and profile_run.c */
+
+/* One run, from the plan to the exit code. */
+int cli_run_once(cli *state, const cli_arguments *arguments, bool profiled);
+/* Prints the report of a run that is over. Returns the exit code. */
+int cli_profile_finish(const rm_cli_run *run, int code, const rm_error *error);
 
 /* ---- summary.c */
 
