@@ -157,6 +157,10 @@ static const cli_example top_examples[] = {
 static const cli_option profile_options[] = {
     INPUT_OPTION,
     SET_OPTION,
+    {.name = "flame",
+     .value = "FILE",
+     .word = CLI_WORD_FILE,
+     .summary = "Draw the nodes' working time to FILE as a flame graph, an SVG for a browser."},
     {.name = "quiet", .letter = 'q', .summary = "Show no progress."},
     JSON_OPTION("Print the report as JSON."),
     {0},
@@ -165,6 +169,7 @@ static const cli_option profile_options[] = {
 static const cli_example profile_examples[] = {
     {"What bounds this pipeline?", "remotemedia profile pipeline.json --input talk.wav"},
     {"Would less quality help?", "remotemedia profile pipeline.json --set resample.quality=low"},
+    {"As a picture", "remotemedia profile pipeline.json --flame flame.svg"},
     {"The node that works most", "remotemedia profile pipeline.json --json | jq '.nodes[0].id'"},
     {0},
 };

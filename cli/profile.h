@@ -1,6 +1,7 @@
 /* profile.h — what a run's numbers say about where its time went.
  *
- *     metrics of a run ──cli_profile_report()──▶ report (JSON) ──▶ cli_profile_print()
+ *     metrics of a run ──cli_profile_report()──▶ report (JSON) ──▶ cli_profile_print(),
+ * cli_flame_write()
  *
  * A *lane* is what works on one thing at a time: a strand, or a node whose work is done elsewhere
  * (a coroutine, another thread). The mean number of packets in a queue is the sum of their waits
@@ -15,6 +16,7 @@
 #include <stdio.h>
 
 #include <jansson.h>
+#include <remotemedia/error.h>
 
 /* `run`: elapsed_ns, nodes, edges and memory as rm_session_metrics() has them; and, where known,
  * pipeline, media_ns, cpu_ns (of the process), and of a node `cheaper`, the parameter that trades
@@ -29,6 +31,9 @@
  *              queues
  *   findings   rule, text, and node, from and to, or lane */
 json_t *cli_profile_report(const json_t *run);
+
+/* The nodes' working time as an SVG: lanes, in them their nodes, above each its type or class. */
+RM_MUST_USE rm_status cli_flame_write(const char *file, const json_t *report, rm_error *err);
 
 void cli_profile_print(FILE *out, bool color, const json_t *report);
 

@@ -38,6 +38,17 @@ static void add_cheaper(const rm_cli_run *run, json_t *nodes)
     }
 }
 
+/* What is written beside the report. Returns the exit code. */
+static int write_files(const rm_cli_run *run, const json_t *report, int code)
+{
+    rm_error err = RM_ERROR_INIT;
+    const char *flame = cli_value(run->arguments, "flame");
+    if (flame && report && cli_flame_write(flame, report, &err) != RM_OK) {
+        return cli_fail(run->state, &err, code ? code : CLI_FAILED);
+    }
+    return code;
+}
+
 int cli_profile_finish(const rm_cli_run *run, int code, const rm_error *error)
 {
     json_t *summary = cli_summary_json(run, code, error);
@@ -58,6 +69,7 @@ int cli_profile_finish(const rm_cli_run *run, int code, const rm_error *error)
         fflush(stdout);
         (void)cli_fail(run->state, error, code);
     }
+    code = write_files(run, report, code);
     json_decref(report);
     json_decref(summary);
     return code;

@@ -9,7 +9,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import traceback
+import xml.etree.ElementTree
 
 BINARY = os.path.abspath(sys.argv[1])
 DEADLINE_S = 60  # for a hang, not a measure
@@ -72,6 +74,58 @@ def set_and_what_is_wrong_are_as_for_run():
     assert profile(WORK, "--set", "nobody.x=1").returncode == 2
     assert profile("test.nothing").returncode == 3
     assert profile(WORK, "--metrics", "x").returncode == 2
+
+
+def frames_of(file):
+    """(title, x, width, y) of each frame."""
+    svg = "{http://www.w3.org/2000/svg}"
+    frames = []
+    for group in xml.etree.ElementTree.parse(file).getroot().iter(svg + "g"):
+        rect = group.find(svg + "rect")
+        frames.append((group.find(svg + "title").text, *(float(rect.get(k)) for k in ("x", "width", "y"))))
+    return frames
+
+
+def check_nesting(by_row):
+    """Each frame lies within one below, and beside the others of its row."""
+    for below, above in zip(by_row, by_row[1:]):
+        for title, x, width, _ in above:
+            assert any(b[1] - 0.02 <= x and x + width <= b[1] + b[2] + 0.6 for b in below), (title, below)
+    for row in by_row:
+        ends = sorted((x, x + width) for _, x, width, _ in row)
+        assert all(one[1] <= two[0] + 0.6 for one, two in zip(ends, ends[1:])), row
+
+
+@test
+def the_flame_graph_is_an_svg_whose_frames_lie_within_the_one_below():
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "flame.svg")
+        manifest = os.path.join(folder, "<&>.json")
+        with open(manifest, "w", encoding="utf-8") as out:
+            json.dump({"version": "v1", "metadata": {"name": "p"}, "connections": [
+                {"from": "tone", "to": "up"}], "nodes": [
+                {"id": "tone", "node_type": "test.tone", "params": {"duration_ms": 20000}},
+                {"id": "up", "node_type": "audio.resample", "params": {"rate_hz": 44100}}]}, out)
+        done = profile(manifest, "--json", "--flame", file)
+        assert done.returncode == 0, done
+        report = json.loads(done.stdout)
+        frames = frames_of(file)
+    rows = sorted({y for _, _, _, y in frames}, reverse=True)
+    assert len(rows) == 4, frames
+    by_row = [[f for f in frames if f[3] == y] for y in rows]
+    assert "<&>.json: " in by_row[0][0][0], frames
+    assert [f[0].split(":")[0] for f in by_row[2]] == [n["id"] for n in report["nodes"]], frames
+    assert {f[0].split(":")[0] for f in by_row[3]} == {"test.tone", "audio.resample"}, frames
+    check_nesting(by_row)
+    widths = [f[2] for f in by_row[2]]
+    works = [n["work_ns"] for n in report["nodes"]]
+    assert abs(widths[0] / sum(widths) - works[0] / sum(works)) < 0.01, (widths, works)
+
+
+@test
+def a_flame_graph_that_cannot_be_written_is_an_error():
+    done = profile(WORK, "--flame", "/nowhere/flame.svg")
+    assert done.returncode == 1 and "--flame: cannot write '/nowhere/flame.svg'" in done.stderr, done
 
 
 @test
