@@ -48,6 +48,9 @@ static void print_edge(bool color, const rm_plan *plan, const rm_plan_edge *edge
         printf(", %g ms", (double)edge->capacity_ns / 1e6);
     }
     printf("; when full: %s%s\n", edge->policy, edge->is_link ? "; a link between threads" : "");
+    if (edge->latency_ns_max) {
+        printf("     latency budget: %g ms\n", (double)edge->latency_ns_max / 1e6);
+    }
     if (edge->when_json) {
         printf("     only packets for which: %s\n", edge->when_json);
     }

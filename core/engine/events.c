@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "engine/clock.h"
+#include "engine/latency.h"
 
 /* Of what may happen to each packet. */
 #define APART_NS ((int64_t)100 * 1000000)
@@ -199,6 +200,37 @@ void rmi_event_late(rmi_node *node)
     }
 }
 
+static void tell_over_budget(rm_session *session, rmi_edge *edge)
+{
+    rmi_drops *over = &edge->over_budget;
+    rmi_event_tell(session, &(rmi_happening){.kind = RM_EVENT_LATE,
+                                             .node = edge->guilty,
+                                             .to = edge->to,
+                                             .reason = "budget",
+                                             .count = over->count - over->told,
+                                             .total = over->count});
+    over->told = over->count;
+}
+
+void rmi_event_over_budget(rmi_edge *edge)
+{
+    rmi_strand *strand = edge->to->strand;
+    rmi_drops *over = &edge->over_budget;
+    __atomic_store_n(&over->count, over->count + 1, __ATOMIC_RELAXED);
+    if (rmi_event_is_wanted(strand->session, RM_EVENT_LATE) &&
+        is_due(&over->told_ns, strand->now_ns)) {
+        edge->guilty = rmi_latency_guilty(edge);
+        tell_over_budget(strand->session, edge);
+    }
+}
+
+static void tell_last_of_budget(rm_session *session, rmi_edge *edge)
+{
+    if (edge->guilty && edge->over_budget.count > edge->over_budget.told) {
+        tell_over_budget(session, edge);
+    }
+}
+
 void rmi_event_tell_rest(rm_session *session)
 {
     for (uint32_t i = 0; i < session->node_count; i++) {
@@ -209,7 +241,9 @@ void rmi_event_tell_rest(rm_session *session)
     }
     for (uint32_t i = 0; i < session->edge_count; i++) {
         tell_last_drops_of(session, session->edges[i]);
+        tell_last_of_budget(session, session->edges[i]);
         if (session->edges[i]->link) {
+            tell_last_of_budget(session, session->edges[i]->link->receiving);
             tell_last_drops_of(session, session->edges[i]->link->receiving);
         }
     }

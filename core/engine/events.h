@@ -45,6 +45,8 @@ void rmi_event_drop(rmi_strand *strand, rmi_edge *edge, uint64_t count, rmi_drop
 
 /* The node counted an item as late. Thread: the strand's. */
 void rmi_event_late(rmi_node *node);
+/* A packet was queued on the edge longer than its budget allows. Thread: the consumer's strand. */
+void rmi_event_over_budget(rmi_edge *edge);
 
 /* The node's breaker was in this state before; nothing is told where it still is. */
 void rmi_event_breaker(const rmi_node *node, rmi_breaker_state before);

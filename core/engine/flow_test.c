@@ -175,6 +175,76 @@ TEST(a_wrong_repair_is_refused)
     CHECK_CONTAINS(err.message, "pts is 'filled', want keep, fill or monotonic");
 }
 
-TEST_MAIN(T(times_are_repaired_as_the_node_says), T(a_wrong_repair_is_refused),
+/* ---- budgets */
+
+static rm_status slow_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    int64_t until_ns = rmi_clock_ns() + 200000;
+    while (rmi_clock_ns() < until_ns) {
+    }
+    return sink_process(node, inputs, err);
+}
+
+typedef struct told {
+    uint32_t count;
+    uint64_t total;
+    bool names_sink;
+} told;
+
+static void listen(void *context, const rm_event *event)
+{
+    told *t = context;
+    if (event->kind == RM_EVENT_LATE) {
+        t->names_sink = strcmp(event->node, "sink") == 0 && strcmp(event->to, "pass") == 0 &&
+                        strcmp(event->reason, "budget") == 0;
+        t->count++;
+        t->total = event->total;
+    }
+}
+
+static void check_budget(int64_t latency_ns_max, uint32_t strands, bool is_over)
+{
+    probe a = {.left = 400, .burst = 4}, b = {0}, c = {0};
+    told heard = {0};
+    rm_node_type source = source_type(&a), pass = type_of("t.pass", &b), sink = sink_type(&c);
+    rm_session_options options = {.struct_size = sizeof options,
+                                  .on_event = listen,
+                                  .event_context = &heard,
+                                  .driver = RM_DRIVER_CALLER,
+                                  .events = RM_EVENT_BIT(RM_EVENT_LATE)};
+    rm_session *session = NULL;
+    CHECK_INT(rmi_session_new(&options, strands, &session, NULL), RM_OK);
+    sink.process = slow_process;
+    rmi_edge_spec spec = {.from = add(session, &source, "source", 0),
+                          .to = add(session, &pass, "pass", strands - 1),
+                          .capacity = 16,
+                          .capacity_max = 16,
+                          .latency_ns_max = latency_ns_max};
+    CHECK_INT(rmi_session_connect(session, &spec, NULL), RM_OK);
+    join(session, spec.to, add(session, &sink, "sink", strands - 1), 16);
+    start(session);
+    CHECK_INT(drive(session, 64), RM_DONE);
+    rmi_edge *edge = session->edges[0];
+    rmi_drops over = (edge->link ? edge->link->receiving : edge)->over_budget;
+    CHECK_INT(over.count > 0, is_over);
+    CHECK_INT(heard.count > 0, is_over);
+    CHECK_INT(heard.total, over.count);
+    CHECK_INT(heard.names_sink, is_over);
+    CHECK(heard.count <= 20); /* at most ten a second, and the rest */
+    CHECK_INT(c.sum, sum_to(400));
+    rm_session_free(session);
+}
+
+TEST(a_packet_that_is_queued_too_long_is_counted_and_its_cause_named)
+{
+    for (uint32_t strands = 1; strands <= 2; strands++) {
+        check_budget(1000, strands, true);
+        check_budget((int64_t)3600 * 1000000000, strands, false);
+        check_budget(0, strands, false);
+    }
+}
+
+TEST_MAIN(T(a_packet_that_is_queued_too_long_is_counted_and_its_cause_named),
+          T(times_are_repaired_as_the_node_says), T(a_wrong_repair_is_refused),
           T(each_packet_goes_where_its_condition_holds),
           T(what_no_edge_takes_is_counted_and_let_go), T(a_wrong_condition_is_refused))

@@ -4,6 +4,7 @@
 
 #include "engine/clock.h"
 #include "engine/events.h"
+#include "engine/latency.h"
 #include "engine/link.h"
 #include "engine/strand.h"
 
@@ -41,6 +42,9 @@ static void note_wait(rmi_edge *edge, uint32_t place)
     if (past == 0 && (int64_t)ticks >= 0) { /* else it was dropped */
         rmi_node_note(&edge->to->waiting, ticks, place + 1 - edge->measured_until);
         edge->measured_until = place + 1;
+        if (RMI_UNLIKELY(edge->latency_ns_max != 0)) {
+            rmi_latency_note(edge, ticks);
+        }
     }
 }
 

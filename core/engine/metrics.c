@@ -265,15 +265,17 @@ static json_t *edge_json(const rmi_edge *edge)
     if (edge->link) {
         queued = atomic_load(&edge->link->tail) - atomic_load(&edge->link->head);
     }
-    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:s, s:I, s:{s:I, s:I}, s:I, s:o*, s:I, s:I, s:b}",
-                     "from", edge->from->pub.id, "to", end->to->pub.id, "packets",
-                     (json_int_t)edge->packets, "bytes", (json_int_t)edge->packet_bytes,
-                     "from_port", port_name(edge->from->pub.type->outputs, edge->from_port),
-                     "to_port", port_name(end->to->pub.type->inputs, end->to_port), "drops",
-                     (json_int_t)drops, "dropped", "full", (json_int_t)full, "interrupt",
-                     (json_int_t)interrupted, "queued", (json_int_t)queued, "queued_bytes",
-                     queued_bytes_json(edge), "peak", (json_int_t)edge->peak, "capacity",
-                     (json_int_t)edge->capacity, "link", edge->link != NULL);
+    json_int_t over_budget = (json_int_t)__atomic_load_n(&end->over_budget.count, __ATOMIC_RELAXED);
+    return json_pack(
+        "{s:s, s:s, s:I, s:I, s:s, s:s, s:I, s:{s:I, s:I}, s:I, s:o*, s:I, s:I, s:b, s:I}", "from",
+        edge->from->pub.id, "to", end->to->pub.id, "packets", (json_int_t)edge->packets, "bytes",
+        (json_int_t)edge->packet_bytes, "from_port",
+        port_name(edge->from->pub.type->outputs, edge->from_port), "to_port",
+        port_name(end->to->pub.type->inputs, end->to_port), "drops", (json_int_t)drops, "dropped",
+        "full", (json_int_t)full, "interrupt", (json_int_t)interrupted, "queued",
+        (json_int_t)queued, "queued_bytes", queued_bytes_json(edge), "peak", (json_int_t)edge->peak,
+        "capacity", (json_int_t)edge->capacity, "link", edge->link != NULL, "over_budget",
+        over_budget);
 }
 
 /* On the strand: its nodes, and the edges that leave them. Under the session's lock. */

@@ -54,7 +54,8 @@ static rm_status add_edges(rm_session *session, const rm_plan *plan, rm_error *e
                               .span_ns_max = (uint64_t)edge.capacity_ns,
                               .policy = policy_of(edge.policy),
                               .format = edge.format,
-                              .when_json = edge.when_json};
+                              .when_json = edge.when_json,
+                              .latency_ns_max = edge.latency_ns_max};
         status = rmi_session_connect(session, &spec, err);
     }
     return status;

@@ -276,6 +276,7 @@ rm_status rmi_session_connect(rm_session *session, const rmi_edge_spec *given, r
                                         : connect_strands(session, &spec, &edge, err);
     if (status == RM_OK) {
         edge->index = session->edge_count - 1;
+        (edge->link ? edge->link->receiving : edge)->latency_ns_max = spec.latency_ns_max;
         set_format(to, spec.to_port, spec.format);
     }
     if (status == RM_OK && spec.when_json) {

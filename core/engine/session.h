@@ -36,6 +36,7 @@ typedef struct rmi_edge_spec {
     rmi_policy policy;
     const rm_format *format; /* NULL: not known */
     const char *when_json;   /* NULL: every packet goes over it */
+    int64_t latency_ns_max;  /* 0: no budget */
 } rmi_edge_spec;
 
 /* An event on its way to the owner. */

@@ -325,6 +325,8 @@ static void read_edge(rm_graph *graph, const json_t *json, size_t index, rmi_fin
     edge->to_port_name = json_string_value(json_object_get(json, "to_port"));
     edge->policy = policy ? policy : "block";
     read_capacity(json_object_get(json, "capacity"), edge);
+    edge->latency_ns_max =
+        (int64_t)(json_number_value(json_object_get(json, "latency_ms_max")) * 1e6);
     edge->when_json = read_when(json_object_get(json, "when"), index, findings);
 }
 

@@ -374,7 +374,8 @@ static rm_status connect(planning *p, const rm_graph_edge *wanted, const char *p
                                    .capacity_bytes = wanted->capacity_bytes,
                                    .capacity_ns = wanted->capacity_ns,
                                    .policy = wanted->policy,
-                                   .when_json = wanted->when_json};
+                                   .when_json = wanted->when_json,
+                                   .latency_ns_max = wanted->latency_ns_max};
     }
     return status;
 }

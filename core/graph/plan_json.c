@@ -27,14 +27,15 @@ static json_t *edge_json(const rm_plan *plan, const rmi_plan_edge *edge)
     const rmi_plan_node *to = plan->nodes[edge->pub.to_node];
     char format[256];
     rm_format_print(&edge->format, format, sizeof format);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:f, s:s, s:b, s:s, s:o*}", "from",
-                     from->id, "from_port", from->pub.type->outputs[edge->pub.from_port].name, "to",
-                     to->id, "to_port", to->pub.type->inputs[edge->pub.to_port].name, "format",
-                     format, "capacity_packets", (int)edge->pub.capacity_packets,
-                     "capacity_packets_max", (int)edge->pub.capacity_packets_max, "capacity_bytes",
-                     (json_int_t)edge->pub.capacity_bytes, "capacity_ms",
-                     (double)edge->pub.capacity_ns / 1e6, "policy", edge->pub.policy, "link",
-                     edge->pub.is_link, "reason", edge->reason, "when", when_json(edge));
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:f, s:s, s:b, s:s, s:o*, s:f}", "from", from->id,
+        "from_port", from->pub.type->outputs[edge->pub.from_port].name, "to", to->id, "to_port",
+        to->pub.type->inputs[edge->pub.to_port].name, "format", format, "capacity_packets",
+        (int)edge->pub.capacity_packets, "capacity_packets_max",
+        (int)edge->pub.capacity_packets_max, "capacity_bytes", (json_int_t)edge->pub.capacity_bytes,
+        "capacity_ms", (double)edge->pub.capacity_ns / 1e6, "policy", edge->pub.policy, "link",
+        edge->pub.is_link, "reason", edge->reason, "when", when_json(edge), "latency_ms_max",
+        (double)edge->pub.latency_ns_max / 1e6);
 }
 
 static rm_status dump(json_t *json, size_t flags, char **ret_json, rm_error *err)

@@ -69,8 +69,9 @@ typedef struct rm_graph_edge {
     uint32_t capacity_packets, capacity_packets_max; /* 16 and 1,024 where nothing is said */
     uint64_t capacity_bytes;                         /* 0: no bound in bytes */
     const char *policy;                              /* "block", … */
-    int64_t capacity_ns;   /* of the durations of what is queued; 0: no bound in time */
-    const char *when_json; /* which packets go over it; NULL: all */
+    int64_t capacity_ns;    /* of the durations of what is queued; 0: no bound in time */
+    const char *when_json;  /* which packets go over it; NULL: all */
+    int64_t latency_ns_max; /* how long a packet may be queued; 0: no budget */
 } rm_graph_edge;
 
 /* What the manifest holds. Texts and JSON are borrowed from the graph; index: below the count.
@@ -125,7 +126,8 @@ typedef struct rm_plan_edge {
     int is_link;        /* crosses strands */
     const char *reason; /* of its format, and of the converter before it */
     int64_t capacity_ns;
-    const char *when_json; /* which packets go over it; NULL: all */
+    const char *when_json;  /* which packets go over it; NULL: all */
+    int64_t latency_ns_max; /* how long a packet may be queued; 0: no budget */
 } rm_plan_edge;
 
 /* Nodes in rank order. Borrowed from the plan. */

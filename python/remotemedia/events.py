@@ -151,7 +151,9 @@ class Failed(Event):
 class Late(Event):
     """Items beyond the deadline of a node were dropped or passed, by its ``policy``.
 
-    Told as `Drop` is: the counts of all of them add up to ``total``.
+    Or packets were queued before the node ``to`` longer than the budget of the connection allows:
+    ``policy`` is ``"budget"`` then, and they waited for ``node``. Told as `Drop` is: the counts of
+    all of them add up to ``total``.
     """
 
     kind: ClassVar[str] = "late"
@@ -159,6 +161,7 @@ class Late(Event):
     policy: str
     count: int
     total: int
+    to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +200,7 @@ _makers: dict[int, Callable[..., Event]] = {
     21: lambda r, **both: Skipped(r[1], r[9], r[3], r[8], r[10], **both),
     22: lambda r, **both: Changed(r[1], r[3], **both),
     23: lambda r, **both: Failed(r[1], r[9], r[8], r[10], **both),
-    24: lambda r, **both: Late(r[1], r[3], r[4], r[5], **both),
+    24: lambda r, **both: Late(r[1], r[3], r[4], r[5], r[2], **both),
     25: lambda r, **both: Breaker(r[1], r[3], r[4], r[5], **both),
 }
 

@@ -1,0 +1,18 @@
+/* latency.h — the latency budget of an edge: how long a packet may be queued there.
+ *
+ * Looked at for the packets whose wait is measured anyway, about each sixteenth. Threads: the
+ * consumer's strand.
+ */
+#ifndef RMI_ENGINE_LATENCY_H
+#define RMI_ENGINE_LATENCY_H
+
+#include "engine/edge.h"
+
+/* A packet was queued so long on an edge that has a budget. */
+void rmi_latency_note(rmi_edge *edge, uint64_t ticks);
+
+/* Of the node that the edge leads to and those behind it on the same strand: the one that has
+ * worked longest, so that what is queued before it waits for it. */
+const rmi_node *rmi_latency_guilty(const rmi_edge *edge);
+
+#endif
