@@ -128,9 +128,7 @@ TEST(what_metadata_was_there_stays_beside_the_error)
     rm_session *session = session_of(1, RM_DRIVER_CALLER);
     rm_packet *packet = NULL;
     rm_error error = {.code = RM_CODE_NODE_FAILED, .message = "no", .node = "n", .item = 3};
-    static const char *const older[] = {"\x82\xa1k\x2a\xa5"
-                                        "error\xa3old",
-                                        "\x2a", ""};
+    static const char *const older[] = {"\x82\xa1k\x2a\xa5\x65rror\xa3old", "\x2a", ""};
     static const char *const want[] = {"{\"k\"=>42, \"error\"=>{", "42", "{\"error\"=>{"};
     for (size_t i = 0; i < RMI_COUNT(older); i++) {
         char text[512];

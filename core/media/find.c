@@ -230,7 +230,7 @@ static bool read_leaf(reader *r, rm_leaf *leaf)
     r->at++;
     if (tag < 0x80 || tag >= 0xE0) {
         leaf->kind = RM_LEAF_INTEGER;
-        leaf->integer = (int8_t)tag;
+        leaf->integer = tag < 0x80 ? tag : tag - 0x100; /* 5 bits with a sign */
     } else if (tag == 0xC0) {
         leaf->kind = RM_LEAF_NULL;
     } else if (tag == 0xC2 || tag == 0xC3) {

@@ -112,12 +112,12 @@ static PyObject *session_take_errors(PyObject *self, PyObject *Py_UNUSED(none))
 static PyObject *row_of(const rmpy_session *s, const rm_event *event)
 {
     const rm_error *error = event->error;
-    return Py_BuildValue(
-        "(izzzKKLKiKz)", (int)event->kind, event->node, event->to, event->reason,
-        (unsigned long long)event->count, (unsigned long long)event->total,
-        (long long)event->time_ns, (unsigned long long)(event->lost + s->news_lost),
-        error ? (int)error->code : 0, (unsigned long long)(error ? error->item : 0),
-        error ? error->message : NULL);
+    return Py_BuildValue("(izzzKKLKiKz)", (int)event->kind, event->node, event->to, event->reason,
+                         (unsigned long long)event->count, (unsigned long long)event->total,
+                         (long long)event->time_ns, (unsigned long long)event->lost + s->news_lost,
+                         error ? (int)error->code : 0,
+                         (unsigned long long)(error ? error->item : 0),
+                         error ? error->message : NULL);
 }
 
 void rmpy_session_keep_news(rmpy_session *s, const rm_event *event)
