@@ -188,15 +188,16 @@ static rm_status slow_process(rm_node *node, const rm_inputs *inputs, rm_error *
 typedef struct told {
     uint32_t count;
     uint64_t total;
-    bool names_sink;
+    bool names_cause;
 } told;
 
 static void listen(void *context, const rm_event *event)
 {
     told *t = context;
     if (event->kind == RM_EVENT_LATE) {
-        t->names_sink |= strcmp(event->node, "sink") == 0 && strcmp(event->to, "pass") == 0 &&
-                         strcmp(event->reason, "budget") == 0;
+        /* Which of the two worked longer is not known before both were timed. */
+        t->names_cause |= (strcmp(event->node, "sink") == 0 || strcmp(event->node, "pass") == 0) &&
+                          strcmp(event->to, "pass") == 0 && strcmp(event->reason, "budget") == 0;
         t->count++;
         t->total = event->total;
     }
@@ -204,7 +205,8 @@ static void listen(void *context, const rm_event *event)
 
 static void check_budget(int64_t latency_ns_max, uint32_t strands, bool is_over)
 {
-    probe a = {.left = 400, .burst = 4}, b = {0}, c = {0};
+    enum { packets = 400 };
+    probe a = {.left = packets, .burst = 4}, b = {0}, c = {0};
     told heard = {0};
     rm_node_type source = source_type(&a), pass = type_of("t.pass", &b), sink = sink_type(&c);
     rm_session_options options = {.struct_size = sizeof options,
@@ -231,9 +233,9 @@ static void check_budget(int64_t latency_ns_max, uint32_t strands, bool is_over)
     CHECK_INT(over.count > 0, is_over);
     CHECK_INT(heard.count > 0, is_over);
     CHECK_INT(heard.total, over.count);
-    CHECK_INT(heard.names_sink, is_over);
+    CHECK_INT(heard.names_cause, is_over);
     CHECK(heard.count <= 10 * elapsed_s + 10); /* at most ten a second, and the rest */
-    CHECK_INT(c.sum, sum_to(400));
+    CHECK_INT(c.sum, sum_to(packets));
     rm_session_free(session);
 }
 
