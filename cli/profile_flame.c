@@ -79,9 +79,8 @@ static void put_label(const canvas *c, const frame *f, double x, double y, doubl
 {
     char label[LABEL_BYTES] = "";
     double letters = (width - 6) / letter_width;
-    unsigned fit = letters > LABEL_BYTES / 4 ? LABEL_BYTES / 4
-                   : letters < 0             ? 0
-                                             : (unsigned)letters;
+    enum { LETTERS_MAX = LABEL_BYTES / 4 };
+    unsigned fit = letters > LETTERS_MAX ? LETTERS_MAX : letters < 0 ? 0 : (unsigned)letters;
     if (fit < 2) {
         return;
     }
