@@ -340,7 +340,7 @@ static bool breaker_allows(const rmi_strand *strand, rmi_node *node)
     return allows;
 }
 
-/* False: the item is too old, or the node is left alone for now, and that was dealt with. */
+/* False: the item is too old, or the node is left alone for a while, and that was dealt with. */
 static bool passes_guards(rmi_strand *strand, rmi_node *node)
 {
     if (node->options.deadline_ns && rmi_intake_is_late(node)) {

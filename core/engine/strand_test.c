@@ -414,7 +414,7 @@ TEST(cancel_tells_the_work_that_is_out_and_waits_for_it)
     rm_session_free(session);
 }
 
-/* A source that sends one packet and then has nothing for now. */
+/* A source that sends one packet and then has nothing until it is told. */
 static rm_status stay_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
 {
     return probe_of(node)->left ? source_process(node, inputs, err) : RM_EAGAIN;
