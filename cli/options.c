@@ -157,6 +157,11 @@ static const cli_example top_examples[] = {
 static const cli_option profile_options[] = {
     INPUT_OPTION,
     SET_OPTION,
+    {.name = "trace",
+     .value = "FILE",
+     .word = CLI_WORD_FILE,
+     .summary = "Write when each call began and ended to FILE, for Perfetto (ui.perfetto.dev) or "
+                "chrome://tracing. The last 65,536 calls of each thread are kept."},
     {.name = "flame",
      .value = "FILE",
      .word = CLI_WORD_FILE,
@@ -169,6 +174,7 @@ static const cli_option profile_options[] = {
 static const cli_example profile_examples[] = {
     {"What bounds this pipeline?", "remotemedia profile pipeline.json --input talk.wav"},
     {"Would less quality help?", "remotemedia profile pipeline.json --set resample.quality=low"},
+    {"Each call on a line of time", "remotemedia profile pipeline.json --trace trace.json"},
     {"As a picture", "remotemedia profile pipeline.json --flame flame.svg"},
     {"The node that works most", "remotemedia profile pipeline.json --json | jq '.nodes[0].id'"},
     {0},

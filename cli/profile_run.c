@@ -1,8 +1,11 @@
 /* `remotemedia profile PIPELINE`: a run, and the report on it. */
+#include <errno.h>
 #include <string.h>
 
 #include "profile.h"
 #include "run.h"
+
+enum { TRACE_SPANS = 65536 };
 
 /* The parameter of that name that trades quality for time, where it is not at its cheapest. */
 static const char *cheaper_of(const rm_plan_node *node)
@@ -38,11 +41,31 @@ static void add_cheaper(const rm_cli_run *run, json_t *nodes)
     }
 }
 
+uint32_t cli_profile_spans(const rm_cli_run *run)
+{
+    return run->profiled && cli_has(run->arguments, "trace") ? TRACE_SPANS : 0;
+}
+
+static rm_status write_trace(const rm_cli_run *run, const char *file, rm_error *err)
+{
+    if (!run->trace) {
+        return rm_fail(err, RM_ENOMEM, "--trace: no memory for the trace");
+    }
+    FILE *out = fopen(file, "we");
+    bool failed = !out || fputs(run->trace, out) == EOF;
+    failed |= out && fclose(out) != 0;
+    return failed ? rm_fail_os(err, errno, "--trace: cannot write '%s'", file) : RM_OK;
+}
+
 /* What is written beside the report. Returns the exit code. */
 static int write_files(const rm_cli_run *run, const json_t *report, int code)
 {
     rm_error err = RM_ERROR_INIT;
     const char *flame = cli_value(run->arguments, "flame");
+    const char *trace = cli_value(run->arguments, "trace");
+    if (trace && write_trace(run, trace, &err) != RM_OK) {
+        return cli_fail(run->state, &err, code ? code : CLI_FAILED);
+    }
     if (flame && report && cli_flame_write(flame, report, &err) != RM_OK) {
         return cli_fail(run->state, &err, code ? code : CLI_FAILED);
     }

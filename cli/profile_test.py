@@ -122,6 +122,48 @@ def the_flame_graph_is_an_svg_whose_frames_lie_within_the_one_below():
     assert abs(widths[0] / sum(widths) - works[0] / sum(works)) < 0.01, (widths, works)
 
 
+def check_order(spans):
+    """On each thread a call begins where the one before has ended."""
+    free_us = {}
+    for span in spans:
+        assert span["ts"] >= free_us.get(span["tid"], 0) - 0.001 and span["dur"] >= 0, span
+        free_us[span["tid"]] = span["ts"] + span["dur"]
+
+
+@test
+def the_trace_has_each_call_on_its_thread():
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "trace.json")
+        done = profile(WORK, "--json", "--trace", file)
+        assert done.returncode == 0, done
+        with open(file, encoding="utf-8") as text:
+            trace = json.load(text)
+    events = trace["traceEvents"]
+    assert {e["ph"] for e in events} <= {"X", "M", "C"}, events[:5]
+    spans = [e for e in events if e["ph"] == "X"]
+    named = {e["tid"] for e in events if e["ph"] == "M" and e["name"] == "thread_name"}
+    assert {e["name"] for e in spans} == {"tone", "up", "level"}, spans[:5]
+    assert {e["tid"] for e in spans} <= named, named
+    assert trace["otherData"]["dropped_spans"] == 0, trace["otherData"]
+    assert sum(e["name"] == "tone" for e in spans) >= 3000, len(spans)
+    check_order(spans)
+    counters = {e["name"] for e in events if e["ph"] == "C"}
+    assert counters == {"queue before up", "queue before level"}, counters
+
+
+@test
+def a_trace_that_is_too_long_keeps_its_end():
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "trace.json")
+        done = profile("test.tone duration_ms=1200000 id=tone ! test.pass id=pass", "--trace", file)
+        assert done.returncode == 0, done
+        with open(file, encoding="utf-8") as text:
+            trace = json.load(text)
+    spans = sum(e["ph"] == "X" for e in trace["traceEvents"])
+    assert spans == 65536, spans
+    assert trace["otherData"]["dropped_spans"] >= 120000 - 65536, trace["otherData"]
+
+
 @test
 def a_flame_graph_that_cannot_be_written_is_an_error():
     done = profile(WORK, "--flame", "/nowhere/flame.svg")

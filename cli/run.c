@@ -53,6 +53,10 @@ void rm_cli_run_opened(rm_cli_run *run, rm_session *session)
     /* Not before: a node that is being opened cannot be told, so that a signal ends the process. */
     cli_signals_catch(!(host && host->run));
     run->begin_ns = run->begin_ns ? run->begin_ns : cli_now_ns();
+    if (cli_profile_spans(run) && host && host->run &&
+        rm_session_trace_begin(session, cli_profile_spans(run), &run->error) != RM_OK) {
+        cli_run_cancel(run);
+    }
     if (cli_ports_find(run, &run->error) != RM_OK) {
         cli_run_cancel(run);
     }
@@ -97,6 +101,9 @@ void rm_cli_run_ended(rm_cli_run *run)
     run->elapsed_ns = cli_now_ns() - run->begin_ns;
     rm_session_progress(run->session, &run->position_ns, &run->packets);
     run->metrics = read_metrics(run->session);
+    if (cli_profile_spans(run) && rm_session_trace(run->session, &run->trace, NULL) != RM_OK) {
+        run->trace = NULL;
+    }
     cli_words_drop(run);
     for (uint32_t i = 0; i < run->feed_count; i++) {
         rm_packet_unref(run->feed[i].held);
@@ -137,6 +144,7 @@ static rm_status run_here(rm_cli_run *run, rm_error *err)
     rm_session_options options = {
         .struct_size = sizeof options, .driver = RM_DRIVER_THREAD, .on_event = on_event};
     rm_session *session = NULL;
+    options.trace_spans_max = cli_profile_spans(run);
     run->begin_ns = cli_now_ns(); /* its threads run before the call returns */
     rm_status status = rm_session_open(run->pipeline.plan, &options, &session, err);
     if (status != RM_OK) {
@@ -352,6 +360,7 @@ int cli_run_once(cli *state, const cli_arguments *arguments, bool profiled)
         return left_behind ? code : CLI_FAILED;
     }
     json_decref(run->metrics);
+    rm_free(run->trace);
     cli_feeds_close(run);
     cli_pipeline_release(&run->pipeline);
     cli_words_free(run);

@@ -101,6 +101,7 @@ struct rm_cli_run {
         profiled; /* `profile`: what the outputs get is let go, the report is all that is printed */
     int64_t cpu_ns; /* of the process, in the run */
     bool stuck;     /* a node did not return: nothing may be freed */
+    char *trace;    /* taken at the end; NULL: none was asked for */
     rm_error error; /* of a feed */
     int64_t position_ns;
     uint64_t packets;
@@ -163,6 +164,8 @@ void cli_words_free(rm_cli_run *run);
 
 /* One run, from the plan to the exit code. */
 int cli_run_once(cli *state, const cli_arguments *arguments, bool profiled);
+/* How many calls of each thread --trace keeps; 0: none. */
+uint32_t cli_profile_spans(const rm_cli_run *run);
 /* Prints the report of a run that is over. Returns the exit code. */
 int cli_profile_finish(const rm_cli_run *run, int code, const rm_error *error);
 

@@ -13,6 +13,7 @@
 
 enum { MEMORY_BYTES_DEFAULT = 256 << 20, THREAD_BUDGET = 1024, STOP_POLL_NS = 500000 };
 enum { LOOKS_BEFORE_SLEEP = 64 };
+enum { FAST_CALLS_PER_SAMPLE = 16 }; /* of a fast node each 16th call is timed; a power of two */
 #define CLOCKS_APART_NS ((int64_t)1000000000)
 
 /* ---- building */
@@ -51,6 +52,7 @@ static rmi_strand *strand_new(rm_session *session, uint32_t index)
     }
     strand->session = session;
     strand->index = index;
+    strand->fast_mask = FAST_CALLS_PER_SAMPLE - 1;
     strand->metrics = !session->options.metrics_off;
     strand->position_ns = RM_TIME_NONE;
     strand->random = 0x9E3779B97F4A7C15ull + index;
@@ -74,6 +76,7 @@ static void strand_free(rmi_strand *strand)
     rmi_free(strand->links_out);
     rmi_free(strand->ready);
     rmi_free(strand->timers);
+    rmi_free(strand->trace);
     rmi_free(strand);
 }
 
@@ -614,6 +617,13 @@ rm_status rmi_session_start(rm_session *session, rm_error *err)
     }
     for (uint32_t i = 0; i < session->node_count; i++) {
         rmi_strand_consider(session->nodes[i]->strand, session->nodes[i]);
+    }
+    if (session->options.trace_spans_max && !session->strands[0]->trace) {
+        status = rm_session_trace_begin(session, session->options.trace_spans_max, err);
+        if (status != RM_OK) {
+            close_nodes(session);
+            return status;
+        }
     }
     session->started = true;
     rmi_event_tell(session, &(rmi_happening){.kind = RM_EVENT_STARTED});

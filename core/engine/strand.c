@@ -12,8 +12,7 @@
 #include "engine/recover.h"
 
 enum {
-    POLL_EACH_CALLS = 32,       /* links are looked at this often while nodes are ready */
-    FAST_CALLS_PER_SAMPLE = 16, /* of a fast node each 16th call is timed; a power of two */
+    POLL_EACH_CALLS = 32, /* links are looked at this often while nodes are ready */
 };
 /* The bytes of rmi_node.phase that are `more` and `held`. */
 #define MORE_AND_HELD UINT64_C(0xffff00)
@@ -250,7 +249,7 @@ static __attribute__((noinline)) rm_status measured_call(rmi_strand *strand, rmi
         uint64_t begin = rmi_clock_ticks();
         status = node->pub.type->process(&node->pub, &node->inputs, &node->error);
         uint64_t ticks = rmi_node_count_call(node, begin);
-        node->untimed_mask = FAST_CALLS_PER_SAMPLE - 1;
+        node->untimed_mask = strand->fast_mask;
         if (ticks > SLOW_TICKS) {
             node->untimed_mask = 0;
             rmi_strand_look_at_clock(strand);
@@ -300,7 +299,11 @@ void rmi_strand_completed(rmi_strand *strand, rmi_node *node)
 {
     strand->outstanding--;
     if (strand->metrics) {
-        node->pending_ticks += rmi_clock_ticks() - node->pending_begin_ticks;
+        uint64_t now_ticks = rmi_clock_ticks();
+        node->pending_ticks += now_ticks - node->pending_begin_ticks;
+        if (strand->trace) {
+            rmi_trace_add(node, RMI_SPAN_WORK, node->pending_begin_ticks, now_ticks);
+        }
     }
     rmi_strand_clear_timer(strand, node);
     if (strand->cancelling) {

@@ -20,6 +20,7 @@
 #include "engine/message.h"
 #include "engine/node.h"
 #include "engine/parking.h"
+#include "engine/trace.h"
 #include "media/pool.h"
 
 enum { RMI_STRAND_NODES_MAX = RMI_PLAN_NODES_MAX, RMI_CONTROLS_MAX = 64 };
@@ -52,7 +53,10 @@ struct rmi_strand {
     uint32_t open_nodes;  /* not ended */
     uint32_t outstanding; /* PENDING */
     bool metrics, kick_needed, in_call;
-    bool real_clock; /* now_ns is CLOCK_MONOTONIC, as far as is known */
+    uint64_t
+        fast_mask; /* of a fast node's calls those whose number has none of these bits are timed */
+    rmi_trace *trace; /* NULL: nobody asks */
+    bool real_clock;  /* now_ns is CLOCK_MONOTONIC, as far as is known */
     bool cancelling, finished;
     rm_status result; /* once finished: RM_DONE or the error */
     uint64_t random;  /* state of the backoff's jitter */

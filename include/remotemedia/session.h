@@ -78,6 +78,7 @@ typedef struct rm_session_options {
     uint64_t memory_bytes_max; /* of buffers, a quarter not for sources; 0: 256 MiB */
     int metrics_off;           /* 1: no time histograms (counts stay) */
     uint64_t events; /* RM_EVENT_BIT()s from STARTED on that on_event is told of; 0: none */
+    uint32_t trace_spans_max; /* rm_session_trace_begin() before the first call; 0: no trace */
     /* How the conditions of connections look into live objects; NULL: they find nothing there.
      * Thread: of the strand whose node gave the object. */
     rm_read_object read_object;
@@ -181,6 +182,19 @@ RM_API void rm_session_set_events(rm_session *session, uint64_t events);
  * one for longer than 250 ms, its nodes have id, type and the state "busy" only. Thread: any. */
 RM_API RM_MUST_USE rm_status rm_session_metrics(rm_session *session, char **ret_json,
                                                 rm_error *err);
+
+/* From here on keeps when each call of each node begins and ends: the latest spans_max of each
+ * strand, 1 to 1,048,576, 32 bytes each. Each call is timed then. RM_EINVAL: it is traced already,
+ * or has no metrics. Waits for calls that are under way. Thread: any. */
+RM_API RM_MUST_USE rm_status rm_session_trace_begin(rm_session *session, uint32_t spans_max,
+                                                    rm_error *err);
+
+/* What was kept, as JSON in the trace event format that Perfetto and Chrome read: a thread for each
+ * strand and for each node whose work is out (a coroutine, a thread), the packets before each node
+ * as a counter, and otherData.dropped_spans: how many there was no room for. The caller frees it by
+ * rm_free(). Waits for calls that are under way; a strand stands still while its part is written.
+ * RM_EINVAL: rm_session_trace_begin() was not called. Thread: any. */
+RM_API RM_MUST_USE rm_status rm_session_trace(rm_session *session, char **ret_json, rm_error *err);
 
 /* Cancels if needed, waits for its threads, closes nodes in reverse order. NULL is fine. Thread:
  * owner. */
