@@ -373,11 +373,24 @@ static void find_memory(profile *p)
     }
 }
 
+/* The lane of the node that works most: its calls and its work elsewhere are never at once, so that
+ * it may be busy where neither its strand nor its own lane is. NULL: there is no node. */
+static const profile_lane *lane_of_top(const profile *p)
+{
+    const profile_node *top = NULL;
+    for (size_t i = 0; i < p->count; i++) {
+        top = !top || p->nodes[i].work_ns > top->work_ns ? &p->nodes[i] : top;
+    }
+    bool busy = top && part_of(top->work_ns, p->elapsed_ns) >= busy_part;
+    return busy ? &p->lanes[top->lane] : NULL;
+}
+
 static void find_all(profile *p)
 {
-    const profile_lane *lane = busiest_lane(p);
+    const profile_lane *of_top = lane_of_top(p);
+    const profile_lane *lane = of_top ? of_top : busiest_lane(p);
     double busy = lane ? part_of(lane->work_ns, p->elapsed_ns) : 0;
-    bool bound = busy >= busy_part;
+    bool bound = of_top || busy >= busy_part;
     if (bound) {
         find_bottleneck(p, lane);
     } else if (busy < idle_part && p->elapsed_ns > 0) {

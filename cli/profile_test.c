@@ -122,6 +122,17 @@ TEST(work_beside_the_strand_is_a_lane_of_its_own)
     json_decref(report);
 }
 
+TEST(a_node_that_works_here_and_elsewhere_is_as_busy_as_both_together)
+{
+    json_t *report = report_of((given_node[]){{"tone", "test.tone", 0, 10, 0, 0, NULL},
+                                              {"slow", "app:Slow", 0, 950, 550, 9000, NULL},
+                                              {0}},
+                               (given_edge[]){{"tone", "slow", 0, false}, {0}});
+    check_found(report, "bottleneck", "'slow' works 95 % of the time");
+    CHECK(!found(report, "full queue"));
+    json_decref(report);
+}
+
 TEST(nodes_that_share_a_busy_thread_are_told_of_together)
 {
     json_t *report = report_of((given_node[]){{"a", "test.a", 0, 330, 0, 0, NULL},
@@ -211,6 +222,7 @@ TEST(nothing_at_all_makes_a_report_too)
 
 TEST_MAIN(T(a_node_that_works_all_the_time_behind_a_full_queue_is_the_bottleneck),
           T(work_beside_the_strand_is_a_lane_of_its_own),
+          T(a_node_that_works_here_and_elsewhere_is_as_busy_as_both_together),
           T(nodes_that_share_a_busy_thread_are_told_of_together),
           T(a_run_whose_nodes_do_little_is_told_so_and_why),
           T(the_critical_path_takes_the_heavier_branch), T(drops_errors_and_lateness_are_told),
