@@ -185,6 +185,7 @@ struct rmi_node {
     rmi_edge *taken;      /* any: where the current packet came from */
     void *owned[4];       /* memory behind pub: id, params, texts, state */
     bool opened, abandoned;
+    uint16_t traced;              /* line of the strand's trace that names it (trace.h) */
     uint32_t index;               /* in the session: rank order */
     rm_error error;               /* the last one */
     const char *place;            /* where it runs */

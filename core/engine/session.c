@@ -76,7 +76,7 @@ static void strand_free(rmi_strand *strand)
     rmi_free(strand->links_out);
     rmi_free(strand->ready);
     rmi_free(strand->timers);
-    rmi_free(strand->trace);
+    rmi_trace_free(strand->trace);
     rmi_free(strand);
 }
 

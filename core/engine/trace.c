@@ -11,7 +11,8 @@
 #include "engine/clock.h"
 #include "engine/session.h"
 
-enum { TEXT_BYTES_MIN = 1 << 16, TEXT_BYTES_MAX = 1 << 30, EVENT_BYTES_MAX = 256, WORK_TID = 1000 };
+enum { TEXT_BYTES_MIN = 1 << 16, TEXT_BYTES_MAX = 1 << 30, EVENT_BYTES_MAX = 256 };
+enum { NODES_MIN = 16, WORK_TIDS = 1 << 16 };
 
 rmi_trace *rmi_trace_new(uint32_t spans_max)
 {
@@ -20,10 +21,46 @@ rmi_trace *rmi_trace_new(uint32_t spans_max)
         room *= 2;
     }
     rmi_trace *trace = rmi_calloc(1, sizeof *trace + room * sizeof(rmi_span));
-    if (trace) {
-        trace->mask = room - 1;
+    rmi_traced *nodes = rmi_calloc(NODES_MIN, sizeof *nodes);
+    if (!trace || !nodes) {
+        rmi_free(trace);
+        rmi_free(nodes);
+        return NULL;
     }
+    trace->mask = room - 1;
+    trace->nodes = nodes;
+    trace->node_capacity = NODES_MIN;
+    trace->node_count = 1;
+    snprintf(nodes[0].id, sizeof nodes[0].id, "others");
     return trace;
+}
+
+void rmi_trace_free(rmi_trace *trace)
+{
+    if (trace) {
+        rmi_free(trace->nodes);
+        rmi_free(trace);
+    }
+}
+
+/* A new line of the table; 0: there is no room for one. */
+static uint16_t name_node(rmi_trace *trace, const rmi_node *node)
+{
+    if (trace->node_count == trace->node_capacity) {
+        uint32_t capacity = 2 * trace->node_capacity;
+        rmi_traced *grown = capacity <= RMI_TRACE_NODES_MAX
+                                ? rmi_realloc(trace->nodes, capacity * sizeof *grown)
+                                : NULL;
+        if (!grown) {
+            return 0;
+        }
+        trace->nodes = grown;
+        trace->node_capacity = capacity;
+    }
+    rmi_traced *traced = &trace->nodes[trace->node_count];
+    *traced = (rmi_traced){.node = node, .has_input = node->n_in > 0};
+    snprintf(traced->id, sizeof traced->id, "%s", node->pub.id);
+    return (uint16_t)trace->node_count++;
 }
 
 static uint32_t queued_before(const rmi_node *node)
@@ -38,14 +75,17 @@ static uint32_t queued_before(const rmi_node *node)
     return sum;
 }
 
-void rmi_trace_add(const rmi_node *node, rmi_span_kind kind, uint64_t begin_ticks,
-                   uint64_t end_ticks)
+void rmi_trace_add(rmi_node *node, rmi_span_kind kind, uint64_t begin_ticks, uint64_t end_ticks)
 {
     rmi_trace *trace = node->strand->trace;
+    if (trace->nodes[node->traced].node != node) {
+        node->traced = name_node(trace, node);
+    }
+    trace->nodes[node->traced].worked |= kind == RMI_SPAN_WORK;
     trace->ring[trace->count++ & trace->mask] = (rmi_span){.begin_ticks = begin_ticks,
                                                            .end_ticks = end_ticks,
                                                            .queued = queued_before(node),
-                                                           .rank = node->rank,
+                                                           .who = node->traced,
                                                            .kind = (uint8_t)kind};
 }
 
@@ -137,9 +177,9 @@ static void put_thread(writer *w, uint32_t tid, const char *begin, const char *q
 
 static const char *const kind_names[] = {"call", "flush", "work"};
 
-static void put_span(writer *w, const rmi_node *node, const char *quoted, const rmi_span *span)
+static void put_span(writer *w, uint32_t strand, const char *quoted, const rmi_span *span)
 {
-    uint32_t tid = span->kind == RMI_SPAN_WORK ? WORK_TID + node->index : node->strand->index + 1;
+    uint32_t tid = span->kind == RMI_SPAN_WORK ? WORK_TIDS * (strand + 1) + span->who : strand + 1;
     put(w, "{\"ph\":\"X\",\"name\":%s,\"cat\":\"%s\",\"pid\":1,\"tid\":%u", quoted,
         kind_names[span->kind], tid);
     put_us(w, "ts", span->begin_ticks - w->begin_ticks);
@@ -147,21 +187,24 @@ static void put_span(writer *w, const rmi_node *node, const char *quoted, const 
     put(w, "},\n");
 }
 
-static void put_depth(writer *w, const rmi_node *node, const char *quoted, const rmi_span *span)
+static void put_depth(writer *w, const char *quoted, const rmi_span *span)
 {
-    if (node->n_in == 0) {
-        return;
-    }
     put(w, "{\"ph\":\"C\",\"name\":\"queue before %.*s,\"pid\":1", (int)strlen(quoted) - 1,
         quoted + 1);
     put_us(w, "ts", span->end_ticks - w->begin_ticks);
     put(w, ",\"args\":{\"packets\":%u}},\n", span->queued);
 }
 
+/* What is written of a node. */
+typedef struct line {
+    char *quoted;   /* its id as a JSON string */
+    uint32_t depth; /* the last that was written of the packets before it */
+} line;
+
 typedef struct write_call {
     rmi_strand *strand;
     writer *writer;
-    char **quoted;    /* of the strand's nodes */
+    line *lines;      /* of the trace's nodes */
     uint64_t dropped; /* spans that had no room */
 } write_call;
 
@@ -169,66 +212,60 @@ static void write_spans(write_call *asked)
 {
     const rmi_trace *trace = asked->strand->trace;
     uint64_t first = trace->count > trace->mask ? trace->count - trace->mask - 1 : 0;
-    uint32_t depth[RMI_STRAND_NODES_MAX];
-    memset(depth, 0xff, sizeof depth);
     asked->dropped = first;
     for (uint64_t i = first; i < trace->count && !asked->writer->failed; i++) {
         const rmi_span *span = &trace->ring[i & trace->mask];
-        if (span->rank >= asked->strand->node_count) {
-            continue; /* the node has gone since */
-        }
-        const rmi_node *node = asked->strand->nodes[span->rank];
-        put_span(asked->writer, node, asked->quoted[span->rank], span);
-        if (depth[span->rank] != span->queued) {
-            depth[span->rank] = span->queued;
-            put_depth(asked->writer, node, asked->quoted[span->rank], span);
+        line *of = &asked->lines[span->who];
+        put_span(asked->writer, asked->strand->index, of->quoted, span);
+        if (of->depth != span->queued && trace->nodes[span->who].has_input) {
+            of->depth = span->queued;
+            put_depth(asked->writer, of->quoted, span);
         }
     }
 }
 
-/* Names as JSON strings. NULL: no memory. */
-static char **quoted_names(const rmi_strand *strand)
+static bool quote_names(write_call *asked)
 {
-    char **quoted = rmi_calloc((size_t)strand->node_count + 1, sizeof *quoted);
-    for (uint16_t i = 0; quoted && i < strand->node_count; i++) {
-        json_t *name = json_string(strand->nodes[i]->pub.id);
-        quoted[i] = json_dumps(name, JSON_ENCODE_ANY);
+    const rmi_trace *trace = asked->strand->trace;
+    asked->lines = rmi_calloc(trace->node_count, sizeof *asked->lines);
+    for (uint32_t i = 0; asked->lines && i < trace->node_count; i++) {
+        json_t *name = json_string(trace->nodes[i].id);
+        asked->lines[i] = (line){.quoted = json_dumps(name, JSON_ENCODE_ANY), .depth = UINT32_MAX};
         json_decref(name);
-        if (!quoted[i]) { /* the list ends there */
-            break;
+        if (!asked->lines[i].quoted) {
+            return false;
         }
     }
-    return quoted;
+    return asked->lines != NULL;
 }
 
-static void free_names(char **quoted)
+static void free_lines(write_call *asked)
 {
-    for (char **name = quoted; name && *name; name++) {
-        free(*name);
+    for (uint32_t i = 0; asked->lines && i < asked->strand->trace->node_count; i++) {
+        free(asked->lines[i].quoted);
     }
-    rmi_free(quoted);
+    rmi_free(asked->lines);
 }
 
 static void write_strand(void *context)
 {
     write_call *asked = context;
-    rmi_strand *strand = asked->strand;
+    const rmi_trace *trace = asked->strand->trace;
+    uint32_t index = asked->strand->index;
     char name[32];
-    asked->quoted = quoted_names(strand);
-    asked->writer->failed |=
-        !asked->quoted || (strand->node_count && !asked->quoted[strand->node_count - 1]);
+    asked->writer->failed |= !quote_names(asked);
     if (!asked->writer->failed) {
-        snprintf(name, sizeof name, "\"strand %u\"", strand->index);
-        put_thread(asked->writer, strand->index + 1, "", name);
-        for (uint16_t i = 0; i < strand->node_count; i++) {
-            if (strand->nodes[i]->pending_ticks) {
-                put_thread(asked->writer, WORK_TID + strand->nodes[i]->index, "\"work of ",
-                           asked->quoted[i] + 1);
+        snprintf(name, sizeof name, "\"strand %u\"", index);
+        put_thread(asked->writer, index + 1, "", name);
+        for (uint32_t i = 0; i < trace->node_count; i++) {
+            if (trace->nodes[i].worked) {
+                put_thread(asked->writer, WORK_TIDS * (index + 1) + i, "\"work of ",
+                           asked->lines[i].quoted + 1);
             }
         }
         write_spans(asked);
     }
-    free_names(asked->quoted);
+    free_lines(asked);
 }
 
 rm_status rm_session_trace(rm_session *session, char **ret_json, rm_error *err)

@@ -99,6 +99,33 @@ TEST(each_call_of_each_node_is_kept)
     }
 }
 
+TEST(each_of_many_nodes_has_its_own_name)
+{
+    probe a = {.left = 10}, b = {0}, c = {0};
+    rm_node_type source = source_type(&a), pass = type_of("t.pass", &b), sink = sink_type(&c);
+    rm_session *session = session_of(1, RM_DRIVER_CALLER);
+    char id[16];
+    uint32_t last = add(session, &source, "source", 0);
+    for (unsigned i = 0; i < 50; i++) {
+        snprintf(id, sizeof id, "pass %u", i);
+        uint32_t next = add(session, &pass, id, 0);
+        join(session, last, next, 4);
+        last = next;
+    }
+    join(session, last, add(session, &sink, "sink", 0), 4);
+    start(session);
+    CHECK_INT(rm_session_trace_begin(session, 4096, NULL), RM_OK);
+    CHECK_INT(drive(session, 100), RM_DONE);
+    json_t *trace = trace_of(session);
+    for (unsigned i = 0; i < 50; i++) {
+        snprintf(id, sizeof id, "pass %u", i);
+        CHECK_INT(count_calls(trace, id), 10);
+    }
+    CHECK_INT(count_calls(trace, "others"), 0);
+    json_decref(trace);
+    rm_session_free(session);
+}
+
 TEST(a_ring_that_is_full_keeps_the_latest_and_says_how_many_went)
 {
     json_t *whole = run_traced(1, 4096), *trace = run_traced(1, 50);
@@ -134,6 +161,6 @@ TEST(a_session_that_runs_is_traced_from_now_on)
     rm_session_free(session);
 }
 
-TEST_MAIN(T(each_call_of_each_node_is_kept),
+TEST_MAIN(T(each_call_of_each_node_is_kept), T(each_of_many_nodes_has_its_own_name),
           T(a_ring_that_is_full_keeps_the_latest_and_says_how_many_went),
           T(a_session_that_runs_is_traced_from_now_on))
