@@ -67,6 +67,8 @@ def runner_with(build, folder, source, text):
     changed = folder / pathlib.Path(source).name
     changed.write_text(text)
     words = shlex.split(compile_command(build, source))
+    if pathlib.Path(words[0]).name == "ccache":
+        del words[0]
     words = words[: words.index("-o")] + ["-w", "-o", f"{changed}.o", "-c", str(changed)]
     # What it includes by quotes lies beside the original.
     words.insert(1, f"-I{(ROOT / source).parent}")
