@@ -37,6 +37,8 @@ struct counter {
     int64_t seen;
 };
 
+static uint32_t numbers_arrived;
+
 static rm_status source_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
 {
     struct counter *counter = node->state;
@@ -79,6 +81,7 @@ static rm_status sink_process(rm_node *node, const rm_inputs *inputs, rm_error *
     (void)inputs;
     (void)err;
     ((struct counter *)node->state)->seen++;
+    numbers_arrived++;
     return RM_OK;
 }
 
@@ -376,6 +379,48 @@ static rm_status attempt_operations(void)
     return open_and_run("t.source ! t.pass ! t.sink", operate);
 }
 
+/* Nodes are kept, replaced, put in and taken out. */
+static rm_status describe(rm_change *change)
+{
+    rm_status status = rm_change_params(change, "pass", "{\"level_db\": 4}", NULL);
+    if (status == RM_OK) {
+        status = rm_change_replace(change, "slow", "{\"node_type\": \"t.pass\"}", NULL);
+    }
+    if (status == RM_OK) {
+        status = rm_change_insert(change, "{\"id\": \"new\", \"node_type\": \"t.pass\"}", "pass",
+                                  NULL, NULL);
+    }
+    return status == RM_OK ? rm_change_remove(change, "pass2", NULL) : status;
+}
+
+/* Whether it is made or not: the session goes on, and no number is lost. */
+static rm_status change_graph(rm_session *session)
+{
+    rm_change *change = NULL;
+    numbers_arrived = 0;
+    rm_status begun = rm_session_step(session, 0, 4, NULL);
+    rm_status status = begun < 0 ? begun : rm_change_new(session, &change, NULL);
+    if (status == RM_OK) {
+        status = describe(change);
+    }
+    if (status == RM_OK) {
+        do {
+            status = rm_change_commit(change, NULL, NULL);
+        } while (status == RM_EAGAIN && rm_session_step(session, 0, 1, NULL) >= 0);
+    }
+    rm_change_free(change);
+    rm_status result = run(session);
+    CHECK(result != RM_OK || numbers_arrived == NUMBERS);
+    /* Where a node had no memory before, the session was over. */
+    bool over = status == RM_ECANCELED || status == RM_EAGAIN;
+    return status == RM_OK || over ? result : status;
+}
+
+static rm_status attempt_change(void)
+{
+    return open_and_run("t.source ! t.pass ! t.slow ! t.pass ! t.sink", change_graph);
+}
+
 static rm_status attempt_harness(void)
 {
     rm_harness *harness = NULL;
@@ -416,6 +461,7 @@ TORTURE(plan)
 TORTURE(session)
 TORTURE(links)
 TORTURE(operations)
+TORTURE(change)
 TORTURE(harness)
 
 TEST(formats_and_log_filter_need_no_memory)
@@ -432,4 +478,5 @@ TEST_MAIN(T(report_survives_each_failed_allocation), T(value_survives_each_faile
           T(registry_survives_each_failed_allocation), T(module_survives_each_failed_allocation),
           T(plan_survives_each_failed_allocation), T(session_survives_each_failed_allocation),
           T(links_survives_each_failed_allocation), T(operations_survives_each_failed_allocation),
-          T(harness_survives_each_failed_allocation), T(formats_and_log_filter_need_no_memory))
+          T(change_survives_each_failed_allocation), T(harness_survives_each_failed_allocation),
+          T(formats_and_log_filter_need_no_memory))

@@ -41,15 +41,10 @@ void rmi_edge_free(rmi_edge *edge, rmi_pool *pool)
     rmi_free(edge);
 }
 
-rm_status rmi_edge_grow(rmi_edge *edge)
+rm_status rmi_edge_reserve(rmi_edge *edge, uint32_t least)
 {
-    if (edge->link || edge->capacity >= edge->capacity_max) {
-        return RM_ELIMIT;
-    }
-    uint32_t capacity = edge->capacity * 2;
-    capacity = capacity < edge->capacity_max ? capacity : edge->capacity_max;
     uint32_t slots = edge->mask + 1;
-    while (slots < capacity) {
+    while (slots < least) {
         slots *= 2;
     }
     rm_packet **ring = rmi_calloc(slots, sizeof(rm_packet *));
@@ -67,6 +62,19 @@ rm_status rmi_edge_grow(rmi_edge *edge)
     edge->mask = slots - 1;
     edge->head = 0;
     edge->tail = length;
+    return RM_OK;
+}
+
+rm_status rmi_edge_grow(rmi_edge *edge)
+{
+    if (edge->link || edge->capacity >= edge->capacity_max) {
+        return RM_ELIMIT;
+    }
+    uint32_t capacity = edge->capacity * 2;
+    capacity = capacity < edge->capacity_max ? capacity : edge->capacity_max;
+    if (rmi_edge_reserve(edge, capacity) != RM_OK) {
+        return RM_ENOMEM;
+    }
     edge->capacity = capacity;
     edge->grown++;
     return RM_OK;

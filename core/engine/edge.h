@@ -109,6 +109,9 @@ void rmi_edge_free(rmi_edge *edge, rmi_pool *pool);
 /* Twice the capacity, at most capacity_max. RM_ELIMIT: it is there already. */
 RM_MUST_USE rm_status rmi_edge_grow(rmi_edge *edge);
 
+/* So many slots at least; capacity and bounds stay. */
+RM_MUST_USE rm_status rmi_edge_reserve(rmi_edge *edge, uint32_t slots);
+
 /* Lets go of what is queued; returns how many. */
 uint32_t rmi_edge_clear(rmi_edge *edge, rmi_pool *pool);
 

@@ -56,16 +56,11 @@ void rmi_link_free(rmi_link *link)
     rmi_free(link);
 }
 
-rm_status rmi_link_grow(rmi_link *link)
+rm_status rmi_link_reserve(rmi_link *link, uint32_t least)
 {
     rmi_edge *sending = link->sending, *receiving = link->receiving;
-    if (link->capacity >= sending->capacity_max) {
-        return RM_ELIMIT;
-    }
-    uint32_t capacity =
-        link->capacity < sending->capacity_max / 2 ? link->capacity * 2 : sending->capacity_max;
     uint32_t slots = link->mask + 1;
-    while (slots < capacity) {
+    while (slots < least) {
         slots *= 2;
     }
     rm_packet **ring = rmi_calloc(slots, sizeof(rm_packet *));
@@ -85,7 +80,22 @@ rm_status rmi_link_grow(rmi_link *link)
     link->ring = sending->ring = receiving->ring = ring;
     link->epoch = epoch;
     link->mask = sending->mask = receiving->mask = slots - 1;
-    link->capacity = sending->capacity = receiving->capacity = capacity;
+    link->quarter_mask = quarter_mask(link->capacity, link->mask);
+    return RM_OK;
+}
+
+rm_status rmi_link_grow(rmi_link *link)
+{
+    rmi_edge *sending = link->sending;
+    if (link->capacity >= sending->capacity_max) {
+        return RM_ELIMIT;
+    }
+    uint32_t capacity =
+        link->capacity < sending->capacity_max / 2 ? link->capacity * 2 : sending->capacity_max;
+    if (rmi_link_reserve(link, capacity) != RM_OK) {
+        return RM_ENOMEM;
+    }
+    link->capacity = sending->capacity = link->receiving->capacity = capacity;
     link->quarter_mask = quarter_mask(capacity, link->mask);
     sending->grown++;
     return RM_OK;

@@ -43,6 +43,7 @@ struct rmi_link {
     rmi_load load_max;
     rmi_strand *producer, *consumer;
     rmi_edge *sending, *receiving;
+    rmi_link *next_retired; /* in the session's list of those that went */
 
     /* An interrupt on its way to the consumer. */
     rmi_message epoch_message;
@@ -87,6 +88,9 @@ void rmi_link_free(rmi_link *link);
 /* Twice the room, at most the sending edge's capacity_max. RM_ELIMIT: it is there already. Both
  * strands rest, and the caller holds the session's lock. */
 RM_MUST_USE rm_status rmi_link_grow(rmi_link *link);
+
+/* So many slots at least, as rmi_link_grow() otherwise; the room stays. */
+RM_MUST_USE rm_status rmi_link_reserve(rmi_link *link, uint32_t slots);
 
 /* Runs on the consumer's strand. */
 void rmi_link_receive_epoch(rmi_strand *strand, rmi_message *message);

@@ -64,10 +64,13 @@ static rm_status post_interrupt(rmi_node *node)
 
 rm_status rm_session_interrupt(rm_session *session, const char *id)
 {
-    rmi_node *node = NULL;
     if (id) {
+        rmi_node *node = NULL;
+        rmi_session_begin_visit(session);
         rm_status status = find_node(session, id, &node, NULL);
-        return status == RM_OK ? post_interrupt(node) : status;
+        status = status == RM_OK ? post_interrupt(node) : status;
+        rmi_session_end_visit(session);
+        return status;
     }
     rm_status status = RM_OK;
     for (uint32_t i = 0; i < session->input_count && status == RM_OK; i++) {
@@ -132,28 +135,33 @@ typedef struct params_call {
     rm_error error;
 } params_call;
 
+rm_status rmi_node_exchange_params(rmi_node *node, void **params, rm_error *err)
+{
+    void *old = node->owned[3];
+    node->owned[3] = *params;
+    node->pub.params = *params;
+    rm_control control = {.op = RM_CONTROL_PARAMS};
+    rm_status status = RM_OK;
+    if (node->pub.type->control && node->state < RMI_NODE_ENDED) {
+        status = node->pub.type->control(&node->pub, &control, err);
+    }
+    if (status < 0) { /* the node refused: back to what was */
+        node->owned[3] = old;
+        node->pub.params = old;
+        return status;
+    }
+    *params = old;
+    return RM_OK;
+}
+
 static void exchange_params(void *context)
 {
     params_call *asked = context;
-    rmi_node *node = asked->node;
-    void *old = node->owned[3];
-    node->owned[3] = asked->params;
-    node->pub.params = asked->params;
-    rm_control control = {.op = RM_CONTROL_PARAMS};
-    asked->status = RM_OK;
-    if (node->pub.type->control && node->state < RMI_NODE_ENDED) {
-        asked->status = node->pub.type->control(&node->pub, &control, &asked->error);
-    }
-    if (asked->status < 0) { /* the node refused: back to what was */
-        node->owned[3] = old;
-        node->pub.params = old;
-        return;
-    }
-    asked->params = old;
+    asked->status = rmi_node_exchange_params(asked->node, &asked->params, &asked->error);
 }
 
-rm_status rm_session_set_params(rm_session *session, const char *id, const char *params_json,
-                                rm_error *err)
+static rm_status set_params(rm_session *session, const char *id, const char *params_json,
+                            rm_error *err)
 {
     rmi_node *node = NULL;
     params_call asked = {.error = RM_ERROR_INIT};
@@ -177,6 +185,15 @@ rm_status rm_session_set_params(rm_session *session, const char *id, const char 
         rm_error_wrap(err, "node '%s'", id);
     }
     return asked.status < 0 ? asked.status : RM_OK;
+}
+
+rm_status rm_session_set_params(rm_session *session, const char *id, const char *params_json,
+                                rm_error *err)
+{
+    rmi_session_begin_visit(session);
+    rm_status status = set_params(session, id, params_json, err);
+    rmi_session_end_visit(session);
+    return status;
 }
 
 /* ---- swap */
@@ -280,11 +297,10 @@ static rm_status drain(rmi_node *node, rm_error *err)
     return status == RM_DONE ? RM_OK : status;
 }
 
-/* By state where both can, else the old code gives what it holds and the new one begins afresh. */
-static rm_status hand_over(rmi_node *from, rmi_node *to, rm_error *err)
+rm_status rmi_node_hand_over(rmi_node *from, rmi_node *to, rm_error *err)
 {
     rm_blob blob = {0};
-    if (!from->pub.type->save || !to->pub.type->load) {
+    if (!to || !from->pub.type->save || !to->pub.type->load) {
         return from->pub.type->flush ? drain(from, err) : RM_OK;
     }
     rm_status status = from->pub.type->save(&from->pub, &blob, err);
@@ -335,7 +351,7 @@ static void run_swap(void *context)
     if (asked->status < 0) {
         return;
     }
-    asked->status = hand_over(node, fresh, asked->err);
+    asked->status = rmi_node_hand_over(node, fresh, asked->err);
     if (asked->status == RM_OK) {
         asked->status =
             rmi_node_reserve_outbox(node, node->outbox_count + fresh->outbox_max + 1, asked->err);
@@ -359,8 +375,8 @@ static void run_swap(void *context)
     }
 }
 
-rm_status rm_session_swap(rm_session *session, const char *id, const rm_node_type *type,
-                          const char *params_json, rm_error *err)
+static rm_status swap(rm_session *session, const char *id, const rm_node_type *type,
+                      const char *params_json, rm_error *err)
 {
     rmi_node *node = NULL;
     rm_status status = find_node(session, id, &node, err);
@@ -385,4 +401,13 @@ rm_status rm_session_swap(rm_session *session, const char *id, const rm_node_typ
     }
     rmi_node_free(asked.fresh);
     return asked.status;
+}
+
+rm_status rm_session_swap(rm_session *session, const char *id, const rm_node_type *type,
+                          const char *params_json, rm_error *err)
+{
+    rmi_session_begin_visit(session);
+    rm_status status = swap(session, id, type, params_json, err);
+    rmi_session_end_visit(session);
+    return status;
 }

@@ -17,7 +17,8 @@ typedef struct question {
     rm_session *session;
     rmi_strand *strand;
     double ns_per_tick;
-    json_t **nodes, **edges; /* by index in the session */
+    json_t **nodes, **edges; /* by index in the session, when it was asked */
+    uint32_t node_count, edge_count;
 
     /* Protected by the session's lock. */
     bool answered, forgotten;
@@ -288,11 +289,17 @@ static void answer(question *asked)
     const rmi_strand *strand = asked->strand;
     for (uint16_t i = 0; i < strand->node_count; i++) {
         const rmi_node *node = strand->nodes[i];
-        asked->nodes[node->index] = node_json(node, asked->ns_per_tick);
+        if (node->index < asked->node_count) { /* what is late is forgotten */
+            json_decref(asked->nodes[node->index]);
+            asked->nodes[node->index] = node_json(node, asked->ns_per_tick);
+        }
         for (uint16_t p = 0; p < node->n_out; p++) {
             for (uint32_t e = 0; e < node->out[p].edge_count; e++) {
                 const rmi_edge *edge = node->out[p].edges[e];
-                asked->edges[edge->index] = edge_json(edge);
+                if (edge->index < asked->edge_count) {
+                    json_decref(asked->edges[edge->index]);
+                    asked->edges[edge->index] = edge_json(edge);
+                }
             }
         }
     }
@@ -300,10 +307,10 @@ static void answer(question *asked)
 
 static void question_free(question *asked)
 {
-    for (uint32_t i = 0; asked && asked->nodes && i < asked->session->node_count; i++) {
+    for (uint32_t i = 0; asked && asked->nodes && i < asked->node_count; i++) {
         json_decref(asked->nodes[i]);
     }
-    for (uint32_t i = 0; asked && asked->edges && i < asked->session->edge_count; i++) {
+    for (uint32_t i = 0; asked && asked->edges && i < asked->edge_count; i++) {
         json_decref(asked->edges[i]);
     }
     if (asked) {
@@ -340,6 +347,8 @@ static rm_status question_new(rm_session *session, rmi_strand *strand, question 
     asked->session = session;
     asked->strand = strand;
     asked->ns_per_tick = ticks ? (double)elapsed_ns / (double)ticks : 0;
+    asked->node_count = session->node_count;
+    asked->edge_count = session->edge_count;
     asked->nodes = rmi_calloc(session->node_count + 1, sizeof(json_t *));
     asked->edges = rmi_calloc(session->edge_count + 1, sizeof(json_t *));
     if (!asked->nodes || !asked->edges) {
@@ -457,7 +466,7 @@ static rm_status ask_all(rm_session *session, json_t **nodes, json_t **edges)
     return status;
 }
 
-rm_status rm_session_metrics(rm_session *session, char **ret_json, rm_error *err)
+static rm_status take_metrics(rm_session *session, char **ret_json, rm_error *err)
 {
     RMI_AUTO_MEMORY json_t **nodes = rmi_calloc(session->node_count + 1, sizeof *nodes);
     RMI_AUTO_MEMORY json_t **edges = rmi_calloc(session->edge_count + 1, sizeof *edges);
@@ -484,4 +493,12 @@ rm_status rm_session_metrics(rm_session *session, char **ret_json, rm_error *err
     }
     *ret_json = copy;
     return RM_OK;
+}
+
+rm_status rm_session_metrics(rm_session *session, char **ret_json, rm_error *err)
+{
+    rmi_session_begin_visit(session);
+    rm_status status = take_metrics(session, ret_json, err);
+    rmi_session_end_visit(session);
+    return status;
 }

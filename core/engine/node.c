@@ -410,7 +410,9 @@ void rm_node_wake_at(rm_node *pub, int64_t when_ns)
     rmi_node *node = rmi_node_of(pub);
     if (when_ns < node->asked_ns) {
         node->asked_ns = when_ns;
-        rmi_strand_arm_timer(node->strand, node);
+        if (!node->joins) { /* else it is armed as the node joins the strand */
+            rmi_strand_arm_timer(node->strand, node);
+        }
     }
 }
 

@@ -186,6 +186,8 @@ struct rmi_node {
     void *owned[4];       /* memory behind pub: id, params, texts, state */
     bool opened, abandoned;
     uint16_t traced;              /* line of the strand's trace that names it (trace.h) */
+    bool joins;                   /* made for a session that runs, and not yet in it */
+    rmi_node *next_retired;       /* in the session's list of those that went */
     uint32_t index;               /* in the session: rank order */
     rm_error error;               /* the last one */
     const char *place;            /* where it runs */

@@ -265,6 +265,30 @@ static void insert_by_port(rmi_node *node, rmi_edge *edge)
     node->in[at] = edge;
 }
 
+rm_status rmi_node_reserve_edges(rmi_node *node, uint32_t port, bool is_output, uint32_t count)
+{
+    rmi_edge ***list = is_output ? &node->out[port].edges : &node->in;
+    rmi_edge **grown = rmi_realloc(*list, (count ? count : 1) * sizeof(rmi_edge *));
+    if (!grown) {
+        return RM_ENOMEM;
+    }
+    *list = grown;
+    return RM_OK;
+}
+
+void rmi_node_put_edge(rmi_node *node, uint32_t port, bool is_output, rmi_edge *edge)
+{
+    if (is_output) {
+        edge->from = node;
+        edge->from_port = (uint8_t)port;
+        node->out[port].edges[node->out[port].edge_count++] = edge;
+    } else {
+        edge->to = node;
+        edge->to_port = (uint8_t)port;
+        insert_by_port(node, edge);
+    }
+}
+
 rm_status rmi_node_add_edge(rmi_node *node, uint32_t port, bool is_output, rmi_edge *edge,
                             rm_error *err)
 {
@@ -278,21 +302,10 @@ rm_status rmi_node_add_edge(rmi_node *node, uint32_t port, bool is_output, rmi_e
         return rm_fail(err, RM_ELIMIT, "node '%s' has more than %d edges on one side", node->pub.id,
                        RMI_NODE_EDGES_MAX);
     }
-    rmi_edge ***list = is_output ? &node->out[port].edges : &node->in;
-    rmi_edge **grown = rmi_realloc(*list, (count + 1) * sizeof(rmi_edge *));
-    if (!grown) {
+    if (rmi_node_reserve_edges(node, port, is_output, count + 1) != RM_OK) {
         return rm_fail(err, RM_ENOMEM, "no memory for one more edge");
     }
-    *list = grown;
-    if (is_output) {
-        edge->from = node;
-        edge->from_port = (uint8_t)port;
-        node->out[port].edges[node->out[port].edge_count++] = edge;
-    } else {
-        edge->to = node;
-        edge->to_port = (uint8_t)port;
-        insert_by_port(node, edge);
-    }
+    rmi_node_put_edge(node, port, is_output, edge);
     return RM_OK;
 }
 

@@ -19,20 +19,43 @@ static rmi_policy policy_of(const char *name)
     return RMI_POLICY_BLOCK;
 }
 
+rmi_node_spec rmi_node_spec_of(const rm_plan *plan, size_t index)
+{
+    rm_plan_node node;
+    rm_plan_node_at(plan, index, &node);
+    return (rmi_node_spec){.type = node.type,
+                           .id = node.id,
+                           .params_json = node.params_json,
+                           .node_json = node.node_json,
+                           .strand = node.strand,
+                           .place = node.place,
+                           .fallback = node.fallback};
+}
+
+rmi_edge_spec rmi_edge_spec_of(const rm_plan *plan, size_t index)
+{
+    rm_plan_edge edge;
+    rm_plan_edge_at(plan, index, &edge);
+    return (rmi_edge_spec){.from = edge.from_node,
+                           .from_port = edge.from_port,
+                           .to = edge.to_node,
+                           .to_port = edge.to_port,
+                           .capacity = edge.capacity_packets,
+                           .capacity_max = edge.capacity_packets_max,
+                           .bytes_max = edge.capacity_bytes,
+                           .span_ns_max = (uint64_t)edge.capacity_ns,
+                           .policy = policy_of(edge.policy),
+                           .format = edge.format,
+                           .when_json = edge.when_json,
+                           .latency_ns_max = edge.latency_ns_max};
+}
+
 static rm_status add_nodes(rm_session *session, const rm_plan *plan, rm_error *err)
 {
     rm_status status = RM_OK;
     for (size_t i = 0; i < rm_plan_node_count(plan) && status == RM_OK; i++) {
-        rm_plan_node node;
         uint32_t index;
-        rm_plan_node_at(plan, i, &node);
-        rmi_node_spec spec = {.type = node.type,
-                              .id = node.id,
-                              .params_json = node.params_json,
-                              .node_json = node.node_json,
-                              .strand = node.strand,
-                              .place = node.place,
-                              .fallback = node.fallback};
+        rmi_node_spec spec = rmi_node_spec_of(plan, i);
         status = rmi_session_add(session, &spec, &index, err);
     }
     return status;
@@ -42,20 +65,7 @@ static rm_status add_edges(rm_session *session, const rm_plan *plan, rm_error *e
 {
     rm_status status = RM_OK;
     for (size_t i = 0; i < rm_plan_edge_count(plan) && status == RM_OK; i++) {
-        rm_plan_edge edge;
-        rm_plan_edge_at(plan, i, &edge);
-        rmi_edge_spec spec = {.from = edge.from_node,
-                              .from_port = edge.from_port,
-                              .to = edge.to_node,
-                              .to_port = edge.to_port,
-                              .capacity = edge.capacity_packets,
-                              .capacity_max = edge.capacity_packets_max,
-                              .bytes_max = edge.capacity_bytes,
-                              .span_ns_max = (uint64_t)edge.capacity_ns,
-                              .policy = policy_of(edge.policy),
-                              .format = edge.format,
-                              .when_json = edge.when_json,
-                              .latency_ns_max = edge.latency_ns_max};
+        rmi_edge_spec spec = rmi_edge_spec_of(plan, i);
         status = rmi_session_connect(session, &spec, err);
     }
     return status;
@@ -74,6 +84,7 @@ rm_status rmi_session_build(const rm_plan *plan, const rm_session_options *optio
         status = add_edges(session, plan, err);
     }
     if (status == RM_OK) {
+        session->plan = plan;
         *ret_session = RMI_TAKE(session);
     }
     return status;

@@ -206,85 +206,114 @@ static rmi_load load_max_of(const rmi_edge_spec *spec)
     return (rmi_load){{[RMI_BYTES] = spec->bytes_max, [RMI_SPAN_NS] = spec->span_ns_max}};
 }
 
-/* A link owns its ring; sending and receiving edge belong to the session from here on. */
-static rm_status connect_strands(rm_session *session, const rmi_edge_spec *spec,
-                                 rmi_edge **ret_edge, rm_error *err)
+static rm_status make_link(const rmi_edge_spec *spec, rmi_strand *from, rmi_strand *to,
+                           rmi_edge **ret_edge, rm_error *err)
 {
-    rmi_node *from = session->nodes[spec->from], *to = session->nodes[spec->to];
     rmi_link *link = NULL;
     rm_status status = rmi_link_new(spec->capacity, spec->policy, &link, err);
     if (status != RM_OK) {
         return status;
     }
-    link->producer = from->strand;
-    link->consumer = to->strand;
+    link->producer = from;
+    link->consumer = to;
     link->load_max = load_max_of(spec);
     link->weighs = rmi_load_is_bound(&link->load_max);
     link->sending->capacity_max =
         spec->capacity_max > spec->capacity ? spec->capacity_max : spec->capacity;
-    status = add_link(to->strand, link, true, err);
-    if (status != RM_OK) {
-        rmi_edge_free(link->sending, NULL);
-        rmi_edge_free(link->receiving, NULL);
-        rmi_link_free(link);
-        return status;
-    }
     *ret_edge = link->sending;
-    session->edges[session->edge_count++] = link->sending;
-    status = add_link(from->strand, link, false, err);
-    if (status == RM_OK) {
-        status = rmi_node_add_edge(from, spec->from_port, true, link->sending, err);
-    }
-    if (status == RM_OK) {
-        status = rmi_node_add_edge(to, spec->to_port, false, link->receiving, err);
-    }
-    return status;
+    return RM_OK;
 }
 
-static rm_status connect_local(rm_session *session, const rmi_edge_spec *spec, rmi_edge **ret_edge,
-                               rm_error *err)
+static rm_status make_local(const rmi_edge_spec *spec, rmi_edge **ret_edge, rm_error *err)
 {
     rmi_edge *edge = NULL;
     rm_status status = rmi_edge_new(spec->capacity, spec->capacity_max, &edge, err);
-    if (status != RM_OK) {
-        return status;
-    }
-    session->edges[session->edge_count++] = *ret_edge = edge;
-    edge->load_max = load_max_of(spec);
-    edge->policy = (uint8_t)spec->policy;
-    status = rmi_node_add_edge(session->nodes[spec->from], spec->from_port, true, edge, err);
     if (status == RM_OK) {
-        status = rmi_node_add_edge(session->nodes[spec->to], spec->to_port, false, edge, err);
+        edge->load_max = load_max_of(spec);
+        edge->policy = (uint8_t)spec->policy;
+        *ret_edge = edge;
     }
     return status;
 }
 
-rm_status rmi_session_connect(rm_session *session, const rmi_edge_spec *given, rm_error *err)
+rm_status rmi_session_make_edge(const rmi_edge_spec *given, rmi_strand *from, rmi_strand *to,
+                                rmi_edge **ret_edge, rm_error *err)
 {
     rmi_edge_spec spec = *given;
     rmi_edge *edge = NULL;
-    if (spec.from >= spec.to || spec.to >= session->node_count) {
-        return rm_fail(err, RM_EINVAL, "an edge goes from node %u to %u of %u, want downstream",
-                       spec.from, spec.to, session->node_count);
-    }
     spec.capacity = spec.capacity ? spec.capacity : 16;
     spec.capacity_max = spec.capacity_max ? spec.capacity_max : 1024;
     rm_status status =
-        grow_list(&session->edges, session->edge_count, &session->edge_capacity, err);
-    if (status != RM_OK) {
-        return status;
-    }
-    rmi_node *from = session->nodes[spec.from], *to = session->nodes[spec.to];
-    status = from->strand == to->strand ? connect_local(session, &spec, &edge, err)
-                                        : connect_strands(session, &spec, &edge, err);
-    if (status == RM_OK) {
-        edge->index = session->edge_count - 1;
-        (edge->link ? edge->link->receiving : edge)->latency_ns_max = spec.latency_ns_max;
-        set_format(to, spec.to_port, spec.format);
-    }
+        from == to ? make_local(&spec, &edge, err) : make_link(&spec, from, to, &edge, err);
     if (status == RM_OK && spec.when_json) {
         status = rmi_route_parse(spec.when_json, &edge->route, err);
-        from->out[spec.from_port].checked = true;
+    }
+    if (status != RM_OK) {
+        rmi_session_free_edge(from->session, edge);
+        return status;
+    }
+    (edge->link ? edge->link->receiving : edge)->latency_ns_max = spec.latency_ns_max;
+    *ret_edge = edge;
+    return RM_OK;
+}
+
+void rmi_session_free_edge(rm_session *session, rmi_edge *edge)
+{
+    if (edge && edge->link) {
+        rmi_edge *receiving = edge->link->receiving;
+        rmi_link_free(edge->link);
+        rmi_edge_free(receiving, NULL);
+        rmi_edge_free(edge, NULL);
+    } else {
+        rmi_edge_free(edge, session->strands[0]->pool);
+    }
+}
+
+/* The edge belongs to the session from here on. */
+static rm_status take_edge(rm_session *session, const rmi_edge_spec *spec, rmi_edge *edge,
+                           rm_error *err)
+{
+    rmi_node *from = session->nodes[spec->from], *to = session->nodes[spec->to];
+    rmi_link *link = edge->link;
+    rm_status status = RM_OK;
+    edge->index = session->edge_count;
+    session->edges[session->edge_count++] = edge;
+    if (link) {
+        status = add_link(to->strand, link, true, err);
+    }
+    if (link && status == RM_OK) {
+        status = add_link(from->strand, link, false, err);
+    }
+    if (status == RM_OK) {
+        status = rmi_node_add_edge(from, spec->from_port, true, edge, err);
+    }
+    if (status == RM_OK && edge->route) {
+        from->out[spec->from_port].checked = true;
+    }
+    if (status == RM_OK) {
+        status = rmi_node_add_edge(to, spec->to_port, false, link ? link->receiving : edge, err);
+    }
+    return status;
+}
+
+rm_status rmi_session_connect(rm_session *session, const rmi_edge_spec *spec, rm_error *err)
+{
+    rmi_edge *edge = NULL;
+    if (spec->from >= spec->to || spec->to >= session->node_count) {
+        return rm_fail(err, RM_EINVAL, "an edge goes from node %u to %u of %u, want downstream",
+                       spec->from, spec->to, session->node_count);
+    }
+    rm_status status =
+        grow_list(&session->edges, session->edge_count, &session->edge_capacity, err);
+    if (status == RM_OK) {
+        status = rmi_session_make_edge(spec, session->nodes[spec->from]->strand,
+                                       session->nodes[spec->to]->strand, &edge, err);
+    }
+    if (status == RM_OK) {
+        status = take_edge(session, spec, edge, err);
+    }
+    if (status == RM_OK) {
+        set_format(session->nodes[spec->to], spec->to_port, spec->format);
     }
     return status;
 }
@@ -314,8 +343,7 @@ static rm_status lay_out(rmi_strand *strand, rm_error *err)
     return RM_OK;
 }
 
-/* What the quick way of the strand asks of nodes and edges and what never changes: found once. */
-static void find_direct_edges(rm_session *session)
+void rmi_session_find_direct_edges(rm_session *session)
 {
     for (uint32_t i = 0; i < session->node_count; i++) {
         rmi_node *node = session->nodes[i];
@@ -324,7 +352,7 @@ static void find_direct_edges(rm_session *session)
     for (uint32_t i = 0; i < session->edge_count; i++) {
         rmi_edge *edge = session->edges[i];
         const rmi_node *to = edge->to;
-        if (!edge->link && to->only_in && !to->is_guarded &&
+        if (!edge->link && !edge->closed && to->only_in && !to->is_guarded &&
             !edge->from->out[edge->from_port].checked &&
             edge->from->out[edge->from_port].edge_count == 1) {
             edge->from->out[edge->from_port].direct = edge;
@@ -554,29 +582,37 @@ static rm_status start_threads(rm_session *session, rm_error *err)
     return RM_OK;
 }
 
+rm_status rmi_session_open_node(rmi_node *node, rm_error *err)
+{
+    rm_error why = RM_ERROR_INIT;
+    rm_status status = node->pub.type->open ? node->pub.type->open(&node->pub, &why) : RM_OK;
+    if (status < 0 && why.code == RM_CODE_PLACE_REFUSED && node->fallback) {
+        status = rmi_node_fall_back(node, &why);
+    }
+    if (status >= 0) {
+        return RM_OK;
+    }
+    if (why.status >= 0) {
+        (void)rm_fail_as(&why, RM_CODE_NODE_OPEN, "cannot be opened: %s", rm_status_name(status));
+    }
+    if (why.code <= RM_CODE_UNSUPPORTED) {
+        why.code = RM_CODE_NODE_OPEN; /* a code of the status alone says less */
+    }
+    rm_error_wrap(&why, "node '%s'", node->pub.id);
+    snprintf(why.node, sizeof why.node, "%s", node->pub.id);
+    why.status = status;
+    if (err) {
+        *err = why;
+    }
+    return status;
+}
+
 static rm_status open_nodes(rm_session *session, rm_error *err)
 {
     for (uint32_t i = 0; i < session->node_count; i++) {
         rmi_node *node = session->nodes[i];
-        rm_error why = RM_ERROR_INIT;
-        rm_status status = node->pub.type->open ? node->pub.type->open(&node->pub, &why) : RM_OK;
-        if (status < 0 && why.code == RM_CODE_PLACE_REFUSED && node->fallback) {
-            status = rmi_node_fall_back(node, &why);
-        }
-        if (status < 0) {
-            if (why.status >= 0) {
-                (void)rm_fail_as(&why, RM_CODE_NODE_OPEN, "cannot be opened: %s",
-                                 rm_status_name(status));
-            }
-            if (why.code <= RM_CODE_UNSUPPORTED) {
-                why.code = RM_CODE_NODE_OPEN; /* a code of the status alone says less */
-            }
-            rm_error_wrap(&why, "node '%s'", node->pub.id);
-            snprintf(why.node, sizeof why.node, "%s", node->pub.id);
-            why.status = status;
-            if (err) {
-                *err = why;
-            }
+        rm_status status = rmi_session_open_node(node, err);
+        if (status != RM_OK) {
             close_nodes(session);
             return status;
         }
@@ -601,7 +637,7 @@ rm_status rmi_session_start(rm_session *session, rm_error *err)
                 : 0;
         session->strands[i]->real_clock = session->strands[i]->now_ns != 0;
     }
-    find_direct_edges(session);
+    rmi_session_find_direct_edges(session);
     rmi_budget_set_ranks(session->budget, session->node_count);
     atomic_store(&session->strands[0]->thread, rmi_thread_self());
     if (session->options.driver == RM_DRIVER_CALLER) {
@@ -633,19 +669,9 @@ rm_status rmi_session_start(rm_session *session, rm_error *err)
     return start_threads(session, err);
 }
 
-rm_status rm_session_step(rm_session *session, int64_t now_ns, uint32_t budget,
-                          int64_t *ret_next_ns)
+static rm_status step_home(rm_session *session, int64_t now_ns, uint32_t budget, int64_t *next_ns)
 {
-    int64_t ignored;
-    int64_t *next_ns = ret_next_ns ? ret_next_ns : &ignored;
     rmi_strand *home = session->strands[0];
-    *next_ns = INT64_MAX;
-    if (session->options.driver != RM_DRIVER_CALLER) {
-        return RM_EINVAL;
-    }
-    if (session->closed) {
-        return session->result;
-    }
     if (RMI_UNLIKELY(home->now_ns == 0) &&
         !session->simulated) { /* the caller's first word of it */
         home->real_clock = llabs(rmi_clock_ns() - now_ns) < CLOCKS_APART_NS;
@@ -672,6 +698,24 @@ rm_status rm_session_step(rm_session *session, int64_t now_ns, uint32_t budget,
             return RM_MORE; /* the owner looks at what it waits for, too */
         }
     }
+}
+
+rm_status rm_session_step(rm_session *session, int64_t now_ns, uint32_t budget,
+                          int64_t *ret_next_ns)
+{
+    int64_t ignored;
+    int64_t *next_ns = ret_next_ns ? ret_next_ns : &ignored;
+    *next_ns = INT64_MAX;
+    if (session->options.driver != RM_DRIVER_CALLER) {
+        return RM_EINVAL;
+    }
+    if (session->closed) {
+        return session->result;
+    }
+    session->stepping = true;
+    rm_status status = step_home(session, now_ns, budget, next_ns);
+    session->stepping = false;
+    return status;
 }
 
 rm_status rm_session_wait(rm_session *session, int64_t timeout_ms)
@@ -773,19 +817,12 @@ void rm_session_free(rm_session *session)
     close_nodes(session);
     drop_unpulled(session);
     for (uint32_t i = 0; i < session->edge_count; i++) {
-        rmi_edge *edge = session->edges[i];
-        if (edge->link) {
-            rmi_edge *receiving = edge->link->receiving;
-            rmi_link_free(edge->link);
-            rmi_edge_free(receiving, NULL);
-            rmi_edge_free(edge, NULL);
-        } else {
-            rmi_edge_free(edge, session->strands[0]->pool);
-        }
+        rmi_session_free_edge(session, session->edges[i]);
     }
     for (uint32_t i = 0; i < session->node_count; i++) {
         rmi_node_free(session->nodes[i]);
     }
+    rmi_session_free_retired(session);
     for (uint32_t i = 0; i < session->strand_count; i++) {
         strand_free(session->strands[i]);
     }

@@ -54,6 +54,13 @@ typedef struct rmi_session_thread {
     bool stopped; /* under the session's lock: posts are no longer run */
 } rmi_session_thread;
 
+/* What changes have taken out of the session: who was told of it before may still look at it. */
+typedef struct rmi_retired {
+    rmi_node *nodes;
+    rmi_link *links;
+    rm_plan *plans; /* types of nodes may be theirs */
+} rmi_retired;
+
 struct rm_session {
     rm_session_options options;
     rmi_budget *budget;
@@ -78,6 +85,14 @@ struct rm_session {
     rmi_message event_message;       /* to the home strand: events are queued */
     _Atomic bool owner_wants_memory; /* rm_session_packet_new() had none … */
     _Atomic bool owner_refused;      /* … and never will, as things are */
+    bool stepping;                   /* within rm_session_step() */
+
+    /* Changes of the graph (change.h). Of who commits one. */
+    const rm_plan *plan; /* nodes and edges are its own, by index; NULL: built by hand */
+    uint32_t version;    /* changes so far */
+    rmi_retired retired;
+
+    rmi_message pause_message[RMI_SESSION_STRANDS_MAX];
 
     /* quiet.h, by the home strand. */
     uint32_t memory_round;    /* strands below this were given all that is free … */
@@ -94,6 +109,11 @@ struct rm_session {
     uint64_t events_lost; /* since the last one that had room */
     bool ended;           /* result holds */
     rm_status result;     /* RM_DONE or the error */
+    bool changing;        /* the lists of nodes and edges are about to change */
+    uint32_t visitors;    /* threads that look at these lists */
+    bool pausing;
+    uint32_t pause_round, paused_strands;
+    bool pause_posted[RMI_SESSION_STRANDS_MAX];
 };
 
 /* options NULL: the defaults. strand_count: 1 to RMI_SESSION_STRANDS_MAX. */
@@ -123,6 +143,44 @@ void rmi_session_call(rm_session *session, rmi_strand *strand, void (*call)(void
                       void *context);
 rmi_node *rmi_session_find(rm_session *session, const char *id);
 
+/* An edge by the spec, between nodes of these strands; a link where they differ (*ret_edge is the
+ * sending one). The caller owns it, and connects it to its nodes. */
+RM_MUST_USE rm_status rmi_session_make_edge(const rmi_edge_spec *spec, rmi_strand *from,
+                                            rmi_strand *to, rmi_edge **ret_edge, rm_error *err);
+/* With what is queued. NULL is fine. */
+void rmi_session_free_edge(rm_session *session, rmi_edge *edge);
+/* What the quick way of the strand asks of nodes and edges. */
+void rmi_session_find_direct_edges(rm_session *session);
+/* open.c: a node and an edge of a plan. */
+rmi_node_spec rmi_node_spec_of(const rm_plan *plan, size_t index);
+rmi_edge_spec rmi_edge_spec_of(const rm_plan *plan, size_t index);
+/* Opens it; a place that refuses it falls back. *err names the node and has E0401. */
+RM_MUST_USE rm_status rmi_session_open_node(rmi_node *node, rm_error *err);
+
+/* pause.c: the lists of nodes and edges stay as they are until the visit ends. */
+void rmi_session_begin_visit(rm_session *session);
+void rmi_session_end_visit(rm_session *session);
+/* No visits until the change ends. */
+void rmi_session_begin_change(rm_session *session);
+void rmi_session_end_change(rm_session *session);
+/* Has every strand stand still between two calls, at most until then. False: one did not come; all
+ * go on. */
+RM_MUST_USE bool rmi_session_pause(rm_session *session, int64_t until_ns);
+void rmi_session_resume(rm_session *session);
+/* The calling thread is within a node or an event of the session. */
+bool rmi_session_is_inside(rm_session *session);
+/* Keeps what a change took out, or put in: until the session is freed. */
+void rmi_session_retire_node(rm_session *session, rmi_node *node);
+void rmi_session_retire_link(rm_session *session, rmi_link *link);
+void rmi_session_retire_plan(rm_session *session, rm_plan *plan);
+void rmi_session_free_retired(rm_session *session);
+
+/* live.c: the node goes on with *params, which becomes its old ones. */
+RM_MUST_USE rm_status rmi_node_exchange_params(rmi_node *node, void **params, rm_error *err);
+/* By state where both can, else `from` gives what it holds back, into its outbox. to NULL:
+ * nobody takes the state. RM_EAGAIN: it is not done with that. */
+RM_MUST_USE rm_status rmi_node_hand_over(rmi_node *from, rmi_node *to, rm_error *err);
+
 /* node_new.c */
 RM_MUST_USE rm_status rmi_node_new(const rmi_node_spec *spec, rmi_node **ret_node, rm_error *err);
 void rmi_node_free(rmi_node *node);
@@ -133,6 +191,10 @@ RM_MUST_USE rm_status rmi_node_fall_back(rmi_node *node, rm_error *why);
  * the old ones into `fresh`. */
 RM_MUST_USE rm_status rmi_node_reserve_outbox(rmi_node *node, uint32_t slots, rm_error *err);
 void rmi_node_exchange_code(rmi_node *node, rmi_node *fresh);
+/* Room for so many edges of a port, or of all inputs; and an edge where there is room. */
+RM_MUST_USE rm_status rmi_node_reserve_edges(rmi_node *node, uint32_t port, bool is_output,
+                                             uint32_t count);
+void rmi_node_put_edge(rmi_node *node, uint32_t port, bool is_output, rmi_edge *edge);
 RM_MUST_USE rm_status rmi_node_add_edge(rmi_node *node, uint32_t port, bool is_output,
                                         rmi_edge *edge, rm_error *err);
 

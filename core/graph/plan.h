@@ -41,6 +41,7 @@ struct rm_plan {
     rmi_plan_edge *edges;
     size_t node_count, node_capacity, edge_count, edge_capacity;
     size_t strand_count;
+    rm_plan *next; /* in a list of its owner */
 };
 
 /* A node of this type at the end of the list. */

@@ -23,7 +23,7 @@ _Static_assert(sizeof(rm_packet) == 192, "three cache lines, so that the payload
 struct rmi_budget {
     _Atomic uint32_t refs;
     uint64_t bytes_max;
-    uint32_t ranks;
+    _Atomic uint32_t ranks;
     _Atomic uint64_t bytes;
     _Atomic uint64_t bytes_peak;
     _Atomic uint64_t
@@ -76,7 +76,7 @@ uint64_t rmi_budget_bytes_max(const rmi_budget *budget)
 
 void rmi_budget_set_ranks(rmi_budget *budget, uint32_t ranks)
 {
-    budget->ranks = ranks;
+    atomic_store_explicit(&budget->ranks, ranks, memory_order_relaxed);
 }
 
 static uint64_t reserve_bytes(const rmi_budget *budget)
@@ -89,10 +89,11 @@ static uint64_t reserve_bytes(const rmi_budget *budget)
 static uint64_t fill_max(const rmi_budget *budget, uint32_t rank, uint64_t bytes)
 {
     uint64_t reserve = reserve_bytes(budget);
-    if (rank >= budget->ranks || bytes > budget->bytes_max - reserve) {
+    uint32_t ranks = atomic_load_explicit(&budget->ranks, memory_order_relaxed);
+    if (rank >= ranks || bytes > budget->bytes_max - reserve) {
         return budget->bytes_max;
     }
-    return budget->bytes_max - reserve / budget->ranks * (budget->ranks - rank);
+    return budget->bytes_max - reserve / ranks * (ranks - rank);
 }
 
 static bool charge(rmi_budget *budget, uint64_t bytes, uint32_t rank, bool *ret_of_reserve)

@@ -43,7 +43,7 @@ uint64_t rmi_budget_bytes(const rmi_budget *budget);
 uint64_t rmi_budget_bytes_peak(const rmi_budget *budget);
 uint64_t rmi_budget_bytes_max(const rmi_budget *budget);
 /* Takers have ranks from 0 (furthest upstream) up; `ranks` of them share the reserve. None: all may
- * take of it. Before the first block. */
+ * take of it. */
 void rmi_budget_set_ranks(rmi_budget *budget, uint32_t ranks);
 
 /* The rank of one who may use all that there is. */

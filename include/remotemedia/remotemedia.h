@@ -2,6 +2,7 @@
 #ifndef REMOTEMEDIA_H
 #define REMOTEMEDIA_H
 
+#include "change.h"
 #include "error.h"
 #include "format.h"
 #include "graph.h"

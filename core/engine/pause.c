@@ -1,0 +1,187 @@
+/* A session that stands still: no node of it is called, so that its graph can change. And who may
+ * look at its lists meanwhile. */
+#include <time.h>
+
+#include "base/alloc.h"
+#include "engine/arrivals.h"
+#include "engine/session.h"
+#include "graph/plan.h"
+
+enum { LOOK_NS = 1000000 };
+
+static struct timespec time_of(int64_t until_ns)
+{
+    struct timespec now;
+    int64_t left_ns = until_ns - rmi_clock_ns();
+    clock_gettime(CLOCK_REALTIME, &now);
+    left_ns = (left_ns > 0 ? left_ns : 0) + now.tv_nsec;
+    now.tv_sec += left_ns / 1000000000;
+    now.tv_nsec = left_ns % 1000000000;
+    return now;
+}
+
+/* ---- visits */
+
+bool rmi_session_is_inside(rm_session *session)
+{
+    bool inside = session->stepping;
+    for (uint32_t i = 0; i < session->strand_count; i++) {
+        bool is_thread = i > 0 || session->options.driver == RM_DRIVER_THREAD;
+        inside |= is_thread && !session->simulated && session->started &&
+                  atomic_load(&session->strands[i]->thread) == rmi_thread_self();
+    }
+    return inside;
+}
+
+/* A thread of the session itself never waits: as long as it is here it does not pause. */
+void rmi_session_begin_visit(rm_session *session)
+{
+    bool inside = rmi_session_is_inside(session);
+    pthread_mutex_lock(&session->lock);
+    while (session->changing && !inside) {
+        pthread_cond_wait(&session->changed, &session->lock);
+    }
+    session->visitors++;
+    pthread_mutex_unlock(&session->lock);
+}
+
+void rmi_session_end_visit(rm_session *session)
+{
+    pthread_mutex_lock(&session->lock);
+    if (--session->visitors == 0 && session->changing) {
+        pthread_cond_broadcast(&session->changed);
+    }
+    pthread_mutex_unlock(&session->lock);
+}
+
+void rmi_session_begin_change(rm_session *session)
+{
+    bool is_stepped = session->options.driver == RM_DRIVER_CALLER;
+    pthread_mutex_lock(&session->lock);
+    session->changing = true;
+    while (session->visitors > 0) {
+        struct timespec until = time_of(rmi_clock_ns() + LOOK_NS);
+        pthread_mutex_unlock(&session->lock);
+        if (is_stepped) {
+            rmi_arrivals_drain_mailbox(session->strands[0]); /* what they wait for */
+        }
+        pthread_mutex_lock(&session->lock);
+        if (session->visitors > 0) {
+            pthread_cond_timedwait(&session->changed, &session->lock, &until);
+        }
+    }
+    pthread_mutex_unlock(&session->lock);
+}
+
+void rmi_session_end_change(rm_session *session)
+{
+    pthread_mutex_lock(&session->lock);
+    session->changing = false;
+    pthread_cond_broadcast(&session->changed);
+    pthread_mutex_unlock(&session->lock);
+}
+
+/* ---- pauses */
+
+/* Runs on a strand: stays here until the pause it was asked for is over. */
+static void run_pause(rmi_strand *strand, rmi_message *message)
+{
+    rm_session *session = strand->session;
+    (void)message;
+    pthread_mutex_lock(&session->lock);
+    session->pause_posted[strand->index] = false;
+    uint32_t round = session->pause_round;
+    if (session->pausing) {
+        session->paused_strands++;
+        pthread_cond_broadcast(&session->changed);
+    }
+    while (session->pausing && session->pause_round == round) {
+        pthread_cond_wait(&session->changed, &session->lock);
+    }
+    pthread_mutex_unlock(&session->lock);
+}
+
+/* How many strands have to come. Under the lock. */
+static uint32_t ask_strands(rm_session *session)
+{
+    uint32_t asked = 0;
+    for (uint32_t i = 0; i < session->strand_count && !session->simulated; i++) {
+        rmi_strand *strand = session->strands[i];
+        if (rmi_session_is_direct(session, strand)) {
+            continue;
+        }
+        asked++;
+        if (!session->pause_posted[i]) {
+            session->pause_posted[i] = true;
+            session->pause_message[i].run = run_pause;
+            rmi_strand_post(strand, &session->pause_message[i]);
+        }
+    }
+    return asked;
+}
+
+bool rmi_session_pause(rm_session *session, int64_t until_ns)
+{
+    struct timespec until = time_of(until_ns);
+    pthread_mutex_lock(&session->lock);
+    session->pausing = true;
+    session->pause_round++;
+    session->paused_strands = 0;
+    uint32_t asked = ask_strands(session);
+    int timed_out = 0;
+    while (session->paused_strands < asked && !timed_out) {
+        timed_out = pthread_cond_timedwait(&session->changed, &session->lock, &until);
+    }
+    bool paused = session->paused_strands >= asked;
+    pthread_mutex_unlock(&session->lock);
+    if (!paused) {
+        rmi_session_resume(session);
+    }
+    return paused;
+}
+
+void rmi_session_resume(rm_session *session)
+{
+    pthread_mutex_lock(&session->lock);
+    session->pausing = false;
+    pthread_cond_broadcast(&session->changed);
+    pthread_mutex_unlock(&session->lock);
+}
+
+/* ---- what changes took out */
+
+void rmi_session_free_retired(rm_session *session)
+{
+    rmi_retired *retired = &session->retired;
+    for (rmi_link *link = retired->links, *next; link; link = next) {
+        next = link->next_retired;
+        rmi_session_free_edge(session, link->sending);
+    }
+    for (rmi_node *node = retired->nodes, *next; node; node = next) {
+        next = node->next_retired;
+        rmi_node_free(node);
+    }
+    for (rm_plan *plan = retired->plans, *next; plan; plan = next) {
+        next = plan->next;
+        rm_plan_free(plan);
+    }
+}
+
+void rmi_session_retire_node(rm_session *session, rmi_node *node)
+{
+    node->state = RMI_NODE_CLOSED;
+    node->next_retired = session->retired.nodes;
+    session->retired.nodes = node;
+}
+
+void rmi_session_retire_link(rm_session *session, rmi_link *link)
+{
+    link->next_retired = session->retired.links;
+    session->retired.links = link;
+}
+
+void rmi_session_retire_plan(rm_session *session, rm_plan *plan)
+{
+    plan->next = session->retired.plans;
+    session->retired.plans = plan;
+}
