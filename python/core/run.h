@@ -187,6 +187,7 @@ struct rmpy_session {
     uint64_t events;                /* what the engine is asked to tell */
     PyObject *leftovers;            /* async generators that were not run to their end */
     PyObject *new_params;           /* while set_params() runs */
+    struct rm_change *change;       /* that could not be made yet; NULL: none */
     struct rmpy_tries *tries;       /* one for each node of the plan; NULL: nothing failed yet */
     rmpy_session *next, **previous; /* in run->sessions */
     rmpy_runner *finished_calls, *deferred;
@@ -416,6 +417,8 @@ PyObject *rmpy_session_attach(PyObject *self, PyObject *loop);
 PyObject *rmpy_session_run(PyObject *self, PyObject *none);
 PyObject *rmpy_session_cancel(PyObject *self, PyObject *none);
 PyObject *rmpy_session_set_params(PyObject *self, PyObject *args);
+/* change.c */
+PyObject *rmpy_session_change(PyObject *self, PyObject *words);
 PyObject *rmpy_session_metrics(PyObject *self, PyObject *none);
 PyObject *rmpy_session_method_step(PyObject *self, PyObject *none);
 PyObject *rmpy_session_method_woken(PyObject *self, PyObject *none);

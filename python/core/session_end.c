@@ -236,6 +236,8 @@ void rmpy_session_free_native(rmpy_session *s)
         return; /* a child has no threads to join: what is its parent's is left alone */
     }
     PyObject *before = rmpy_exception_take();
+    rm_change_free(s->change);
+    s->change = NULL;
     if (rmpy_session_is_over(s)) {
         Py_BEGIN_ALLOW_THREADS; /* our nodes do nothing in close() */
         rm_session_free(native);
@@ -406,6 +408,8 @@ static PyMethodDef session_method_table[] = {
      PyDoc_STR("cancel($self, /)\n--\n\nEnds the session.")},
     {"set_params", rmpy_session_set_params, METH_VARARGS,
      PyDoc_STR("set_params($self, node, params, /)\n--\n\nSets live parameters (JSON text).")},
+    {"change", rmpy_session_change, METH_O,
+     PyDoc_STR("change($self, words, /)\n--\n\nChanges the graph; None: tries again.")},
     {"metrics", rmpy_session_metrics, METH_NOARGS,
      PyDoc_STR("metrics($self, /)\n--\n\nLive numbers as JSON text.")},
     {"failure", session_failure, METH_NOARGS,

@@ -258,6 +258,12 @@ class Session:
         """Barge-in: what is queued downstream of ``node`` dies; None: from the sources on."""
     def cancel(self) -> None: ...
     def set_params(self, node: str, params: str, /) -> None: ...
+    def change(
+        self, words: list[tuple[str, str | None, str | None, str | None]] | None, /
+    ) -> int | str | None:
+        """Changes the graph by all of the words, or not at all: (what, its texts), as in change.h.
+        None: tries again what could not be made yet. How long the session stood still, in ns; or why
+        it could not be made yet, as text. Thread: the session's."""
     def metrics(self) -> str:
         """Live numbers as JSON text."""
 

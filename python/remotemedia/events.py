@@ -129,7 +129,8 @@ class Skipped(Event):
 
 @dataclass(frozen=True, slots=True)
 class Changed(Event):
-    """A node runs otherwise from here on. ``what``: ``"params"`` or ``"swap"``."""
+    """A node runs otherwise from here on. ``what``: ``"params"``, ``"swap"``, or by a change of the
+    graph ``"insert"``, ``"replace"``, ``"remove"``."""
 
     kind: ClassVar[str] = "changed"
     node: str

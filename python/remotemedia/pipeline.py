@@ -826,6 +826,7 @@ class _Watch:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        self.ids = list(pipeline.node_ids)  # a change of the session adds to them
         self._session: _core.Session | None = None
         self._feed: Feed | None = None
         if pipeline._listeners:
@@ -837,7 +838,7 @@ class _Watch:
             from .events import Feed
 
             listeners, self._pipeline._listeners = self._pipeline._listeners, []
-            self._feed = Feed(listeners, self._pipeline.node_ids)
+            self._feed = Feed(listeners, self.ids)
             if self._session is not None:
                 self._feed.connect(self._session)
         return self._feed
@@ -874,7 +875,7 @@ class _Watch:
             return
         pipeline = self._pipeline
         pipeline._sessions.remove(session)
-        pipeline._last_metrics = session.metrics(), pipeline.node_ids
+        pipeline._last_metrics = session.metrics(), self.ids
         room = ERRORS_MAX - len(pipeline.errors)
         for row in session.take_errors()[: max(0, room)]:
             pipeline.errors.append(dealt_error(pipeline._policy_of(row[1]), *row))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from types import TracebackType
 
+    from .change import Change
     from .events import Events
     from .node import Node
     from .pipeline import Pipeline
@@ -161,6 +162,16 @@ class Session:
         """
         self._opened().session.set_params(node, json.dumps(params))
 
+    def change(self) -> Change:
+        """A change of the running graph: ``async with session.change() as change``.
+
+        What is said in the block takes effect at its end, at once and without a gap, or not at all.
+        See `remotemedia.change.Change`.
+        """
+        from .change import Change
+
+        return Change(self)
+
     def events(self) -> Events:
         """What happens in this session from now on: an async iterator that ends with it.
 
@@ -177,7 +188,7 @@ class Session:
     def metrics(self) -> Metrics:
         """The live numbers of the session. Thread: any."""
         session = self._opened().session
-        return Metrics(json.loads(session.metrics()), self._pipeline.node_ids)
+        return Metrics(json.loads(session.metrics()), self._watch.ids)
 
 
 def _how_to_listen(pipeline: Pipeline) -> str:

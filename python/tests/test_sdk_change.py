@@ -1,0 +1,114 @@
+"""Changes of a running session from Python: nothing is lost, and what is refused changes nothing."""
+
+import asyncio
+
+import pytest
+from remotemedia import Node, Pipeline, PipelineError
+from remotemedia.events import Changed
+
+
+class Double(Node):
+    def process(self, x):
+        return 2 * x
+
+
+def three():
+    return Pipeline([Node("test.pass", id="a"), Double(id="double"), Node("test.pass", id="b")])
+
+
+def newer():
+    node = Node("test.pass")
+    node.deadline_ms = 60000
+    return node
+
+
+async def pushed(session, numbers):
+    for number in numbers:
+        await session.push(number)
+
+
+async def results(session, count):
+    return [await asyncio.wait_for(session.__anext__(), 10) for _ in range(count)]
+
+
+def test_nodes_come_and_go_and_nothing_is_lost():
+    async def main():
+        async with three().open() as session:
+            feed = asyncio.create_task(pushed(session, range(300)))
+            got = await results(session, 50)
+            async with session.change() as change:
+                change.insert(Node("test.pass", id="c"), after="a")
+                change.replace("b", newer())
+            got += await results(session, 50)
+            async with session.change() as change:
+                change.remove("c")
+                change.insert(Node("test.pass", id="d"), before="b")
+            assert change.pause_ns > 0
+            got += await results(session, 50)
+            async with session.change() as change:
+                change.remove("a")
+            got += await results(session, 150)
+            await feed
+            session.end()
+            assert [result async for result in session] == []
+            return got
+
+    assert asyncio.run(main()) == [2 * x for x in range(300)]
+
+
+def test_a_change_is_told_and_seen_in_the_metrics():
+    async def main():
+        session = three().open()
+        events = session.events()
+        async with session:
+            await session.push(1)
+            async with session.change() as change:
+                change.insert(Node("test.pass", id="c"), after="double", before="b")
+            assert await results(session, 1) == [2]
+            session.end()
+            assert [r async for r in session] == []
+        told = [event async for event in events if isinstance(event, Changed)]
+        assert [(event.node, event.what) for event in told] == [("c", "insert")]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("node", "says"),
+    [
+        (Double(id="x"), "Python node"),
+        (Node("test.pass"), "no id"),
+        (Node("no.such.type", id="x"), "no.such.type"),
+        (Node("wav.write", id="x", path="/nowhere/x.wav"), "wav.write|double"),
+    ],
+)
+def test_what_is_refused_leaves_the_session_as_it_was(node, says):
+    async def main():
+        async with three().open() as session:
+            await session.push(1)
+            with pytest.raises(Exception, match=says):
+                async with session.change() as change:
+                    change.insert(node, after="a", before="double")
+            with pytest.raises(Exception, match="no node 'z'"):
+                async with session.change() as change:
+                    change.remove("z")
+            await session.push(2)
+            session.end()
+            assert [r async for r in session] == [2, 4]
+
+    asyncio.run(main())
+
+
+def test_a_python_node_stays():
+    async def main():
+        async with three().open() as session:
+            with pytest.raises(Exception, match="runs Python"):
+                async with session.change() as change:
+                    change.remove("double")
+            with pytest.raises(PipelineError, match="not open"):
+                async with three().open().change() as change:
+                    change.remove("a")
+            session.end()
+            assert [r async for r in session] == []
+
+    asyncio.run(main())
