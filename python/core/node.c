@@ -409,31 +409,25 @@ rm_status rmpy_take_result(rmpy_runner *p, PyObject *takes_result)
     return rmpy_task_run(p);
 }
 
-/* The very object that came in: its packet goes on, there is no need for another. */
-static bool gives_input_back(const rmpy_runner *p, const PyObject *result)
+/* Calls process() here, no loop seen. To read the clock costs more than to call a small node:
+ * mostly the source's look at it tells when calls take long. */
+static PyObject *call_here(rmpy_runner *p, PyObject *callable, PyObject *argument)
 {
-    return result != Py_None && p->n_out == 1 && p->object_ports & 1 &&
-           p->input->header.kind == RM_KIND_OBJECT && rm_packet_owner(p->input) == result;
+    rmpy_session *s = p->session;
+    rmpy_loop_hide(s);
+    if (s->suspicion == 0 && p->items % CALLS_PER_SAMPLE != 0) {
+        return rmpy_call_sync(p, callable, argument);
+    }
+    uint64_t begin = rmpy_ticks();
+    PyObject *result = rmpy_call_sync(p, callable, argument);
+    s->clock_ticks = rmpy_ticks();
+    judge(p, s->clock_ticks - begin);
+    return result;
 }
 
 rm_status rmpy_call_inline(rmpy_runner *p, PyObject *callable, PyObject *argument)
 {
-    rmpy_session *s = p->session;
-    rmpy_loop_hide(s);
-    PyObject *result;
-    if (s->suspicion || p->items % CALLS_PER_SAMPLE == 0) {
-        uint64_t begin = rmpy_ticks();
-        result = rmpy_call_sync(p, callable, argument);
-        s->clock_ticks = rmpy_ticks();
-        judge(p, s->clock_ticks - begin);
-    } else { /* the source's look at the clock tells when this took long */
-        result = rmpy_call_sync(p, callable, argument);
-    }
-    if (result && p->input && result == argument && gives_input_back(p, result)) {
-        Py_DECREF(result);
-        return rm_forward(p->node, 0);
-    }
-    return rmpy_take_result(p, result);
+    return rmpy_take_result(p, call_here(p, callable, argument));
 }
 
 /* Puts the item aside while more wait; then all of them go to a worker at once. */
@@ -684,16 +678,36 @@ static rm_status node_step(rmpy_runner *p, const rm_inputs *inputs)
     if (rmpy_on_thread(p)) {
         return set_aside(p, item);
     }
-    p->input = p->n_in == 1 ? inputs->packet[0] : NULL;
     rm_status status = start_call(p, p->process, item);
-    p->input = NULL;
     Py_DECREF(item);
     return status;
 }
 
-/* To read the clock costs more than to call a small node. So where a whole round, from one item of
- * the source to the next, takes no longer than one fast call may, calls are timed only now and
- * then. */
+/* What most calls are: an object comes in, nothing is left of earlier calls, and process() runs
+ * here. */
+static bool is_plain_call(const rmpy_runner *p, const rm_inputs *inputs)
+{
+    return p->is_plain && p->mode == RMPY_INLINE && !p->taken && !p->reset_wanted && !p->outcome &&
+           inputs->packet[0] && inputs->packet[0]->header.kind == RM_KIND_OBJECT;
+}
+
+/* The item stays alive without a reference of ours: the engine holds its packet. */
+static rm_status call_plain(rmpy_runner *p, const rm_inputs *inputs)
+{
+    PyObject *item = rm_packet_owner(inputs->packet[0]);
+    p->inputs = inputs;
+    p->taken = true;
+    p->items++;
+    PyObject *result = call_here(p, p->process, item);
+    if (result == item && p->gives_objects && result != Py_None) {
+        Py_DECREF(result); /* its packet goes on, there is no need for another */
+        return rm_forward(p->node, 0);
+    }
+    return rmpy_take_result(p, result);
+}
+
+/* Where a whole round, from one item of the source to the next, takes no longer than one fast call
+ * may, calls are timed only now and then, and of rounds every second one is looked at. */
 static void look_at_clock(rmpy_session *s)
 {
     uint64_t now = rmpy_ticks();
@@ -709,7 +723,7 @@ static void look_at_clock(rmpy_session *s)
 bool rmpy_slice_over(rmpy_runner *p)
 {
     rmpy_session *s = p->session;
-    if (p->is_source) {
+    if (p->is_source && (s->suspicion || s->rounds++ % 2)) {
         look_at_clock(s); /* the others go by what was read last */
     }
     if (s->clock_ticks < s->deadline_ticks) {
@@ -725,6 +739,11 @@ bool rmpy_slice_over(rmpy_runner *p)
 
 rm_status rmpy_answer(rmpy_runner *p, rm_status status, rm_error *err)
 {
+    if (status == RM_OK && !p->at_hand) {
+        p->engine_waits = p->taken = false;
+        p->emit_room = 0;
+        return status;
+    }
     p->engine_waits = status == RM_PENDING;
     if (status != RM_PENDING) {
         p->emit_room = 0;
@@ -751,6 +770,9 @@ bool rmpy_any_packet(const rm_inputs *inputs)
 
 static rm_status process_step(rmpy_runner *p, const rm_inputs *inputs)
 {
+    if (is_plain_call(p, inputs)) {
+        return call_plain(p, inputs);
+    }
     p->inputs = inputs;
     if (p->is_source) {
         return rmpy_source_step(p);
@@ -918,6 +940,8 @@ int rmpy_node_prepare(rmpy_runner *p, PyObject *object)
     int is_true = streaming ? PyObject_IsTrue(streaming) : 0;
     Py_XDECREF(streaming);
     p->is_streaming = is_true > 0 && p->n_in > 0;
+    p->is_plain = p->n_in == 1 && !p->is_streaming;
+    p->gives_objects = p->n_out == 1 && p->object_ports & 1;
     return is_true < 0 ? -1 : 0;
 }
 

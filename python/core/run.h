@@ -90,11 +90,12 @@ struct rmpy_runner {
     const char *id;                      /* the plan's */
     PyObject *object; /* the node object; a feed's source; where a collect puts things */
     PyObject *process, *flush, *interrupt; /* bound methods; NULL: none */
-    rm_packet *input; /* of the call that runs, where process() may give it back */
     rmpy_kind kind;
     rmpy_mode mode;
     int blocking; /* -1: decided by measuring */
     bool is_source, is_streaming, batches;
+    bool is_plain;                   /* one input, and no stream: see call_plain() */
+    bool gives_objects;              /* its one output carries live objects */
     unsigned n_in, n_out, emit_room; /* emit_room: what this call may still emit */
     uint32_t object_ports;           /* a bit an output that carries live objects */
     uint64_t items;                  /* taken so far */
@@ -126,7 +127,6 @@ struct rmpy_runner {
     bool reset_wanted; /* interrupted: rmpy_reset() before anything else */
     bool in_reset;     /* what runs now is that */
     rm_status outcome; /* to be told at the next call: RM_DONE or an error */
-    rmpy_ring out;     /* results that wait for a call, or for memory */
 
     /* is_streaming */
     PyObject *stream, *item, *stream_waiter;
@@ -137,7 +137,6 @@ struct rmpy_runner {
     bool in_call, abandons;
 
     /* A worker. */
-    rmpy_ring queue; /* items put aside */
     rmpy_runner *next_job, *next_finished, *next_deferred;
     rmpy_session *job_session; /* held by the job */
     rmpy_crew *crew;           /* of its own */
@@ -155,6 +154,10 @@ struct rmpy_runner {
     PyObject *raised, *raised_input;
     uint64_t raised_item;
     rm_error error;
+
+    /* Large, so behind what each call reads. */
+    rmpy_ring out;   /* results that wait for a call, or for memory */
+    rmpy_ring queue; /* items put aside for a worker */
 };
 
 /* Somebody who looks on, at most RMPY_WATCH_NS apart; zeros: nobody. */
@@ -199,7 +202,8 @@ struct rmpy_session {
     uint32_t budget;
     uint64_t deadline_ticks, slice_begin_ticks;
     uint64_t clock_ticks; /* when the clock was read last */
-    uint64_t round_ticks; /* when a source was called last */
+    uint64_t round_ticks; /* when a source looked at it last */
+    unsigned rounds;      /* calls of sources without a suspicion */
     unsigned suspicion;   /* not 0: each call is timed, else each eighth. A source takes it down */
     rmpy_usage slice_usage;     /* as the slice began */
     unsigned long thread;       /* the owner's */
@@ -267,6 +271,15 @@ static inline rmpy_runner *rmpy_runner_of(const rm_node *node)
     return *(rmpy_runner **)node->state;
 }
 
+void rmpy_loop_hide_now(rmpy_session *s);
+/* What runs from here on sees no running loop. */
+static inline void rmpy_loop_hide(rmpy_session *s)
+{
+    if (s->loop && !s->loop_hidden) {
+        rmpy_loop_hide_now(s);
+    }
+}
+
 /* ---- node.c */
 
 /* The state of a node that is opened now finds its runner here. */
@@ -303,7 +316,7 @@ bool rmpy_any_packet(const rm_inputs *inputs);
 /* What every call of the engine's ends with. */
 rm_status rmpy_answer(rmpy_runner *p, rm_status status, rm_error *err);
 void rmpy_node_cancel(rm_node *node);
-/* Calls in the context of the node's sync calls. */
+/* Calls in the context of the node's sync calls; argument may be NULL. */
 PyObject *rmpy_call_sync(rmpy_runner *p, PyObject *callable, PyObject *argument);
 
 /* True: process() is called on a worker's thread. */
@@ -389,7 +402,6 @@ void rmpy_session_finished(rmpy_runner *p, rm_status status);
 void rmpy_session_poke(rmpy_session *s, rmpy_runner *p);
 int rmpy_session_wake_fd(rmpy_session *s);
 void rmpy_session_wake(void *session); /* any thread, without the GIL */
-void rmpy_loop_hide(rmpy_session *s);
 void rmpy_loop_show(rmpy_session *s);
 void rmpy_session_free_native(rmpy_session *s);
 rmpy_runner *rmpy_session_find(rmpy_session *s, const char *id);

@@ -175,13 +175,11 @@ void rmpy_session_poke(rmpy_session *s, rmpy_runner *p)
 
 /* ---- the loop as nodes see it: a sync node sees none, wherever it is called */
 
-void rmpy_loop_hide(rmpy_session *s)
+void rmpy_loop_hide_now(rmpy_session *s)
 {
-    if (s->loop && !s->loop_hidden) {
-        PyObject *answer = PyObject_CallOneArg(s->run->set_running_loop, Py_None);
-        s->loop_hidden = answer != NULL;
-        Py_XDECREF(answer);
-    }
+    PyObject *answer = PyObject_CallOneArg(s->run->set_running_loop, Py_None);
+    s->loop_hidden = answer != NULL;
+    Py_XDECREF(answer);
 }
 
 void rmpy_loop_show(rmpy_session *s)
