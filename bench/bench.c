@@ -199,6 +199,7 @@ static const rm_node_type heavy_sink_type = {
 void bench_registry_add(rm_registry *registry)
 {
     rm_error error = RM_ERROR_INIT;
+    seen = 0;
     bench_check(rm_registry_add(registry, &source_type, &error), &error);
     bench_check(rm_registry_add(registry, &sink_type, &error), &error);
     bench_check(rm_registry_add(registry, &heavy_sink_type, &error), &error);
@@ -272,7 +273,6 @@ double bench_chain_run(const bench_chain *chain)
     if (rm_plan_strand_count(plan) != (chain->two_threads ? 2 : 1)) {
         bench_fail("the plan has %zu strands", rm_plan_strand_count(plan));
     }
-    seen = 0;
     rm_session_options options = {.struct_size = sizeof options,
                                   .driver =
                                       chain->two_threads ? RM_DRIVER_THREAD : RM_DRIVER_CALLER};

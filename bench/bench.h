@@ -49,7 +49,8 @@ double bench_chain_run(const bench_chain *chain);
 /* Steps a session of the caller to its end. */
 rm_status bench_session_run(rm_session *session);
 
-/* Adds bench.source and bench.sink; further node types of a program go to the same registry. */
+/* Adds bench.source and bench.sink, for one run; further node types of a program go to the same
+ * registry. */
 void bench_registry_add(rm_registry *registry);
 
 #endif

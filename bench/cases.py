@@ -46,6 +46,7 @@ class Bar:
 CASES = {
     "hop": (["{build}/bench/hop"], ["{python}", "{here}/hop_instructions.py", "{build}/bench/chain"]),
     "hop-threads": (["{build}/bench/hop_threads"],),
+    "parallel": (["{build}/bench/parallel"],),
     "resample": (["{build}/bench/resample"],),
     "video": (["{python}", "{here}/video.py", "{build}/bench/video", "{build}/media"],),
     "python-sync": (["{python}", "{here}/python_sync.py"],),
@@ -69,6 +70,10 @@ BARS = {
     "hop-threads-burst": Bar("hop-threads", "to another thread, bursts of 8", "GStreamer `queue`", "ns", "faster", 8),
     "hop-threads-one-ring": Bar("hop-threads", "to another thread, one by one", "a bare ring", "ns", "share", 3),
     "hop-threads-burst-ring": Bar("hop-threads", "to another thread, bursts of 8", "a bare ring", "ns", "share", 3),
+    "parallel": Bar("parallel", "a packet through a node that works 0.5 ms, in two copies", "the node alone", "us",
+                    "faster"),
+    "parallel-bare": Bar("parallel", "a packet through a node that works 0.5 ms, in two copies", "two bare threads",
+                         "us", "share", 1.25),
     "resample-soxr": Bar("resample", "20 ms from 48 to 16 kHz", "soxr called directly", "us", "share", 1.1),
     "resample-gst": Bar("resample", "20 ms from 48 to 16 kHz", "GStreamer `audioresample` of at least that SNR", "us",
                         "faster", 1),

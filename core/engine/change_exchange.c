@@ -474,7 +474,7 @@ static void connect(rm_change *change)
     for (uint32_t i = 0; i < plan->node_count; i++) {
         rmi_node *node = change->nodes[i].node;
         node->n_in = 0;
-        node->next_in = 0;
+        node->next_in = node->merge == RMI_MERGE_TURNS ? node->next_in : 0;
         for (uint16_t p = 0; p < node->n_out; p++) {
             node->out[p].edge_count = 0;
             node->out[p].direct = NULL;

@@ -146,10 +146,10 @@ static rm_status match_nodes(rm_change *change, rm_error *err)
 {
     const rm_plan *was = change->session->plan, *is = change->plan;
     for (uint32_t i = 0; i < is->node_count; i++) {
-        bool inserted = is->nodes[i]->pub.inserted;
+        bool inserted = is->nodes[i]->pub.inserted && !is->nodes[i]->part_of;
         for (uint32_t k = 0; k < was->node_count && !change->nodes[i].old; k++) {
             bool same = inserted ? is_same_converter(change, k, i)
-                                 : !was->nodes[k]->pub.inserted &&
+                                 : !was->nodes[k]->pub.inserted == !is->nodes[i]->pub.inserted &&
                                        strcmp(was->nodes[k]->id, is->nodes[i]->id) == 0;
             if (same && change->place[k] == RMI_NONE && match(change, k, i) != RM_OK) {
                 return no_memory(err);
@@ -173,8 +173,15 @@ static bool is_endpoint(const rm_node_type *type)
 }
 
 /* What stays as it is while a session runs. */
-static rm_status check_fixed(const rm_node_type *type, const char *id, rm_error *err)
+static rm_status check_fixed(const rm_node_type *type, const char *id, const char *part_of,
+                             rm_error *err)
 {
+    if (part_of) {
+        return rm_fail(err, RM_EUNSUPPORTED,
+                       "node '%.60s' runs in several copies: it can't come, go or be another while "
+                       "the session runs",
+                       part_of);
+    }
     if (is_endpoint(type)) {
         return rm_fail(err, RM_EINVAL, "'%.60s': the graph's inputs and outputs stay while it runs",
                        id);
@@ -196,7 +203,7 @@ static rm_status check_gone(const rm_change *change, rm_error *err)
     for (uint32_t i = 0; i < session->node_count && status == RM_OK; i++) {
         const rmi_node *node = session->nodes[i];
         if (!rmi_change_is_kept(change, node)) {
-            status = check_fixed(node->pub.type, node->pub.id, err);
+            status = check_fixed(node->pub.type, node->pub.id, node->part_of, err);
         }
     }
     return status;
@@ -254,7 +261,7 @@ static rm_status make_node(rm_change *change, uint32_t index, rm_error *err)
     rmi_node_spec spec = rmi_node_spec_of(change->plan, index);
     rmi_strand *strand = NULL;
     char other_id[128];
-    rm_status status = check_fixed(spec.type, spec.id, err);
+    rm_status status = check_fixed(spec.type, spec.id, spec.part_of, err);
     if (status == RM_OK) {
         status = choose_strand(change, index, &strand, err);
     }

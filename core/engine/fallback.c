@@ -15,7 +15,7 @@ rm_status rmi_node_fall_back(rmi_node *node, rm_error *why)
     *why = (rm_error)RM_ERROR_INIT;
     rm_status status = rmi_node_new(&spec, &fresh, why);
     if (status == RM_OK) {
-        status = rmi_node_reserve_outbox(node, fresh->outbox_max + 1, why);
+        status = rmi_node_reserve_outbox(node, fresh->outbox_max + 1 + node->n_out, why);
     }
     if (status != RM_OK) {
         rmi_free(reason);

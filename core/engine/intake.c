@@ -6,6 +6,7 @@
 #include "engine/events.h"
 #include "engine/latency.h"
 #include "engine/link.h"
+#include "engine/parallel.h"
 #include "engine/strand.h"
 
 /* ---- edges, as their consumer sees them */
@@ -214,9 +215,22 @@ static bool sync_matches(const rmi_node *node)
            (is_complete(node) || !node->set_waits || node->strand->now_ns >= node->set_until_ns);
 }
 
+/* Where a copy has ended the turn is the next one's: what they gave at the end is left. */
+static bool turns_match(const rmi_node *node)
+{
+    for (uint32_t i = 0; i < node->n_in; i++) {
+        const rmi_edge *edge = node->in[(node->next_in + i) % node->n_in];
+        if (!is_drained(edge)) {
+            return rmi_edge_length(edge) > 0;
+        }
+    }
+    return true;
+}
+
 bool rmi_intake_matches(const rmi_node *node)
 {
     switch (node->merge) {
+    case RMI_MERGE_TURNS: return turns_match(node);
     case RMI_MERGE_ZIP: return look_at_ports(node) != RMI_TAKEN_NOTHING;
     case RMI_MERGE_SYNC: return sync_matches(node);
     default: return any_matches(node);
@@ -335,9 +349,52 @@ static rmi_taken take_sync(rmi_strand *strand, rmi_node *node)
     return RMI_TAKEN_SET;
 }
 
+/* The packet, unless an interrupt has overtaken it. */
+static rm_packet *pop_for_gather(rmi_strand *strand, const rmi_node *node, rmi_edge *edge)
+{
+    bool outdated = rmi_parallel_is_outdated(node, edge);
+    rm_packet *packet = edge_pop(strand, edge);
+    if (packet && outdated) {
+        rmi_event_drop(strand, edge, 1, RMI_DROP_INTERRUPT);
+        rmi_pool_give(strand->pool, packet);
+        return NULL;
+    }
+    return packet;
+}
+
+static rmi_taken take_turns(rmi_strand *strand, rmi_node *node)
+{
+    uint32_t drained = 0;
+    while (drained < node->n_in) {
+        rmi_edge *edge = node->in[node->next_in];
+        rm_packet *packet = NULL;
+        bool ends = is_drained(edge);
+        if (!ends && rmi_edge_length(edge) == 0) {
+            return RMI_TAKEN_NOTHING;
+        }
+        drained = ends ? drained + 1 : 0;
+        if (!ends) {
+            packet = pop_for_gather(strand, node, edge);
+            ends = packet && rmi_parallel_is_mark(edge, packet);
+        }
+        if (ends) {
+            node->next_in = node->next_in + 1 < node->n_in ? node->next_in + 1 : 0;
+            if (packet) {
+                rmi_pool_give(strand->pool, packet);
+            }
+        } else if (packet) {
+            node->current[0] = packet;
+            node->taken = edge;
+            return RMI_TAKEN_SET;
+        }
+    }
+    return RMI_TAKEN_END;
+}
+
 rmi_taken rmi_intake_take(rmi_strand *strand, rmi_node *node)
 {
     switch (node->merge) {
+    case RMI_MERGE_TURNS: return take_turns(strand, node);
     case RMI_MERGE_ZIP: return take_zip(strand, node);
     case RMI_MERGE_SYNC: return take_sync(strand, node);
     case RMI_MERGE_PRIORITY: node->next_in = 0; return take_any(strand, node);

@@ -13,6 +13,12 @@ rmi_node *rmi_session_find(rm_session *session, const char *id)
             return session->nodes[i];
         }
     }
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        const char *part_of = session->nodes[i]->part_of;
+        if (part_of && strcmp(part_of, id) == 0) {
+            return session->nodes[i]; /* of several copies what gives them their items */
+        }
+    }
     return NULL;
 }
 
@@ -68,6 +74,9 @@ rm_status rm_session_interrupt(rm_session *session, const char *id)
         rmi_node *node = NULL;
         rmi_session_begin_visit(session);
         rm_status status = find_node(session, id, &node, NULL);
+        if (status == RM_OK && node->part_of) {
+            node = rmi_session_find(session, node->part_of); /* the copies, all of them */
+        }
         status = status == RM_OK ? post_interrupt(node) : status;
         rmi_session_end_visit(session);
         return status;
@@ -160,16 +169,12 @@ static void exchange_params(void *context)
     asked->status = rmi_node_exchange_params(asked->node, &asked->params, &asked->error);
 }
 
-static rm_status set_params(rm_session *session, const char *id, const char *params_json,
+static rm_status set_params(rm_session *session, rmi_node *node, const char *params_json,
                             rm_error *err)
 {
-    rmi_node *node = NULL;
     params_call asked = {.error = RM_ERROR_INIT};
-    rm_status status = find_node(session, id, &node, err);
-    if (status == RM_OK) {
-        status =
-            rmi_params_update(node->pub.type, params_json, node->pub.params, &asked.params, err);
-    }
+    rm_status status =
+        rmi_params_update(node->pub.type, params_json, node->pub.params, &asked.params, err);
     if (status != RM_OK) {
         return status;
     }
@@ -182,16 +187,35 @@ static rm_status set_params(rm_session *session, const char *id, const char *par
     rmi_params_free(node->pub.type, asked.params);
     if (asked.status < 0 && err) {
         *err = asked.error;
-        rm_error_wrap(err, "node '%s'", id);
+        rm_error_wrap(err, "node '%s'", node->part_of ? node->part_of : node->pub.id);
     }
     return asked.status < 0 ? asked.status : RM_OK;
+}
+
+/* In each copy, where the node has several. */
+static rm_status set_params_of(rm_session *session, const char *id, const char *params_json,
+                               rm_error *err)
+{
+    rmi_node *node = NULL;
+    rm_status status = find_node(session, id, &node, err);
+    if (status != RM_OK || !node->part_of) {
+        return status == RM_OK ? set_params(session, node, params_json, err) : status;
+    }
+    const char *part_of = node->part_of;
+    for (uint32_t i = 0; i < session->node_count && status == RM_OK; i++) {
+        rmi_node *copy = session->nodes[i];
+        if (copy->copy && strcmp(copy->part_of, part_of) == 0) {
+            status = set_params(session, copy, params_json, err);
+        }
+    }
+    return status;
 }
 
 rm_status rm_session_set_params(rm_session *session, const char *id, const char *params_json,
                                 rm_error *err)
 {
     rmi_session_begin_visit(session);
-    rm_status status = set_params(session, id, params_json, err);
+    rm_status status = set_params_of(session, id, params_json, err);
     rmi_session_end_visit(session);
     return status;
 }
@@ -382,6 +406,10 @@ static rm_status swap(rm_session *session, const char *id, const rm_node_type *t
     rm_status status = find_node(session, id, &node, err);
     if (status != RM_OK) {
         return status;
+    }
+    if (node->part_of) {
+        return rm_fail(err, RM_EINVAL, "node '%s' runs in several copies, which cannot be replaced",
+                       node->part_of);
     }
     if (!same_ports(node->pub.type->inputs, type->inputs) ||
         !same_ports(node->pub.type->outputs, type->outputs)) {

@@ -210,6 +210,15 @@ static void set_flow(json_t *json, const rmi_node *node)
     json_object_set_new(json, "pts_repaired", json_integer((json_int_t)node->pts_repaired));
 }
 
+/* Of a node in several copies: which of them it is; 0: one of its ends. */
+static void set_copy(json_t *json, const rmi_node *node)
+{
+    if (node->part_of) {
+        json_object_set_new(json, "part_of", json_string(node->part_of));
+        json_object_set_new(json, "copy", json_integer(node->copy));
+    }
+}
+
 static json_t *node_json(const rmi_node *node, double ns_per_tick)
 {
     json_t *json = json_pack(
@@ -224,6 +233,7 @@ static json_t *node_json(const rmi_node *node, double ns_per_tick)
         age_json(node));
     set_recovery(json, node);
     set_flow(json, node);
+    set_copy(json, node);
     return json;
 }
 

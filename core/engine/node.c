@@ -189,7 +189,9 @@ bool rmi_node_commit(rmi_node *node)
 void rmi_node_drop_outbox(rmi_node *node)
 {
     while (node->outbox_sent < node->outbox_count) {
-        rmi_pool_give(node->strand->pool, node->outbox[node->outbox_sent++].packet);
+        rm_packet *packet = node->outbox[node->outbox_sent++].packet;
+        node->emitted += node->mark && packet == node->mark;
+        rmi_pool_give(node->strand->pool, packet);
     }
     node->outbox_count = node->outbox_sent = 0;
     node->outbox_done = 0;

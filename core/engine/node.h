@@ -37,7 +37,8 @@ typedef enum rmi_merge {
     RMI_MERGE_ANY = 0,
     RMI_MERGE_ZIP,
     RMI_MERGE_PRIORITY, /* the first input that has something */
-    RMI_MERGE_SYNC      /* those of one time */
+    RMI_MERGE_SYNC,     /* those of one time */
+    RMI_MERGE_TURNS     /* of one input until a mark comes, then of the next: parallel.h */
 } rmi_merge;
 
 typedef enum rmi_on_error {
@@ -107,14 +108,15 @@ struct rmi_node {
     uint16_t n_in, n_out, n_current;
     union {
         struct {
-            uint8_t state; /* rmi_node_state */
-            bool more;     /* the last call returned RM_MORE */
-            bool held;     /* `current` has the inputs of a call that is not over */
-            bool stalled;  /* the last call returned RM_EAGAIN: waits to be told */
-            bool done;     /* wants no more input */
-            bool flushing; /* inputs have ended: flush() instead of process() */
-            bool flushed;  /* flush() is over */
-            bool no_input; /* this call is one that it asked for without input */
+            uint8_t state;        /* rmi_node_state */
+            bool more;            /* the last call returned RM_MORE */
+            bool held;            /* `current` has the inputs of a call that is not over */
+            bool stalled;         /* the last call returned RM_EAGAIN: waits to be told */
+            bool done;            /* wants no more input */
+            bool flushing;        /* inputs have ended: flush() instead of process() */
+            bool flushed;         /* flush() is over */
+            bool no_input : 1;    /* this call is one that it asked for without input */
+            bool marks_items : 1; /* it is a copy: parallel.h */
         };
         /* All of them at once, the state lowest (little-endian, as packets are). RMI_NODE_IDLE:
          * idle, and nothing else is so. */
@@ -129,7 +131,8 @@ struct rmi_node {
     bool gave_first;  /* events.h has seen its first packet */
     uint8_t merge;
     uint8_t on_error;
-    uint32_t next_in;     /* any: where the round goes on */
+    uint32_t next_in;     /* any, turns: where the round goes on */
+    uint32_t generation;  /* turns: of the edges' epochs the latest */
     bool set_waits;       /* sync: a part of a set is there … */
     int64_t set_until_ns; /* … and goes on alone at this time */
 
@@ -190,6 +193,9 @@ struct rmi_node {
     rmi_node *next_retired;       /* in the session's list of those that went */
     uint32_t index;               /* in the session: rank order */
     rm_error error;               /* the last one */
+    rm_packet *mark;              /* a copy's; NULL: it is none */
+    uint32_t copy, copies;        /* from 1 */
+    char *part_of;                /* id of the node that it is a copy or an end of; NULL: none */
     const char *place;            /* where it runs */
     const rm_node_type *fallback; /* if that refuses it */
     char *fell_back;              /* why it did; NULL: it did not */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "engine/parallel.h"
 #include "engine/repair.h"
 #include "engine/session.h"
 #include "graph/params.h"
@@ -250,7 +251,8 @@ static rm_status make_outputs(rmi_node *node, rm_error *err)
         node->out[i].emit_max = (uint16_t)emit_max;
         node->outbox_max += emit_max;
     }
-    node->outbox = rmi_calloc(node->outbox_max + 1, sizeof *node->outbox); /* + 1: bypass */
+    /* + 1: bypass; + n_out: marks */
+    node->outbox = rmi_calloc(node->outbox_max + 1 + node->n_out, sizeof *node->outbox);
     return node->outbox ? RM_OK : rm_fail(err, RM_ENOMEM, "no memory for the outbox");
 }
 
@@ -352,6 +354,31 @@ static void run_complete_message(rmi_strand *strand, rmi_message *message)
     }
 }
 
+static rm_status be_part(rmi_node *node, const rmi_node_spec *spec, rm_error *err)
+{
+    if (!spec->part_of) {
+        return RM_OK;
+    }
+    node->part_of = rmi_strdup(spec->part_of);
+    if (!node->part_of) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a node");
+    }
+    return spec->copy ? rmi_parallel_prepare(node, spec->copy, spec->copies, err) : RM_OK;
+}
+
+/* What the manifest says of the node, and the plan. */
+static rm_status follow_entry(rmi_node *node, const rmi_node_spec *spec, rm_error *err)
+{
+    rm_status status = rmi_node_options_parse(spec->node_json, &node->options, err);
+    if (status == RM_OK) {
+        status = check_dead_letter(node, err);
+    }
+    if (status == RM_OK) {
+        status = rmi_repair_prepare(node, err);
+    }
+    return status == RM_OK ? be_part(node, spec, err) : status;
+}
+
 static rm_status node_fill(rmi_node *node, const rmi_node_spec *spec, rm_error *err)
 {
     const rm_node_type *type = spec->type;
@@ -367,13 +394,7 @@ static rm_status node_fill(rmi_node *node, const rmi_node_spec *spec, rm_error *
         status = make_outputs(node, err);
     }
     if (status == RM_OK) {
-        status = rmi_node_options_parse(spec->node_json, &node->options, err);
-    }
-    if (status == RM_OK) {
-        status = check_dead_letter(node, err);
-    }
-    if (status == RM_OK) {
-        status = rmi_repair_prepare(node, err);
+        status = follow_entry(node, spec, err);
     }
     if (status == RM_OK) {
         status = rmi_params_fill(type, json, &node->owned[3], err);
@@ -389,7 +410,7 @@ static rm_status node_fill(rmi_node *node, const rmi_node_spec *spec, rm_error *
     node->is_guarded = node->options.deadline_ns || node->options.breaker.failures;
     node->asked_ns = INT64_MAX;
     node->is_border = node->is_source || node->n_out == 0;
-    node->merge = (uint8_t)node->options.merge;
+    node->merge = type == &rmi_gather_type ? RMI_MERGE_TURNS : (uint8_t)node->options.merge;
     node->on_error = (uint8_t)node->options.on_error;
     node->ready_message.run = run_ready_message;
     node->complete_message.run = run_complete_message;
@@ -434,6 +455,8 @@ void rmi_node_free(rmi_node *node)
     rmi_free(node->age);
     rmi_free(node->fell_back);
     rmi_free(node->times);
+    rmi_free(node->mark);
+    rmi_free(node->part_of);
     if (node->pub.type) {
         rmi_params_free(node->pub.type, node->owned[3]);
     }

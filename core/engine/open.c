@@ -29,7 +29,10 @@ rmi_node_spec rmi_node_spec_of(const rm_plan *plan, size_t index)
                            .node_json = node.node_json,
                            .strand = node.strand,
                            .place = node.place,
-                           .fallback = node.fallback};
+                           .fallback = node.fallback,
+                           .part_of = node.part_of,
+                           .copy = node.copy,
+                           .copies = node.copies};
 }
 
 rmi_edge_spec rmi_edge_spec_of(const rm_plan *plan, size_t index)

@@ -5,6 +5,7 @@
 
 #include "engine/dead_letter.h"
 #include "engine/events.h"
+#include "engine/parallel.h"
 
 enum { EXCERPT_BYTES = 8 };
 
@@ -40,6 +41,14 @@ static void describe_input(const rmi_node *node, char *text, size_t size)
     }
 }
 
+static uint64_t number_of_item(const rmi_node *node)
+{
+    if (node->marks_items) {
+        return rmi_parallel_item(node);
+    }
+    return (node->is_source ? node->emitted : node->items) + 1;
+}
+
 void rmi_recover_describe(rmi_node *node, rm_status status)
 {
     rm_error *error = &node->error;
@@ -48,9 +57,9 @@ void rmi_recover_describe(rmi_node *node, rm_status status)
                          rm_status_name(status));
         error->status = status;
     }
-    snprintf(error->node, sizeof error->node, "%s", node->pub.id);
+    snprintf(error->node, sizeof error->node, "%s", node->part_of ? node->part_of : node->pub.id);
     bool on_item = !node->flushing && !node->no_input;
-    error->item = on_item ? (node->is_source ? node->emitted : node->items) + 1 : 0;
+    error->item = on_item ? number_of_item(node) : 0;
     describe_input(node, error->input, sizeof error->input);
 }
 

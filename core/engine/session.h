@@ -27,6 +27,8 @@ typedef struct rmi_node_spec {
     uint32_t strand;
     const char *place;            /* NULL: local */
     const rm_node_type *fallback; /* if the place refuses it; NULL: none */
+    const char *part_of;          /* as in rm_plan_node, with the next two */
+    uint32_t copy, copies;
 } rmi_node_spec;
 
 typedef struct rmi_edge_spec {

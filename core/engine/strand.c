@@ -8,6 +8,7 @@
 #include "engine/clock.h"
 #include "engine/events.h"
 #include "engine/intake.h"
+#include "engine/parallel.h"
 #include "engine/quiet.h"
 #include "engine/recover.h"
 
@@ -117,6 +118,20 @@ static inline void forget_tries(rmi_node *node, rm_status status)
     }
 }
 
+/* The item is done with, for good or bad. */
+static void end_item(rmi_node *node)
+{
+    node->items += !node->flushing && !node->is_source && !node->no_input;
+    node->no_input = false;
+    rmi_node_drop_inputs(node);
+}
+
+/* A copy is about to send the last of what its item gave. */
+static inline bool is_to_mark(const rmi_node *node, bool had_input)
+{
+    return node->marks_items && had_input && !node->more && !node->flushing;
+}
+
 static void after_call(rmi_strand *strand, rmi_node *node, rm_status status)
 {
     if (status == RM_PENDING) {
@@ -142,15 +157,16 @@ static void after_call(rmi_strand *strand, rmi_node *node, rm_status status)
         node->held = false;
         node->flushed = !node->more;
     }
+    bool had_input = !node->no_input;
     if (!node->more) {
-        node->items += !node->flushing && !node->is_source && !node->no_input;
-        node->no_input = false;
-        rmi_node_drop_inputs(node);
+        end_item(node);
     }
     node->done |= status == RM_DONE;
     if (RMI_UNLIKELY(node->interrupted)) {
         node->interrupted = false;
         rmi_node_drop_outbox(node);
+    } else if (is_to_mark(node, had_input)) {
+        rmi_parallel_mark(node);
     }
     if (!rmi_node_commit(node)) {
         node->state = RMI_NODE_HOLDING;
@@ -343,12 +359,24 @@ static bool breaker_allows(const rmi_strand *strand, rmi_node *node)
     return allows;
 }
 
+static void drop_late(rmi_strand *strand, rmi_node *node)
+{
+    rmi_node_drop_inputs(node);
+    if (node->marks_items) {
+        rmi_parallel_mark(node);
+        if (!rmi_node_commit(node)) {
+            node->state = RMI_NODE_HOLDING;
+            return;
+        }
+    }
+    rmi_strand_consider(strand, node);
+}
+
 /* False: the item is too old, or the node is left alone for a while, and that was dealt with. */
 static bool passes_guards(rmi_strand *strand, rmi_node *node)
 {
     if (node->options.deadline_ns && rmi_intake_is_late(node)) {
-        rmi_node_drop_inputs(node);
-        rmi_strand_consider(strand, node);
+        drop_late(strand, node);
         return false;
     }
     if (node->options.breaker.failures && !breaker_allows(strand, node)) {
@@ -461,6 +489,9 @@ static void interrupt_node(rmi_strand *strand, rmi_node *node)
     if (node->state == RMI_NODE_ENDED || node->state >= RMI_NODE_FAILED) {
         return;
     }
+    if (node->merge == RMI_MERGE_TURNS && !rmi_parallel_renew(node)) {
+        return;
+    }
     forget_work(strand, node);
     if (node->pub.type->control) {
         rm_control control = {.op = RM_CONTROL_INTERRUPT};
@@ -473,7 +504,7 @@ static void interrupt_node(rmi_strand *strand, rmi_node *node)
     for (uint16_t p = 0; p < node->n_out; p++) {
         for (uint32_t e = 0; e < node->out[p].edge_count; e++) {
             rmi_edge *edge = node->out[p].edges[e];
-            edge->epoch++;
+            edge->epoch = node->marks_items ? node->in[0]->epoch : edge->epoch + 1;
             if (edge->link) {
                 send_epoch(edge);
             } else {

@@ -294,6 +294,13 @@ static void expand_node(expanding *e, uint32_t around, const json_t *node, size_
              "node '%s' is a graph, and lacks the field \"graph\" that says which", id);
         return;
     }
+    if (json_integer_value(json_object_get(node, "parallel")) > 1) {
+        char field[64];
+        snprintf(field, sizeof field, "%s/parallel", pointer);
+        tell(e, around, RM_CODE_MANIFEST_VALUE, field,
+             "node '%s' is a graph, which runs once: give parallel to nodes in it", id);
+        return;
+    }
     if (level > RMI_EXPAND_LEVELS_MAX) {
         tell(e, around, RM_CODE_MANIFEST_TOO_LARGE, pointer,
              "node '%s' is a graph in more than %d others", id, RMI_EXPAND_LEVELS_MAX);

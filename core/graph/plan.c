@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/near.h"
+#include "graph/parallel.h"
 #include "graph/params.h"
 
 /* ---- growing */
@@ -237,6 +238,7 @@ static rm_status add_placed(planning *p, const rmi_graph_node *node, rmi_placeme
     made->pub.tier = placed->tier;
     made->pub.place = placed->place->name;
     made->pub.fallback = placed->fallback.type;
+    rmi_parallel_check(p->findings, node, made);
     *placed = (rmi_placement){0};
     return wants_dead_letter(node->json) ? add_dead_letter(p, made) : RM_OK;
 }
@@ -643,7 +645,10 @@ static uint32_t place_by_flags(rm_plan *plan, uint32_t *ret_strands)
         rmi_plan_node *node = plan->nodes[i];
         uint32_t flags = flags_of(node);
         const char *why = "light: on the home strand, a hop costs nanoseconds";
-        if (flags & RM_NODE_PYTHON) {
+        if (node->pub.copy && strands < BLOCKING_STRANDS_MAX) {
+            node->pub.strand = strands++;
+            why = "a thread of its own";
+        } else if (flags & RM_NODE_PYTHON) {
             why = "Python: on the home strand, where the interpreter is";
         } else if (flags & RM_NODE_BLOCKS && strands < BLOCKING_STRANDS_MAX) {
             node->pub.strand = strands++;
@@ -675,7 +680,9 @@ static void place(rm_plan *plan, const rm_plan_options *options)
     used = used < left ? used : left;
     for (size_t i = 0; i < plan->node_count; i++) {
         uint32_t flags = flags_of(plan->nodes[i]);
-        if (flags & RM_NODE_HEAVY && !(flags & (RM_NODE_BLOCKS | RM_NODE_PYTHON)) && used) {
+        bool placed = plan->nodes[i]->pub.strand != 0;
+        if (flags & RM_NODE_HEAVY && !(flags & (RM_NODE_BLOCKS | RM_NODE_PYTHON)) && !placed &&
+            used) {
             plan->nodes[i]->pub.strand = first + turn++ % used;
         }
     }
@@ -737,6 +744,9 @@ static rm_status make(planning *p, const rm_plan_options *options)
     }
     if (status == RM_OK) {
         status = rmi_plan_negotiate(p->plan, p->findings);
+    }
+    if (status == RM_OK) {
+        status = rmi_parallel_expand(p->plan, p->findings->err);
     }
     if (status == RM_OK) {
         status = rmi_plan_sort(p->plan, p->findings->err);
@@ -818,6 +828,7 @@ void rm_plan_free(rm_plan *plan)
         rmi_free(node->own_type);
         rmi_free(node->own_outputs);
         rmi_free(node->id);
+        rmi_free(node->part_of);
         rmi_free(node->params_json);
         rmi_free(node->node_json);
         rmi_free(node->want);

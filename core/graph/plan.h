@@ -1,7 +1,8 @@
 /* plan.h — a plan: nodes in rank order with their types, edges with their formats, strands.
  *
  *     graph ─▶ place, find types ─▶ check parameters ─▶ resolve ports ─▶ sort ─▶ negotiate formats
- *           (converters come in) ─▶ place on strands ─▶ plan
+ *           (converters come in) ─▶ nodes in several copies (parallel.h) ─▶ place on strands ─▶
+ * plan
  */
 #ifndef RMI_GRAPH_PLAN_H
 #define RMI_GRAPH_PLAN_H
@@ -20,6 +21,7 @@ typedef struct rmi_plan_node {
     char *node_json; /* its entry in the manifest */
     char reason[RMI_REASON_BYTES];
     void *params;                 /* filled struct, for type->plan(); NULL: none */
+    char *part_of;                /* see pub */
     rmi_made_type made, fallback; /* released with the node */
     rm_node_type *own_type; /* a copy of the type with one more output; NULL: none is needed */
     rm_port *own_outputs;

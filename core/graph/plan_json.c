@@ -8,11 +8,12 @@
 static json_t *node_json(const rmi_plan_node *node)
 {
     json_t *json =
-        json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:b, s:s, s:o?, s:O?}", "id", node->id, "type",
-                  node->pub.type->name, "rank", (int)node->pub.rank, "strand",
+        json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:b, s:s, s:o?, s:O?, s:s*, s:i, s:i}", "id",
+                  node->id, "type", node->pub.type->name, "rank", (int)node->pub.rank, "strand",
                   (int)node->pub.strand, "tier", node->pub.tier, "place", node->pub.place,
                   "inserted", node->pub.inserted, "reason", node->reason, "params",
-                  json_loads(node->params_json, 0, NULL), "placement", node->placement);
+                  json_loads(node->params_json, 0, NULL), "placement", node->placement, "part_of",
+                  node->part_of, "copy", (int)node->pub.copy, "copies", (int)node->pub.copies);
     return json;
 }
 

@@ -8,6 +8,8 @@
 
 /* Types of the engine that a registry knows from the start; defined by the layers above. */
 extern const rm_node_type rmi_input_type, rmi_output_type;
+/* The ends of a node in several copies: known to plans alone. */
+extern const rm_node_type rmi_split_type, rmi_gather_type;
 
 /* How a type that is not in the table is looked for on disk. Set once by the module layer: the
  * loader adds what it finds with rmi_registry_add_from(). */

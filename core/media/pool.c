@@ -254,7 +254,7 @@ void rmi_pool_keep_nothing(rmi_pool *pool)
 uint64_t rmi_packet_charge(const rm_packet *packet, const rmi_budget *budget)
 {
     const rmi_pool *pool = packet->host.pool;
-    return pool->budget == budget ? block_bytes(packet->host.size_class) : 0;
+    return pool && pool->budget == budget ? block_bytes(packet->host.size_class) : 0;
 }
 
 static void pool_release(rmi_pool *pool)

@@ -107,7 +107,7 @@ typedef struct rm_plan_node {
     const char *id;
     const rm_node_type *type;
     uint32_t strand, rank; /* rank: place in topological order */
-    int inserted;          /* a converter that the plan put there */
+    int inserted;          /* the plan put it there: a converter, the ends of copies */
     const char *tier;      /* "native", "cpython" */
     const char *reason;    /* of its placement */
     const char *params_json;
@@ -115,6 +115,10 @@ typedef struct rm_plan_node {
     const char *place;     /* "local", or another one of the registry */
     /* Takes its place if that refuses the node as a session opens; NULL: nothing does. */
     const rm_node_type *fallback;
+    /* Of a node that runs in several copies: its id in the manifest; NULL: it is none. The copies
+     * are numbered from 1, what gives them their items and gathers what they emit has copy 0. */
+    const char *part_of;
+    uint32_t copy, copies;
 } rm_plan_node;
 
 typedef struct rm_plan_edge {

@@ -30,6 +30,10 @@ Endpoint: TypeAlias = tuple[str, str | None]  # id of a node, name of its port
 Side: TypeAlias = Literal["inputs", "outputs"]
 
 MANIFEST_KEYS = frozenset({"version", "metadata", "nodes", "connections"})
+# Attributes of a node that are fields of its entry, by the same name.
+PLAIN_FIELDS = (
+    "merge", "blocking", "deadline_ms", "late", "parallel", "requirements", "placement", "tier",
+)  # fmt: skip
 NODE_KEYS = frozenset({"id", "name", "node_type", "params", "code"})
 
 # The live nodes that a manifest of this process may name by {"$python": n}.
@@ -371,7 +375,7 @@ class GraphBuilder:
             entry.update(_portable(node))
         if node.is_streaming:
             entry["is_streaming"] = True
-        for key in ("merge", "blocking", "deadline_ms", "late", "requirements", "placement", "tier"):
+        for key in PLAIN_FIELDS:
             value = getattr(node, key)
             if value is not None:
                 entry[key] = value

@@ -159,6 +159,9 @@ class Node(ABC):
     pts_repair : "keep", "fill", "monotonic" or None
         What happens to the times of what it gives: one without a time continues where the one before
         ended ("fill"), one that goes back is moved there ("monotonic").
+    parallel : int or None
+        How many copies of it run, each on a thread of its own, 1 to 16; what they give keeps the order
+        of the items. For native node types without state: ``Node("video.scale", parallel=2)``.
     on_error : "fail", "skip", "retry", "bypass", "dead_letter", a dict, or None
         What happens to an item that fails: ends the run, is dropped, is tried again, is passed on
         unchanged, goes out of the port ``dead_letter``. A dict also says how often and for how long it
@@ -208,6 +211,7 @@ class Node(ABC):
     deadline_ms: float | None = None
     late: Literal["drop", "pass"] | None = None
     pts_repair: Literal["keep", "fill", "monotonic"] | None = None
+    parallel: int | None = None
     on_error: str | dict[str, Any] | None = None
     requirements: list[dict[str, Any]] | None = None
     placement: str | dict[str, Any] | None = None
@@ -411,6 +415,7 @@ class TypedNode(Node):
         *,
         id: str | None = None,
         name: str | None = None,
+        parallel: int | None = None,
         **params: Any,
     ) -> None:
         node_type = node_type or name or ""
@@ -422,6 +427,7 @@ class TypedNode(Node):
         super().__init__(name or base_name(node_type), id=id)
         self._node_type = node_type
         self.config = params
+        self.parallel = parallel
 
     @property
     def node_type(self) -> str:

@@ -239,8 +239,10 @@ def answer_of(manifest, run):
 
 
 def manifest_with_values(seed):
-    """What a graph of Python has: the number itself is what conditions look at."""
+    """What a graph of Python has: the number itself is what conditions look at, and nodes run once."""
     manifest, draw = manifest_of(seed), random.Random(f"when {seed}")
+    for node in manifest["nodes"]:
+        node.pop("parallel", None)
     for link in manifest["connections"]:
         if "when" in link:
             bound = draw.choice([1 << 45, 1 << 47, 3 << 46])

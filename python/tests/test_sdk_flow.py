@@ -484,3 +484,25 @@ def test_a_node_repairs_the_times_of_what_it_gives():
     node.pts_repair = "filled"
     with pytest.raises(PipelineError, match='pts is "filled", want one of keep, fill, monotonic'):
         Pipeline(node).run_sync([1])
+
+
+# ---- copies
+
+
+def test_a_native_node_runs_in_several_copies_and_keeps_the_order():
+    double = Pipeline([Node("test.pass", id="double", parallel=3)])
+    assert double.to_manifest()["nodes"][0] == {
+        "id": "double", "node_type": "test.pass", "params": {}, "parallel": 3,
+    }  # fmt: skip
+    assert double.run_sync(list(range(50))) == list(range(50))
+    items = {row["id"]: row["items"] for row in double.metrics.raw["nodes"] if row.get("copy")}
+    assert items == {"double.1": 17, "double.2": 17, "double.3": 16}
+
+
+def test_what_cannot_have_copies_says_why():
+    with pytest.raises(PipelineError, match=r"node 'resample' \(audio.resample\) keeps state"):
+        Pipeline([Node("audio.resample", rate_hz=16000, parallel=2)]).run_sync([])
+    node = Timed()
+    node.parallel = 2
+    with pytest.raises(PipelineError, match="Python, which cannot run in several copies"):
+        Pipeline(node).run_sync([1])

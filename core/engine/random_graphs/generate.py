@@ -5,7 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-NODES_MAX, NUMBERS_MAX, SINKS_MAX, OWN_STRANDS_MAX = 50, 1500, 16, 12
+NODES_MAX, NUMBERS_MAX, SINKS_MAX, OWN_STRANDS_MAX, COPIES_MAX = 50, 1500, 16, 12, 24
+# They keep nothing from item to item. One whose error ends the run is none of these: of two copies that
+# fail either may be the first.
+STATELESS = {"rg.map", "rg.pass", "rg.filter", "rg.split", "rg.repeat", "rg.fail", "rg.flaky"}
 
 
 @dataclass
@@ -23,15 +26,18 @@ class Generator:
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.nodes, self.connections, self.ports = [], [], []
-        self.own = 0
+        self.own = self.copies = 0
         self.may_fail = self.random.random() < 0.15
         self.may_drop = self.random.random() < 0.25
         self.strands = self.random.choice([0, 0.2, 0.5])
+        self.parallel = self.random.choice([0, 0, 0.3, 0.6])
         self.conditions = self.random.choice([0, 0, 0.1, 0.3])
 
     def add(self, kind, inputs=(), outputs=("out",), *, exact=True, numbers=0, params=None, whole=False, **fields):
         """whole: each number must arrive, for what follows depends on all of them."""
         name = f"n{len(self.nodes)}"
+        if kind in STATELESS and (kind != "rg.fail" or "on_error" in fields):
+            fields |= self.parallel_field()
         if self.random.random() < self.strands and self.own < OWN_STRANDS_MAX:
             self.own += 1
             kind += ".own"
@@ -39,6 +45,14 @@ class Generator:
         for number, port in enumerate(inputs, 1):
             exact &= self.connect(port, name, "in" if len(inputs) == 1 else f"in{number}", whole)
         self.ports += [Port(name, output, numbers, exact) for output in outputs]
+
+    def parallel_field(self):
+        """How many copies of a node run: nothing that arrives may change by it."""
+        copies = self.random.randint(2, 5)
+        if self.random.random() >= self.parallel or self.copies + copies > COPIES_MAX:
+            return {}
+        self.copies += copies
+        return {"parallel": copies}
 
     def connect(self, port, to, to_port, whole):
         """Returns whether all arrives."""

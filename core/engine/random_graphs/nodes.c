@@ -355,10 +355,11 @@ static const rm_port three_in[] = {{.name = "in1"}, {.name = "in2"}, {.name = "i
 static const rm_port one_out[] = {{.name = "out", .emit_max = EMIT_MAX}, {0}};
 static const rm_port two_out[] = {{.name = "even"}, {.name = "odd"}, {0}};
 
-#define NUMBERS_TYPE(type_name, in, out, ...)                                           \
+#define NUMBERS_TYPE(type_name, more, in, out, ...)                                     \
     {.struct_size = sizeof(rm_node_type),                                               \
      .name = type_name,                                                                 \
      .inputs = in,                                                                      \
+     .flags = more,                                                                     \
      .outputs = out,                                                                    \
      .params = numbers_table,                                                           \
      .params_size = sizeof(numbers_params),                                             \
@@ -368,28 +369,28 @@ static const rm_port two_out[] = {{.name = "even"}, {.name = "odd"}, {0}};
     {                                                                                   \
         .struct_size = sizeof(rm_node_type), .name = type_name ".own", .inputs = in,    \
         .outputs = out, .params = numbers_table, .params_size = sizeof(numbers_params), \
-        .flags = RM_NODE_BLOCKS, .state_size = sizeof(numbers_state),                   \
+        .flags = RM_NODE_BLOCKS | (more), .state_size = sizeof(numbers_state),          \
         .summary = "See reference.py", __VA_ARGS__                                      \
     }
 
 static const rm_node_type types[] = {
-    NUMBERS_TYPE("rg.source", NULL, one_out, .process = source_process),
-    NUMBERS_TYPE("rg.sink", one_in, NULL, .process = sink_process),
-    NUMBERS_TYPE("rg.map", one_in, one_out, .process = map_process),
-    NUMBERS_TYPE("rg.pass", one_in, one_out, .process = pass_process),
-    NUMBERS_TYPE("rg.any2", two_in, one_out, .process = any_process),
-    NUMBERS_TYPE("rg.any3", three_in, one_out, .process = any_process),
-    NUMBERS_TYPE("rg.filter", one_in, one_out, .process = filter_process),
-    NUMBERS_TYPE("rg.split", one_in, two_out, .process = split_process),
-    NUMBERS_TYPE("rg.repeat", one_in, one_out, .process = repeat_process),
-    NUMBERS_TYPE("rg.zip2", two_in, one_out, .process = zip_process),
-    NUMBERS_TYPE("rg.zip3", three_in, one_out, .process = zip_process),
-    NUMBERS_TYPE("rg.fail", one_in, one_out, .process = fail_process),
-    NUMBERS_TYPE("rg.flaky", one_in, one_out, .process = flaky_process),
-    NUMBERS_TYPE("rg.take", one_in, one_out, .process = take_process),
-    NUMBERS_TYPE("rg.window", one_in, one_out, .process = window_process, .flush = window_flush),
-    NUMBERS_TYPE("rg.late", one_in, one_out, .process = late_process, .flush = late_flush),
-    NUMBERS_TYPE("rg.async", one_in, one_out, .process = async_process, .cancel = async_cancel)};
+    NUMBERS_TYPE("rg.source", 0, NULL, one_out, .process = source_process),
+    NUMBERS_TYPE("rg.sink", 0, one_in, NULL, .process = sink_process),
+    NUMBERS_TYPE("rg.map", RM_NODE_PURE, one_in, one_out, .process = map_process),
+    NUMBERS_TYPE("rg.pass", RM_NODE_PURE, one_in, one_out, .process = pass_process),
+    NUMBERS_TYPE("rg.any2", 0, two_in, one_out, .process = any_process),
+    NUMBERS_TYPE("rg.any3", 0, three_in, one_out, .process = any_process),
+    NUMBERS_TYPE("rg.filter", RM_NODE_PURE, one_in, one_out, .process = filter_process),
+    NUMBERS_TYPE("rg.split", RM_NODE_PURE, one_in, two_out, .process = split_process),
+    NUMBERS_TYPE("rg.repeat", RM_NODE_PURE, one_in, one_out, .process = repeat_process),
+    NUMBERS_TYPE("rg.zip2", 0, two_in, one_out, .process = zip_process),
+    NUMBERS_TYPE("rg.zip3", 0, three_in, one_out, .process = zip_process),
+    NUMBERS_TYPE("rg.fail", RM_NODE_PURE, one_in, one_out, .process = fail_process),
+    NUMBERS_TYPE("rg.flaky", RM_NODE_PURE, one_in, one_out, .process = flaky_process),
+    NUMBERS_TYPE("rg.take", 0, one_in, one_out, .process = take_process),
+    NUMBERS_TYPE("rg.window", 0, one_in, one_out, .process = window_process, .flush = window_flush),
+    NUMBERS_TYPE("rg.late", 0, one_in, one_out, .process = late_process, .flush = late_flush),
+    NUMBERS_TYPE("rg.async", 0, one_in, one_out, .process = async_process, .cancel = async_cancel)};
 
 rm_status nodes_register(rm_registry *registry, rm_error *err)
 {
