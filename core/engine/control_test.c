@@ -206,6 +206,34 @@ TEST(a_packet_inherits_what_it_does_not_say)
     rm_session_free(session);
 }
 
-TEST_MAIN(T(a_request_reaches_what_feeds_the_input_between_two_calls),
+TEST(an_interrupt_reaches_what_waits_behind_a_node_that_has_ended)
+{
+    probe a = {.left = 30};
+    rm_node_type source = source_type(&a);
+    rm_session *session = session_of(1, RM_DRIVER_CALLER);
+    uint32_t x = add(session, &source, "source", 0), z, pulled = 0;
+    rmi_node_spec spec = {.type = &rmi_output_type, .id = "out", .params_json = "{\"name\":\"o\"}"};
+    CHECK_INT(rmi_session_add(session, &spec, &z, NULL), RM_OK);
+    rmi_edge *edge = join(session, x, z, 64);
+    start(session);
+    CHECK_INT(rm_session_step(session, 0, 1000, NULL), RM_PENDING); /* the output is full */
+    CHECK_INT(session->nodes[x]->state, RMI_NODE_ENDED);
+    CHECK(rmi_edge_length(edge) > 0);
+    CHECK_INT(rm_session_interrupt(session, "source"), RM_OK);
+    rm_status status = rm_session_step(session, 0, 1000, NULL);
+    CHECK_INT(rmi_edge_length(edge), 0);
+    CHECK_INT(a.interrupted, 0); /* it has no more to say */
+    rm_packet *packet;
+    while (rm_session_pull(session, 0, &packet) == RM_OK) {
+        rm_packet_unref(packet);
+        pulled++;
+    }
+    CHECK(pulled < 30);
+    CHECK_INT(status == RM_DONE ? status : drive(session, 100), RM_DONE);
+    rm_session_free(session);
+}
+
+TEST_MAIN(T(an_interrupt_reaches_what_waits_behind_a_node_that_has_ended),
+          T(a_request_reaches_what_feeds_the_input_between_two_calls),
           T(more_requests_than_there_is_room_for_are_refused), T(a_request_reaches_another_thread),
           T(a_packet_inherits_what_it_does_not_say))

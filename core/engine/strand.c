@@ -483,23 +483,30 @@ static void forget_work(rmi_strand *strand, rmi_node *node)
     node->held = false;
 }
 
-/* Its work, its output and all that is downstream; what waits on its input edges stays. */
+static void tell_of_interrupt(rmi_strand *strand, rmi_node *node)
+{
+    rm_control control = {.op = RM_CONTROL_INTERRUPT};
+    if (node->pub.type->control &&
+        node->pub.type->control(&node->pub, &control, &node->error) < 0) {
+        rmi_recover_describe(node, node->error.status);
+        rmi_session_node_recovered(strand->session, node, &node->error);
+        node->error.status = RM_OK;
+    }
+}
+
+/* Its work, its output and all that is downstream, also where it has ended itself; what waits on
+ * its input edges stays. */
 static void interrupt_node(rmi_strand *strand, rmi_node *node)
 {
-    if (node->state == RMI_NODE_ENDED || node->state >= RMI_NODE_FAILED) {
+    if (node->state >= RMI_NODE_FAILED) {
         return;
     }
     if (node->merge == RMI_MERGE_TURNS && !rmi_parallel_renew(node)) {
         return;
     }
-    forget_work(strand, node);
-    if (node->pub.type->control) {
-        rm_control control = {.op = RM_CONTROL_INTERRUPT};
-        if (node->pub.type->control(&node->pub, &control, &node->error) < 0) {
-            rmi_recover_describe(node, node->error.status);
-            rmi_session_node_recovered(strand->session, node, &node->error);
-            node->error.status = RM_OK;
-        }
+    if (node->state != RMI_NODE_ENDED) {
+        forget_work(strand, node);
+        tell_of_interrupt(strand, node);
     }
     for (uint16_t p = 0; p < node->n_out; p++) {
         for (uint32_t e = 0; e < node->out[p].edge_count; e++) {
