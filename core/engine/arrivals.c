@@ -94,11 +94,11 @@ static void deliver(rmi_strand *strand, rmi_node *node, const rm_control *contro
     if (!node->pub.type->control || node->state >= RMI_NODE_ENDED) {
         return;
     }
-    rm_status status = node->pub.type->control(&node->pub, control, &node->error);
+    rm_status status = node->pub.type->control(&node->pub, control, node->error);
     if (status < 0) {
         rmi_recover_describe(node, status);
-        rmi_session_node_recovered(strand->session, node, &node->error);
-        node->error.status = RM_OK;
+        rmi_session_node_recovered(strand->session, node, node->error);
+        node->error->status = RM_OK;
     }
 }
 

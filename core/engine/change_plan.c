@@ -277,6 +277,7 @@ static rm_status make_node(rm_change *change, uint32_t index, rm_error *err)
     }
     rmi_node *node = fresh->node;
     node->strand = strand;
+    rmi_node_choose_error(node);
     node->joins = true;
     node->index = index;
     return RM_OK;

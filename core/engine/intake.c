@@ -442,7 +442,7 @@ static rm_status announce(rmi_node *node, uint16_t index, const rm_packet *packe
         rm_format_print(&format, got, sizeof got);
         rm_formats_print(accepts, want, sizeof want);
         port->kind = RM_KIND_ANY; /* the next packet is looked at again */
-        return rm_fail_as(&node->error, RM_CODE_PACKET_FORMAT, "input '%s' got %s, want %s",
+        return rm_fail_as(node->error, RM_CODE_PACKET_FORMAT, "input '%s' got %s, want %s",
                           node->pub.type->inputs[index].name, got, want);
     }
     if (!node->pub.type->control) {
@@ -450,7 +450,7 @@ static rm_status announce(rmi_node *node, uint16_t index, const rm_packet *packe
     }
     rm_control control = {
         .op = RM_CONTROL_FORMAT, .port = index, .kind = port->kind, .line = &port->line};
-    return node->pub.type->control(&node->pub, &control, &node->error);
+    return node->pub.type->control(&node->pub, &control, node->error);
 }
 
 rm_status rmi_intake_announce(rmi_node *node)

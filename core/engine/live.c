@@ -356,6 +356,10 @@ void rmi_node_exchange_code(rmi_node *node, rmi_node *fresh)
     fresh->pub = pub;
     fresh->in_port = in_port;
     memcpy(fresh->owned, owned, sizeof owned);
+    rm_error *own_error = node->own_error;
+    node->own_error = fresh->own_error;
+    fresh->own_error = own_error;
+    rmi_node_choose_error(node);
 }
 
 static void run_swap(void *context)

@@ -9,6 +9,7 @@
 #include "engine/intake.h"
 #include "engine/link.h"
 #include "engine/repair.h"
+#include "engine/session.h"
 #include "engine/strand.h"
 #include "graph/route.h"
 
@@ -266,6 +267,25 @@ static rm_status outbox_add(rmi_node *node, uint32_t port, rm_packet *packet)
     return RM_OK;
 }
 
+/* A node that may send many packets a call seldom does. */
+static rm_status grow_outbox(rmi_node *node, rmi_out_port *out)
+{
+    const rm_port *ports = node->pub.type->outputs;
+    uint32_t all = rmi_port_emit_max(&ports[out - node->out]);
+    if (out->emit_max >= all) {
+        return RM_ELIMIT;
+    }
+    uint32_t slots = node->outbox_count + all - out->emitted + 1 + node->n_out; /* with marks */
+    for (uint16_t i = 0; i < node->n_out; i++) {
+        slots += &node->out[i] == out ? 0 : node->out[i].emit_max;
+    }
+    rm_status status = rmi_node_reserve_outbox(node, slots, NULL);
+    if (status == RM_OK) {
+        out->emit_max = (uint16_t)all;
+    }
+    return status;
+}
+
 static rm_status check_emit(const rmi_node *node, uint32_t port)
 {
     if (RMI_UNLIKELY(port >= node->n_out)) {
@@ -274,13 +294,32 @@ static rm_status check_emit(const rmi_node *node, uint32_t port)
     return RMI_UNLIKELY(node->out[port].emitted >= node->out[port].emit_max) ? RM_ELIMIT : RM_OK;
 }
 
+/* After a check that failed. Apart, so that the common case has nothing to save for it. */
+static __attribute__((noinline)) rm_status emit_more(rmi_node *node, uint32_t port,
+                                                     rm_packet *packet)
+{
+    rm_status status = port < node->n_out ? grow_outbox(node, &node->out[port]) : RM_EINVAL;
+    if (status == RM_OK) {
+        return rm_emit(&node->pub, port, packet);
+    }
+    rm_packet_unref(packet);
+    return status;
+}
+
+static __attribute__((noinline)) rm_status forward_more(rmi_node *node, uint32_t port)
+{
+    if (port >= node->n_out || !node->current[0]) {
+        return RM_EINVAL;
+    }
+    rm_status status = grow_outbox(node, &node->out[port]);
+    return status == RM_OK ? rm_forward(&node->pub, port) : status;
+}
+
 rm_status rm_emit(rm_node *pub, uint32_t port, rm_packet *packet)
 {
     rmi_node *node = rmi_node_of(pub);
-    rm_status status = check_emit(node, port);
-    if (RMI_UNLIKELY(status != RM_OK)) {
-        rm_packet_unref(packet);
-        return status;
+    if (RMI_UNLIKELY(check_emit(node, port) != RM_OK)) {
+        return emit_more(node, port, packet);
     }
     if (packet->header.sequence == 0) { /* not emitted before */
         inherit(node, &packet->header, ++node->out[port].sequence);
@@ -292,9 +331,8 @@ rm_status rm_forward(rm_node *pub, uint32_t port)
 {
     rmi_node *node = rmi_node_of(pub);
     rm_packet *packet = node->current[0];
-    rm_status status = check_emit(node, port);
-    if (RMI_UNLIKELY(status != RM_OK || !packet)) {
-        return status != RM_OK ? status : RM_EINVAL;
+    if (RMI_UNLIKELY(check_emit(node, port) != RM_OK || !packet)) {
+        return forward_more(node, port);
     }
     if (RMI_LIKELY(node->on_error == RMI_ON_ERROR_FAIL)) {
         node->current[0] = NULL; /* moved: nobody needs the input again */

@@ -89,11 +89,18 @@ typedef struct rmi_out_port {
     rmi_edge *direct;
     uint16_t edge_count;
     bool checked; /* a packet is looked at before it leaves: conditions of edges, its time */
-    uint16_t emit_max, emitted; /* in this call */
+    /* In this call: sent, and for how many the outbox has room. Room for all that the type may send
+     * is made by the first call that sends more. */
+    uint16_t emit_max, emitted;
     uint64_t sequence;
 } rmi_out_port;
 
 typedef struct rmi_port_time rmi_port_time;
+
+static inline uint32_t rmi_port_emit_max(const rm_port *output)
+{
+    return output->emit_max ? output->emit_max : 1;
+}
 
 typedef struct rmi_outgoing {
     rm_packet *packet;
@@ -103,6 +110,7 @@ typedef struct rmi_outgoing {
 struct rmi_node {
     rm_node pub; /* first, so that a node's author and the engine share the pointer */
     rm_inputs inputs;
+    rm_error *error; /* the last one: own_error, or the strand's */
     struct rmi_strand *strand;
     uint16_t rank; /* in the strand: bit of the ready set */
     uint16_t n_in, n_out, n_current;
@@ -186,13 +194,13 @@ struct rmi_node {
 
     rmi_in_port *in_port; /* n_current of them */
     rmi_edge *taken;      /* any: where the current packet came from */
-    void *owned[4];       /* memory behind pub: id, params, texts, state */
+    void *owned[4];       /* memory behind pub: id, params, state, texts */
+    rm_error *own_error;  /* NULL: it has none */
     bool opened, abandoned;
     uint16_t traced;              /* line of the strand's trace that names it (trace.h) */
     bool joins;                   /* made for a session that runs, and not yet in it */
     rmi_node *next_retired;       /* in the session's list of those that went */
     uint32_t index;               /* in the session: rank order */
-    rm_error error;               /* the last one */
     rm_packet *mark;              /* a copy's; NULL: it is none */
     uint32_t copy, copies;        /* from 1 */
     char *part_of;                /* id of the node that it is a copy or an end of; NULL: none */

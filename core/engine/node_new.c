@@ -191,6 +191,8 @@ rm_status rmi_node_options_parse(const char *node_json, rmi_node_options *ret_op
 
 /* ---- ports */
 
+enum { EMIT_FEW = 2 }; /* packets of a call that an outbox has room for from the start */
+
 /* A port seldom has more than two of the alternatives that there is room for in rm_formats. */
 static rm_status read_accepts(const char *text, rm_formats **ret_accepts, rm_error *err)
 {
@@ -243,13 +245,13 @@ static rm_status make_outputs(rmi_node *node, rm_error *err)
         return rm_fail(err, RM_ENOMEM, "no memory for the output ports");
     }
     for (uint16_t i = 0; i < node->n_out; i++) {
-        uint32_t emit_max = port[i].emit_max ? port[i].emit_max : 1;
+        uint32_t emit_max = rmi_port_emit_max(&port[i]);
         if (emit_max > RM_EMIT_MAX) {
             return rm_fail(err, RM_EINVAL, "emit_max of output '%s' is %u, want 1 to %d",
                            port[i].name, emit_max, RM_EMIT_MAX);
         }
-        node->out[i].emit_max = (uint16_t)emit_max;
-        node->outbox_max += emit_max;
+        node->out[i].emit_max = (uint16_t)(emit_max < EMIT_FEW ? emit_max : EMIT_FEW);
+        node->outbox_max += node->out[i].emit_max;
     }
     /* + 1: bypass; + n_out: marks */
     node->outbox = rmi_calloc(node->outbox_max + 1 + node->n_out, sizeof *node->outbox);
@@ -379,17 +381,39 @@ static rm_status follow_entry(rmi_node *node, const rmi_node_spec *spec, rm_erro
     return status == RM_OK ? be_part(node, spec, err) : status;
 }
 
-static rm_status node_fill(rmi_node *node, const rmi_node_spec *spec, rm_error *err)
+/* Python nodes write one only where the call fails. Of others what a call wrote and returned well
+ * from must not be taken for another's. */
+static bool shares_error(const rm_node_type *type)
+{
+    return type->flags & RM_NODE_PYTHON;
+}
+
+void rmi_node_choose_error(rmi_node *node)
+{
+    node->error = node->own_error ? node->own_error : &node->strand->error;
+}
+
+/* The memory behind `pub`, but for the parameters. */
+static rm_status node_own(rmi_node *node, const rmi_node_spec *spec, rm_error *err)
 {
     const rm_node_type *type = spec->type;
     char *id = node->owned[0] = rmi_strdup(spec->id);
     char *json = node->owned[1] = rmi_strdup(spec->params_json ? spec->params_json : "{}");
     void *state = node->owned[2] = rmi_aligned_calloc(64, type->state_size ? type->state_size : 1);
-    if (!id || !json || !state) {
+    node->own_error = shares_error(type) ? NULL : RMI_NEW(rm_error);
+    if (!id || !json || !state || (!node->own_error && !shares_error(type))) {
         return rm_fail(err, RM_ENOMEM, "no memory for a node");
     }
     node->pub = (rm_node){.state = state, .params_json = json, .id = id, .type = type};
-    rm_status status = make_inputs(node, err);
+    return RM_OK;
+}
+
+static rm_status node_fill(rmi_node *node, const rmi_node_spec *spec, rm_error *err)
+{
+    rm_status status = node_own(node, spec, err);
+    if (status == RM_OK) {
+        status = make_inputs(node, err);
+    }
     if (status == RM_OK) {
         status = make_outputs(node, err);
     }
@@ -397,7 +421,7 @@ static rm_status node_fill(rmi_node *node, const rmi_node_spec *spec, rm_error *
         status = follow_entry(node, spec, err);
     }
     if (status == RM_OK) {
-        status = rmi_params_fill(type, json, &node->owned[3], err);
+        status = rmi_params_fill(spec->type, node->owned[1], &node->owned[3], err);
     }
     if (status != RM_OK) {
         return status;
@@ -410,7 +434,7 @@ static rm_status node_fill(rmi_node *node, const rmi_node_spec *spec, rm_error *
     node->is_guarded = node->options.deadline_ns || node->options.breaker.failures;
     node->asked_ns = INT64_MAX;
     node->is_border = node->is_source || node->n_out == 0;
-    node->merge = type == &rmi_gather_type ? RMI_MERGE_TURNS : (uint8_t)node->options.merge;
+    node->merge = spec->type == &rmi_gather_type ? RMI_MERGE_TURNS : (uint8_t)node->options.merge;
     node->on_error = (uint8_t)node->options.on_error;
     node->ready_message.run = run_ready_message;
     node->complete_message.run = run_complete_message;
@@ -463,5 +487,6 @@ void rmi_node_free(rmi_node *node)
     for (size_t i = 0; i < 3; i++) {
         rmi_free(node->owned[i]);
     }
+    rmi_free(node->own_error);
     rmi_free(node);
 }

@@ -51,7 +51,7 @@ static uint64_t number_of_item(const rmi_node *node)
 
 void rmi_recover_describe(rmi_node *node, rm_status status)
 {
-    rm_error *error = &node->error;
+    rm_error *error = node->error;
     if (error->status >= 0) {
         (void)rm_fail_as(error, RM_CODE_NODE_FAILED, "failed with %s and no message",
                          rm_status_name(status));
@@ -136,11 +136,11 @@ static bool give_up_item(rmi_node *node, const rm_error *error)
 bool rmi_recover(rmi_strand *strand, rmi_node *node, rm_status status)
 {
     rmi_node_drop_outbox(node);
-    bool called = node->error.code != RM_CODE_CIRCUIT_OPEN;
+    bool called = node->error->code != RM_CODE_CIRCUIT_OPEN;
     rmi_recover_describe(node, status);
-    rm_error error = node->error;
-    node->error.status = RM_OK;
-    node->error.code = 0;
+    rm_error error = *node->error;
+    node->error->status = RM_OK;
+    node->error->code = 0;
     if (called) {
         node->errors++;
         rmi_breaker_state before = node->breaker.state;
@@ -180,7 +180,7 @@ bool rmi_recover(rmi_strand *strand, rmi_node *node, rm_status status)
 rm_status rmi_recover_refuse(const rmi_strand *strand, rmi_node *node)
 {
     double left_s = (double)(node->breaker.until_ns - strand->now_ns) / 1e9;
-    return rm_fail_as(&node->error, RM_CODE_CIRCUIT_OPEN,
+    return rm_fail_as(node->error, RM_CODE_CIRCUIT_OPEN,
                       "not called: it failed %u times in a row, the next try is in %.3g s",
                       node->breaker.failures, left_s);
 }

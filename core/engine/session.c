@@ -105,6 +105,11 @@ rm_status rmi_session_new(const rm_session_options *options, uint32_t strand_cou
     uint64_t bytes = session->options.memory_bytes_max ? session->options.memory_bytes_max
                                                        : MEMORY_BYTES_DEFAULT;
     rm_status status = rmi_budget_new(bytes, &session->budget, err);
+    session->strands = rmi_calloc(strand_count, sizeof(rmi_strand *));
+    session->threads = rmi_calloc(strand_count, sizeof(rmi_session_thread));
+    if (status == RM_OK && (!session->strands || !session->threads)) {
+        status = rm_fail(err, RM_ENOMEM, "no memory for %u strands", strand_count);
+    }
     for (uint32_t i = 0; status == RM_OK && i < strand_count; i++) {
         session->strands[i] = strand_new(session, i);
         if (session->strands[i]) {
@@ -149,7 +154,13 @@ static rm_status note_port(rm_session *session, rmi_node *node, rm_error *err)
         return rm_fail(err, RM_ELIMIT, "more than %d graph %s", RMI_SESSION_PORTS_MAX,
                        is_input ? "inputs" : "outputs");
     }
-    (is_input ? session->inputs : session->outputs)[(*count)++] = node;
+    rmi_node ***list = is_input ? &session->inputs : &session->outputs;
+    rmi_node **grown = rmi_realloc(*list, (size_t)(*count + 1) * sizeof(rmi_node *));
+    if (!grown) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a graph port");
+    }
+    grown[(*count)++] = node;
+    *list = grown;
     return RM_OK;
 }
 
@@ -175,6 +186,7 @@ rm_status rmi_session_add(rm_session *session, const rmi_node_spec *spec, uint32
         return status;
     }
     node->strand = session->strands[spec->strand];
+    rmi_node_choose_error(node);
     node->index = session->node_count;
     session->nodes[session->node_count] = node;
     *ret_node = session->node_count++;
@@ -435,9 +447,10 @@ static void run_cancel(rmi_strand *strand, rmi_message *message)
 void rm_session_cancel(rm_session *session)
 {
     for (uint32_t i = 0; i < session->strand_count; i++) {
-        if (!atomic_exchange(&session->cancel_posted[i], true)) {
-            session->cancel_message[i].run = run_cancel;
-            rmi_strand_post(session->strands[i], &session->cancel_message[i]);
+        rmi_strand *strand = session->strands[i];
+        if (!atomic_exchange(&strand->cancel_posted, true)) {
+            strand->cancel_message.run = run_cancel;
+            rmi_strand_post(strand, &strand->cancel_message);
         }
     }
 }
@@ -828,6 +841,10 @@ void rm_session_free(rm_session *session)
     }
     rmi_event_discard(session); /* who has ended hears no more */
     rmi_budget_free(session->budget);
+    rmi_free(session->strands);
+    rmi_free(session->threads);
+    rmi_free(session->inputs);
+    rmi_free(session->outputs);
     rmi_free(session->nodes);
     rmi_free(session->edges);
     pthread_mutex_destroy(&session->lock);

@@ -70,10 +70,10 @@ struct rm_session {
     uint32_t node_count, node_capacity;
     rmi_edge **edges; /* as added; of a link the sending one */
     uint32_t edge_count, edge_capacity;
-    rmi_strand *strands[RMI_SESSION_STRANDS_MAX];
+    rmi_strand **strands;
+    rmi_session_thread *threads; /* one for each strand */
     uint32_t strand_count;
-    rmi_session_thread threads[RMI_SESSION_STRANDS_MAX];
-    rmi_node *inputs[RMI_SESSION_PORTS_MAX], *outputs[RMI_SESSION_PORTS_MAX];
+    rmi_node **inputs, **outputs;
     uint32_t input_count, output_count;
     uint32_t opened; /* nodes[0 … opened-1] are open */
     bool started, closed;
@@ -81,8 +81,6 @@ struct rm_session {
     int64_t begin_ns;
     uint64_t begin_ticks;
     _Atomic uint32_t strands_finished;
-    rmi_message cancel_message[RMI_SESSION_STRANDS_MAX];
-    _Atomic bool cancel_posted[RMI_SESSION_STRANDS_MAX];
     _Atomic uint64_t events;         /* that on_event is told of, a bit a kind */
     rmi_message event_message;       /* to the home strand: events are queued */
     _Atomic bool owner_wants_memory; /* rm_session_packet_new() had none … */
@@ -192,6 +190,8 @@ RM_MUST_USE rm_status rmi_node_fall_back(rmi_node *node, rm_error *why);
 /* live.c: room in the outbox; and the type, parameters, state and ports of `fresh` into the node,
  * the old ones into `fresh`. */
 RM_MUST_USE rm_status rmi_node_reserve_outbox(rmi_node *node, uint32_t slots, rm_error *err);
+/* Where the node's calls say what went wrong. Once it is on a strand. */
+void rmi_node_choose_error(rmi_node *node);
 void rmi_node_exchange_code(rmi_node *node, rmi_node *fresh);
 /* Room for so many edges of a port, or of all inputs; and an edge where there is room. */
 RM_MUST_USE rm_status rmi_node_reserve_edges(rmi_node *node, uint32_t port, bool is_output,

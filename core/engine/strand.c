@@ -263,7 +263,7 @@ static __attribute__((noinline)) rm_status measured_call(rmi_strand *strand, rmi
             rmi_node_begin_border_call(node);
         }
         uint64_t begin = rmi_clock_ticks();
-        status = node->pub.type->process(&node->pub, &node->inputs, &node->error);
+        status = node->pub.type->process(&node->pub, &node->inputs, node->error);
         uint64_t ticks = rmi_node_count_call(node, begin);
         node->untimed_mask = strand->fast_mask;
         if (ticks > SLOW_TICKS) {
@@ -275,7 +275,7 @@ static __attribute__((noinline)) rm_status measured_call(rmi_strand *strand, rmi
         }
     } else {
         node->untimed_mask = UINT64_MAX;
-        status = node->pub.type->process(&node->pub, &node->inputs, &node->error);
+        status = node->pub.type->process(&node->pub, &node->inputs, node->error);
     }
     if (rmi_event_is_wanted(strand->session, RM_EVENT_FIRST_PACKET)) {
         look_for_first(node, status);
@@ -288,7 +288,7 @@ static inline rm_status timed_call(rmi_strand *strand, rmi_node *node)
     if (RMI_UNLIKELY((node->calls++ & node->untimed_mask) == 0)) {
         return measured_call(strand, node);
     }
-    return node->pub.type->process(&node->pub, &node->inputs, &node->error);
+    return node->pub.type->process(&node->pub, &node->inputs, node->error);
 }
 
 __attribute__((noinline)) static void call_process(rmi_strand *strand, rmi_node *node)
@@ -330,7 +330,7 @@ void rmi_strand_completed(rmi_strand *strand, rmi_node *node)
     }
     rm_status status = node->complete_status;
     if (status < 0 && node->complete_error) {
-        node->error = *node->complete_error;
+        *node->error = *node->complete_error;
     }
     node->wants_memory |= atomic_exchange(&node->memory_refused, false);
     node->state = RMI_NODE_RUNNING;
@@ -343,7 +343,7 @@ static void call_flush(rmi_strand *strand, rmi_node *node)
     node->state = RMI_NODE_RUNNING;
     node->calls++;
     uint64_t begin = strand->metrics ? rmi_clock_ticks() : 0;
-    rm_status status = node->pub.type->flush(&node->pub, &node->error);
+    rm_status status = node->pub.type->flush(&node->pub, node->error);
     if (strand->metrics) {
         (void)rmi_node_count_call(node, begin);
     }
@@ -486,11 +486,10 @@ static void forget_work(rmi_strand *strand, rmi_node *node)
 static void tell_of_interrupt(rmi_strand *strand, rmi_node *node)
 {
     rm_control control = {.op = RM_CONTROL_INTERRUPT};
-    if (node->pub.type->control &&
-        node->pub.type->control(&node->pub, &control, &node->error) < 0) {
-        rmi_recover_describe(node, node->error.status);
-        rmi_session_node_recovered(strand->session, node, &node->error);
-        node->error.status = RM_OK;
+    if (node->pub.type->control && node->pub.type->control(&node->pub, &control, node->error) < 0) {
+        rmi_recover_describe(node, node->error->status);
+        rmi_session_node_recovered(strand->session, node, node->error);
+        node->error->status = RM_OK;
     }
 }
 

@@ -60,6 +60,7 @@ struct rmi_strand {
     bool cancelling, finished;
     rm_status result; /* once finished: RM_DONE or the error */
     uint64_t random;  /* state of the backoff's jitter */
+    rm_error error;   /* of those nodes here that have none of their own */
 
     rmi_pending_control controls[RMI_CONTROLS_MAX];
     uint32_t control_count;
@@ -71,7 +72,8 @@ struct rmi_strand {
     rmi_mailbox mailbox;
     rmi_parking parking;
     _Atomic(void *) thread; /* identity of the thread that steps */
-    rmi_message memory_message;
+    rmi_message memory_message, cancel_message;
+    _Atomic bool cancel_posted;
     _Atomic bool memory_posted;
     _Atomic bool waits_for_memory; /* a node here does */
 

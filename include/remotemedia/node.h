@@ -187,7 +187,8 @@ RM_API RM_MUST_USE rm_status rm_packet_new_foreign(rm_node *node, void *payload,
                                                    rm_packet **ret_packet);
 
 /* Puts a packet into the outbox of output port `port`. Takes the packet, also on failure. Never
- * waits for room. RM_ELIMIT beyond the port's emit_max, RM_EINVAL for a port that is not there.
+ * waits for room. RM_ELIMIT beyond the port's emit_max, RM_EINVAL for a port that is not there,
+ * RM_ENOMEM where this call is the first that emits much and there is no memory for that.
  * pts_ns, origin_ns, stream_id and trace that are unset are copied from the call's input.
  * Thread: data: inside process() and flush(), or while PENDING before rm_node_complete(). */
 RM_API rm_status rm_emit(rm_node *node, uint32_t port, rm_packet *takes_packet);

@@ -28,6 +28,14 @@ static PyObject *input_of(rmpy_runner *p)
     return input;
 }
 
+rm_error *rmpy_error_of(rmpy_runner *p)
+{
+    if (!p->error) {
+        p->error = PyMem_Calloc(1, sizeof *p->error);
+    }
+    return p->error;
+}
+
 void rmpy_failure_keep(rmpy_runner *p, PyObject *takes_raised)
 {
     Py_XSETREF(p->raised, takes_raised);

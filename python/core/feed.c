@@ -98,8 +98,7 @@ static rm_status collect_process(rm_node *node, const rm_inputs *inputs, rm_erro
         status = rmpy_fail(p);
     } else if (p->queued) {
         p->session->output_event |= p->queue.length == 0;
-        (void)rmpy_ring_push(&p->queue, item);
-        status = RM_OK;
+        status = rmpy_ring_push(&p->queue, item) < 0 ? rmpy_fail(p) : RM_OK;
     } else {
         status = collect_object(p, item);
         Py_DECREF(item);
@@ -226,7 +225,9 @@ PyObject *rmpy_session_push(PyObject *self, PyObject *args)
     if (p->queue.length >= RMPY_QUEUE_MAX) {
         Py_RETURN_FALSE;
     }
-    (void)rmpy_ring_push(&p->queue, Py_NewRef(item));
+    if (rmpy_ring_push(&p->queue, Py_NewRef(item)) < 0) {
+        return NULL;
+    }
     rmpy_session_poke(s, p);
     Py_RETURN_TRUE;
 }

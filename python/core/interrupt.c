@@ -156,7 +156,9 @@ rm_status rmpy_node_control(rm_node *node, const rm_control *control, rm_error *
     }
     if (control->op == RM_CONTROL_PARAMS && set_params(p) < 0) {
         rm_status status = rmpy_fail(p);
-        *err = p->error;
+        if (p->error) {
+            *err = *p->error;
+        }
         return status;
     }
     return RM_OK;

@@ -16,23 +16,6 @@ _Thread_local rmpy_session *rmpy_opening;
 
 enum { HISTORY = 64, HISTORY_FAST = 60, DEMOTIONS_MAX = 8, CALLS_PER_SAMPLE = 8 };
 
-void rmpy_ring_clear(rmpy_ring *ring)
-{
-    for (PyObject *object; (object = rmpy_ring_pop(ring));) {
-        Py_DECREF(object);
-    }
-}
-
-static void ring_push_front(rmpy_ring *ring, PyObject *takes_object)
-{
-    if (ring->length == RMPY_BATCH_MAX) {
-        Py_FatalError("remotemedia: results of a node do not fit its ring");
-    }
-    ring->head = (ring->head + RMPY_BATCH_MAX - 1) % RMPY_BATCH_MAX;
-    ring->slot[ring->head] = takes_object;
-    ring->length++;
-}
-
 /* ---- failing */
 
 /* What may go well if tried again: the network, or whatever says so by a true `transient`. */
@@ -61,11 +44,15 @@ rm_status rmpy_fail(rmpy_runner *p)
                   PyErr_GivenExceptionMatches(raised, s->run->cancelled_error);
     if (wanted) {
         Py_DECREF(raised);
-        return rm_fail(&p->error, RM_ECANCELED, "the work was cancelled");
+        return rm_fail(rmpy_error_of(p), RM_ECANCELED, "the work was cancelled");
     }
-    rm_status status = rmpy_error_from_exception(&p->error, raised);
+    rm_error *error = rmpy_error_of(p);
+    rm_status status = rmpy_error_from_exception(error, raised);
     if (status == RM_EFAIL && is_transient(raised)) {
-        p->error.status = status = RM_ETRANSIENT;
+        status = RM_ETRANSIENT;
+        if (error) {
+            error->status = status;
+        }
     }
     if (s && !PyErr_GivenExceptionMatches(raised, PyExc_Exception)) {
         if (!s->raised) {
@@ -82,6 +69,7 @@ rm_status rmpy_fail(rmpy_runner *p)
 static rm_status emit_port(rmpy_runner *p, unsigned port, PyObject *takes_value)
 {
     rm_packet *packet = NULL;
+    rm_error *error = NULL;
     rm_status status;
     if (p->object_ports >> port & 1) {
         status = rm_packet_new_foreign(p->node, NULL, 0, rmpy_release, takes_value, &packet);
@@ -91,7 +79,8 @@ static rm_status emit_port(rmpy_runner *p, unsigned port, PyObject *takes_value)
         }
     } else {
         rmpy_packet_maker maker = {.node = p->node};
-        status = rmpy_to_packet(p->session->state, maker, takes_value, &packet, &p->error);
+        error = rmpy_error_of(p);
+        status = rmpy_to_packet(p->session->state, maker, takes_value, &packet, error);
         if (status == RM_OK) {
             Py_DECREF(takes_value);
         }
@@ -101,17 +90,17 @@ static rm_status emit_port(rmpy_runner *p, unsigned port, PyObject *takes_value)
         return rm_emit(p->node, port, packet);
     }
     if (status == RM_EAGAIN) {
-        ring_push_front(&p->out, takes_value);
-        return status;
+        return rmpy_ring_push_front(&p->out, takes_value) < 0 ? rmpy_fail(p) : status;
     }
     Py_DECREF(takes_value);
     if (PyErr_Occurred()) {
         return rmpy_fail(p);
     }
-    if (p->error.status >= 0) {
-        (void)rm_fail(&p->error, status, "no packet for what process() gave");
+    error = error ? error : rmpy_error_of(p);
+    if (error && error->status >= 0) {
+        (void)rm_fail(error, status, "no packet for what process() gave");
     }
-    rm_error_wrap(&p->error, "node '%s', output '%s'", p->id, p->node->type->outputs[port].name);
+    rm_error_wrap(error, "node '%s', output '%s'", p->id, p->node->type->outputs[port].name);
     return status;
 }
 
@@ -142,8 +131,7 @@ static rm_status keep_rest(rmpy_runner *p, PyObject *key, PyObject *values, Py_s
         Py_XDECREF(rest);
         return rmpy_fail(p);
     }
-    ring_push_front(&p->out, rest);
-    return RM_EAGAIN;
+    return rmpy_ring_push_front(&p->out, rest) < 0 ? rmpy_fail(p) : RM_EAGAIN;
 }
 
 /* Several outputs: (port, item), which remotemedia.Out is, or a dict of ports and items. */
@@ -191,8 +179,7 @@ rm_status rmpy_emit(rmpy_runner *p, PyObject *takes_value)
         return RM_OK;
     }
     if (p->emit_room == 0) { /* no call of ours is under way */
-        (void)rmpy_ring_push(&p->out, takes_value);
-        return RM_OK;
+        return rmpy_ring_push(&p->out, takes_value) < 0 ? rmpy_fail(p) : RM_OK;
     }
     return p->n_out == 1 ? emit_port(p, 0, takes_value) : emit_named(p, takes_value);
 }
@@ -433,7 +420,9 @@ rm_status rmpy_call_inline(rmpy_runner *p, PyObject *callable, PyObject *argumen
 /* Puts the item aside while more wait; then all of them go to a worker at once. */
 static rm_status set_aside(rmpy_runner *p, PyObject *takes_item)
 {
-    (void)rmpy_ring_push(&p->queue, takes_item);
+    if (rmpy_ring_push(&p->queue, takes_item) < 0) {
+        return rmpy_fail(p);
+    }
     if (p->batches && p->queue.length < RMPY_BATCH_MAX && rm_node_has_input(p->node)) {
         return RM_OK;
     }
@@ -479,8 +468,8 @@ static void work_keep(rmpy_runner *p, PyObject *takes_result, bool was_call)
         p->handed = takes_result;
     } else if (takes_result == Py_None) {
         Py_DECREF(takes_result);
-    } else {
-        (void)rmpy_ring_push(&p->out, takes_result);
+    } else if (rmpy_ring_push(&p->out, takes_result) < 0) {
+        p->outcome = rmpy_fail(p);
     }
 }
 
@@ -751,9 +740,9 @@ rm_status rmpy_answer(rmpy_runner *p, rm_status status, rm_error *err)
         if (!p->taken && !p->job) {
             Py_CLEAR(p->at_hand);
         }
-        if (status < 0) {
-            *err = p->error;
-            p->error.status = RM_OK;
+        if (status < 0 && p->error) {
+            *err = *p->error;
+            p->error->status = RM_OK;
         }
     }
     return status;

@@ -4,6 +4,7 @@
  *                   │ open: the engine's node points at its runner
  *                   ├─ node.c    what the engine calls; sync calls; what goes out
  *                   ├─ failure.c    what is told of a failure
+ *                   ├─ ring.c    objects that wait
  *                   ├─ interrupt.c  what a node forgets, and its own interrupt()
  *                   ├─ task.c    coroutines and generators, as the node's own Task
  *                   ├─ stream.c  the input of an is_streaming node
@@ -30,10 +31,11 @@
 
 enum {
     RMPY_BATCH_MAX = RM_EMIT_MAX, /* items put aside for a worker; results that wait to go out */
-    RMPY_QUEUE_MAX = 16,          /* items in the queue of push() and pull() */
-    RMPY_ERRORS_MAX = 1000,       /* kept for take_errors() */
-    RMPY_EVENTS_MAX = 1000,       /* kept for take_events() */
-    RMPY_BUDGET_MIN = 8,          /* calls a step of a slice; grows while steps are short */
+    RMPY_RING_FEW = 2,
+    RMPY_QUEUE_MAX = 16,    /* items in the queue of push() and pull() */
+    RMPY_ERRORS_MAX = 1000, /* kept for take_errors() */
+    RMPY_EVENTS_MAX = 1000, /* kept for take_events() */
+    RMPY_BUDGET_MIN = 8,    /* calls a step of a slice; grows while steps are short */
     RMPY_BUDGET_MAX = 512
 };
 #define RMPY_WATCH_NS ((int64_t)50 * 1000000)
@@ -78,9 +80,10 @@ typedef enum rmpy_mode {
     RMPY_OWN        /* on a thread of its own */
 } rmpy_mode;
 
-/* Objects in a ring; owns them. */
+/* Objects in a ring, RMPY_BATCH_MAX at most; owns them. Most nodes never have more than a few. */
 typedef struct rmpy_ring {
-    PyObject *slot[RMPY_BATCH_MAX];
+    PyObject *few[RMPY_RING_FEW];
+    PyObject **many; /* RMPY_BATCH_MAX slots; NULL: they are in `few` */
     unsigned head, length;
 } rmpy_ring;
 
@@ -153,7 +156,7 @@ struct rmpy_runner {
     PyObject *at_hand;       /* the item of `queue` that is worked on; NULL: the engine's */
     PyObject *raised, *raised_input;
     uint64_t raised_item;
-    rm_error error;
+    rm_error *error; /* see rmpy_error_of(); NULL: nothing failed yet */
 
     /* Large, so behind what each call reads. */
     rmpy_ring out;   /* results that wait for a call, or for memory */
@@ -242,14 +245,11 @@ static inline bool rmpy_session_is_over(const rmpy_session *s)
     return s->result == RM_DONE || s->result < 0;
 }
 
-static inline bool rmpy_ring_push(rmpy_ring *ring, PyObject *takes_object)
+/* The place of the n-th object from the oldest, n to be below the number of slots. */
+static inline PyObject **rmpy_ring_at(rmpy_ring *ring, unsigned n)
 {
-    if (ring->length == RMPY_BATCH_MAX) {
-        Py_DECREF(takes_object);
-        return false;
-    }
-    ring->slot[(ring->head + ring->length++) % RMPY_BATCH_MAX] = takes_object;
-    return true;
+    return ring->many ? &ring->many[(ring->head + n) % RMPY_BATCH_MAX]
+                      : &ring->few[(ring->head + n) % RMPY_RING_FEW];
 }
 
 /* The oldest; NULL where it is empty. */
@@ -258,13 +258,18 @@ static inline PyObject *rmpy_ring_pop(rmpy_ring *ring)
     if (ring->length == 0) {
         return NULL;
     }
-    PyObject *object = ring->slot[ring->head];
+    PyObject *object = *rmpy_ring_at(ring, 0);
     ring->head = (ring->head + 1) % RMPY_BATCH_MAX;
     ring->length--;
     return object;
 }
 
+/* ring.c. Both take the object. -1: no memory, with an exception; it is released then. */
+int rmpy_ring_push(rmpy_ring *ring, PyObject *takes_object);
+int rmpy_ring_push_front(rmpy_ring *ring, PyObject *takes_object);
 void rmpy_ring_clear(rmpy_ring *ring);
+/* Gives the slots back, too. */
+void rmpy_ring_free(rmpy_ring *ring);
 
 static inline rmpy_runner *rmpy_runner_of(const rm_node *node)
 {
@@ -326,6 +331,8 @@ rm_status rmpy_call_inline(rmpy_runner *p, PyObject *callable, PyObject *argumen
 
 /* ---- failure.c */
 
+/* What its node says of a failure. NULL without memory: the status says enough then. */
+rm_error *rmpy_error_of(rmpy_runner *p);
 /* Keeps what the runner's node raised, and on what. */
 void rmpy_failure_keep(rmpy_runner *p, PyObject *takes_raised);
 /* (exception, node, item, excerpt of the input, attempts) of a failure. */

@@ -378,7 +378,7 @@ void rmpy_session_finished(rmpy_runner *p, rm_status status)
         p->engine_waits = false;
         p->emit_room = 0;
         p->taken &= status == RM_MORE;
-        rm_node_complete(p->node, status, status < 0 ? &p->error : NULL);
+        rm_node_complete(p->node, status, status < 0 ? p->error : NULL);
     } else {
         p->outcome = status == RM_DONE || status < 0 ? status : p->outcome;
         rm_node_ready(p->node);

@@ -788,10 +788,10 @@ static int runner_traverse(PyObject *self, visitproc visit, void *arg)
     RUNNER_OBJECTS(VISIT)
 #undef VISIT
     for (unsigned i = 0; i < p->out.length; i++) {
-        Py_VISIT(p->out.slot[(p->out.head + i) % RMPY_BATCH_MAX]);
+        Py_VISIT(*rmpy_ring_at(&p->out, i));
     }
     for (unsigned i = 0; i < p->queue.length; i++) {
-        Py_VISIT(p->queue.slot[(p->queue.head + i) % RMPY_BATCH_MAX]);
+        Py_VISIT(*rmpy_ring_at(&p->queue, i));
     }
     return 0;
 }
@@ -812,6 +812,9 @@ static void runner_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     (void)runner_clear(self);
+    rmpy_ring_free(&((rmpy_runner *)self)->out);
+    rmpy_ring_free(&((rmpy_runner *)self)->queue);
+    PyMem_Free(((rmpy_runner *)self)->error);
     type->tp_free(self);
     Py_DECREF(type);
 }
