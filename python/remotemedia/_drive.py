@@ -11,7 +11,8 @@ and Ctrl-C.
     ``async with Stream(plan, ...)``       a two-way session: push, pull, interrupt
 
 ``feed`` maps the id of a ``python.feed`` node to its source (list, iterable, async iterable);
-``collect`` maps the id of a ``python.collect`` node to a list or a function.
+``collect`` maps the id of a ``python.collect`` node to a list or a function; ``given`` maps ids of nodes
+that the plan does not make to these.
 """
 
 import sys
@@ -46,23 +47,28 @@ def from_node_on(error):
     return error.with_traceback(traceback)
 
 
+def _made(id, kind):
+    if kind.make is None:
+        raise TypeError(f"node '{id}': its type {kind.name} says how it looks, not what it does")
+    try:
+        return kind.make()
+    except Exception as error:
+        made = translate(from_node_on(error), id, None)
+        raise made from made.__cause__
+
+
 class _Work:
     """A session, its nodes, and what has gone wrong so far."""
 
-    def __init__(self, plan, feed, collect, memory_bytes_max, news):
+    def __init__(self, plan, feed, collect, given, memory_bytes_max, news):
         self.nodes = {}
+        given = given or {}
         self.begun = []
         self.opened = False
         self.problem = None
         connected = plan.connected_outputs
         for id, kind in plan.python_nodes:
-            if kind.make is None:
-                raise TypeError(f"node '{id}': its type {kind.name} says how it looks, not what it does")
-            try:
-                self.nodes[id] = kind.make()
-            except Exception as error:
-                made = translate(from_node_on(error), id, None)
-                raise made from made.__cause__
+            self.nodes[id] = given[id] if id in given else _made(id, kind)
             if id in connected and hasattr(self.nodes[id], "connected_outputs"):
                 self.nodes[id].connected_outputs = frozenset(connected[id])
         self.session = _core.Session(plan, self.nodes, memory_bytes_max=memory_bytes_max)
@@ -85,6 +91,11 @@ class _Work:
         node = self.nodes[id]
         method, light = getattr(node, name, None), getattr(node, "is_light", None)
         return method, light is not None and bool(light(name))
+
+    def does_nothing(self, id, name):
+        """True where that method is to be called, and runs no code of the node's."""
+        asked = getattr(self.nodes[id], "does_nothing", None)
+        return asked is not None and asked(name)
 
     def open(self, loop=None):
         try:
@@ -153,7 +164,11 @@ async def _initialize(work, loop):
         method, light = work.method(id, "initialize")
         work.begun.append(id)
         try:
-            if method is not None:
+            if work.does_nothing(id, "initialize"):  # so it needs no task
+                waits = method()
+                if waits is not None:
+                    await waits
+            elif method is not None:
                 await _call(work, loop, id, method, light)
         except Exception as error:
             work.failed(error, id)
@@ -226,7 +241,9 @@ async def _end(work, loop):
         await _close_call(work, loop, id, generator and generator.aclose, True)
     for id in reversed(work.begun):
         method, light = work.method(id, "cleanup")
-        if method is not None:
+        if work.does_nothing(id, "cleanup"):
+            method()
+        elif method is not None:
             await _close_call(work, loop, id, method, light)
     tasks = session.tasks(True)
     for task in tasks:
@@ -266,13 +283,13 @@ async def _run(work, on_session):
     work.finish()
 
 
-async def run(plan, feed, collect, *, memory_bytes_max=0, on_session=None, news=None):
+async def run(plan, feed, collect, given=None, *, memory_bytes_max=0, on_session=None, news=None):
     """Runs a plan to its end on the running loop.
 
     ``news(session)`` is called once there is a session, ``on_session(session)`` once it is open. Raises what a node raised, through
     `translate`, or `_core.Error`.
     """
-    await _run(_Work(plan, feed, collect, memory_bytes_max, news), on_session)
+    await _run(_Work(plan, feed, collect, given, memory_bytes_max, news), on_session)
 
 
 # ---- without a loop
@@ -359,12 +376,12 @@ def _run_now(work, on_session):
     return None
 
 
-def run_sync(plan, feed, collect, *, memory_bytes_max=0, on_session=None, news=None):
+def run_sync(plan, feed, collect, given=None, *, memory_bytes_max=0, on_session=None, news=None):
     """As `run`, blocking. Raises RuntimeError inside a running loop."""
     events = sys.modules.get("asyncio.events")
     if events is not None and events._get_running_loop() is not None:
         raise RuntimeError("run_sync() inside a running event loop: write `await pipeline.run(…)`")
-    work = _Work(plan, feed, collect, memory_bytes_max, news)
+    work = _Work(plan, feed, collect, given, memory_bytes_max, news)
     rest = _run(work, on_session) if work.needs_loop() else _run_now(work, on_session)
     if rest is not None:
         import asyncio
@@ -381,10 +398,10 @@ class Stream:
     ``inputs``: ids of ``python.feed`` nodes; ``outputs``: ids of ``python.collect`` nodes.
     """
 
-    def __init__(self, plan, inputs, outputs, *, memory_bytes_max=0, news=None):
+    def __init__(self, plan, inputs, outputs, *, given=None, memory_bytes_max=0, news=None):
         self.session = None
         ports = dict.fromkeys(inputs), dict.fromkeys(outputs)
-        self._arguments = plan, *ports, memory_bytes_max, news
+        self._arguments = plan, *ports, given, memory_bytes_max, news
         self._work = None
         self._loop = None
         self._room = None

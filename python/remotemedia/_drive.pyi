@@ -19,6 +19,7 @@ async def run(
     plan: Plan,
     feed: Mapping[str, object],
     collect: Mapping[str, list[Any] | Callable[[Any], object]],
+    given: Mapping[str, object] | None = None,
     *,
     memory_bytes_max: int = 0,
     on_session: Callable[[Session], object] | None = None,
@@ -28,6 +29,7 @@ def run_sync(
     plan: Plan,
     feed: Mapping[str, object],
     collect: Mapping[str, list[Any] | Callable[[Any], object]],
+    given: Mapping[str, object] | None = None,
     *,
     memory_bytes_max: int = 0,
     on_session: Callable[[Session], object] | None = None,
@@ -42,6 +44,7 @@ class Stream:
         inputs: Sequence[str],
         outputs: Sequence[str],
         *,
+        given: Mapping[str, object] | None = None,
         memory_bytes_max: int = 0,
         news: Callable[[Session], object] | None = None,
     ) -> None: ...

@@ -37,11 +37,11 @@ PLAIN_FIELDS = (
 NODE_KEYS = frozenset({"id", "name", "node_type", "params", "code"})
 
 # The live nodes that a manifest of this process may name by {"$python": n}.
-_live: WeakValueDictionary[int, Node] = WeakValueDictionary()
+_live: WeakValueDictionary[int, Any] = WeakValueDictionary()
 _numbers = itertools.count(1)
 
 
-def live_number(node: Node) -> int:
+def live_number(node: Any) -> int:
     """The n of ``{"$python": n}``, for as long as the node lives."""
     number: int | None = node.__dict__.get("_live_number")
     if number is None:
@@ -50,7 +50,7 @@ def live_number(node: Node) -> int:
     return number
 
 
-def live_node(number: int) -> Node | None:
+def live_node(number: int) -> Any:
     """The node of that number, None: it is gone, or of another process."""
     return _live.get(number)
 
@@ -443,7 +443,7 @@ def _portable(node: Node) -> dict[str, Any]:
 def _node_of(entry: Mapping[str, Any]) -> Node:
     code = entry.get("code")
     if isinstance(code, dict) and "$python" in code:
-        node = live_node(code["$python"])
+        node: Node | None = live_node(code["$python"])
         if node is None:
             raise PipelineError(
                 f"node '{entry['id']}' is pinned to the process that wrote the manifest",

@@ -38,6 +38,12 @@ class Host:
         with self._lock:
             self.node.connected_outputs = (self.node.connected_outputs or frozenset()) | names
 
+    def does_nothing(self, name: str) -> bool:
+        """True where the node's ``initialize`` or ``cleanup`` is that of `Node`."""
+        return getattr(type(self.node), name) is getattr(Node, name) and (
+            name not in self.node.__dict__
+        )
+
     def is_light(self, name: str) -> bool:
         """True where ``initialize`` or ``cleanup`` may be called on the loop's thread: it does nothing
         on this call, or gives a coroutine."""

@@ -35,22 +35,23 @@ if TYPE_CHECKING:
 NO_SPEC = NodeSpec("")
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
-# Planning needs a registry for itself; those that are not in use wait here.
-_registries: list[_core.Registry] = []
+# Planning needs a registry for itself; those that are not in use wait here, by their resolver.
+_registries: dict[Any, list[_core.Registry]] = {}
 
 
-def take_registry() -> _core.Registry:
+def take_registry(resolver: Any = None) -> _core.Registry:
     """A registry that no other thread uses; give it back by `give_registry`."""
     try:
-        return _registries.pop()
-    except IndexError:
-        return _core.Registry(resolve)
+        return _registries[resolver].pop()
+    except LookupError:
+        return _core.Registry(resolver or resolve)
 
 
-def give_registry(registry: _core.Registry) -> None:
+def give_registry(registry: _core.Registry, resolver: Any = None) -> None:
     """Lets others use the registry."""
-    if len(_registries) < 8:
-        _registries.append(registry)
+    waiting = _registries.setdefault(resolver, [])
+    if len(waiting) < 8:
+        waiting.append(registry)
 
 
 def resolve(asked: dict[str, Any]) -> _core.NodeType | None:
@@ -81,13 +82,23 @@ def _live_type(asked: dict[str, Any]) -> _core.NodeType:
         raise PipelineError(
             f"node '{asked['id']}' is pinned to another process", code=VALUE_NOT_ACCEPTABLE
         )
-    cls = type(node)
+    host = host_of(node)
+    return live_type(type(node), node.blocking, lambda: host)
+
+
+def host_of(node: Node) -> Host:
+    """What a run gets in place of a live node."""
+    host: Host | None = node.__dict__.get("_host")
+    return host or node.__dict__.setdefault("_host", Host(node))
+
+
+def live_type(
+    cls: type[Node], blocking: bool | None, make: Callable[[], object]
+) -> _core.NodeType:
+    """The type of a live node of a class."""
     check_dependencies(cls.__name__, cls)
-    host = node.__dict__.get("_host")
-    if host is None:
-        host = node.__dict__.setdefault("_host", Host(node))
     name = f"{module_name(cls)}:{cls.__qualname__}"
-    return _node_type(cls, name, lambda: host, node.blocking)
+    return _node_type(cls, name, make, blocking)
 
 
 def _node_type(

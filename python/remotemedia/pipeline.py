@@ -18,9 +18,9 @@ import json
 import os
 import re
 from datetime import UTC
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import _core, _drive, _resolve
+from . import _core, _drive, _plans, _resolve
 from ._graph import Connection, GraphBuilder, dumps
 from .errors import (
     VALUE_NOT_ACCEPTABLE,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from logging import Logger
     from typing import Literal
 
+    from ._host import Host
     from .errors import Excerpt
     from .events import Events, Feed
     from .flow import Member, Part
@@ -501,7 +502,7 @@ class Pipeline:
         PipelineError
             The pipeline cannot be planned; ``findings`` holds all reasons.
         """
-        plan = self._plan(fed=bool(self._open_roots()), collected=False)[0]
+        plan = self._plan(fed=bool(self._open_roots()), collected=False, shared=False).plan
         explained: dict[str, Any] = json.loads(plan.to_json())
         return explained
 
@@ -537,9 +538,14 @@ class Pipeline:
         return ends
 
     def _plan(
-        self, *, fed: bool, collected: bool, outputs: Sequence[str | Node] | None = None
-    ) -> tuple[_core.Plan, str | None, str | None]:
-        """The plan, and the ids of its feeding and its collecting node."""
+        self,
+        *,
+        fed: bool,
+        collected: bool,
+        outputs: Sequence[str | Node] | None = None,
+        shared: bool = True,
+    ) -> _Planned:
+        """The plan; ``shared``: it may be one that others use, too."""
         if not self._graph.nodes:
             raise PipelineError(f"pipeline '{self.name}' is empty")
         try:
@@ -548,11 +554,9 @@ class Pipeline:
             )
             feed = self._add_feed(manifest) if fed else None
             collect = self._add_collect(manifest, outputs) if collected else None
-            registry = _resolve.take_registry()
-            try:
-                plan = _core.Graph.parse(json.dumps(manifest)).plan(registry)
-            finally:
-                _resolve.give_registry(registry)
+            key = _plans.key_of(self._graph.nodes, manifest) if shared else None
+            plan = _plans.find(key) or self._made_plan(manifest, shared=key is not None)
+            nodes = _plans.given(self._graph.nodes) if key else {}
         except SerializationError as error:
             raise PipelineError(error.message, code=error.code) from error
         except _core.Error as error:
@@ -562,9 +566,22 @@ class Pipeline:
             made.args = (made.message,)
             made.findings = [_core.Finding((f[0], f[1], 0, 0, *f[4:])) for f in made.findings]
             raise made from error.__cause__
+        if key:
+            _plans.keep(key, plan, self._graph.nodes)
         if plan.findings:
             _warn(plan.findings)
-        return plan, feed, collect
+        return _Planned(plan, feed, collect, nodes)
+
+    def _made_plan(self, manifest: dict[str, Any], *, shared: bool) -> _core.Plan:
+        resolver = _plans.resolve if shared else None
+        places = _plans.places_of(self._graph.nodes) if shared else {}  # alive until it is made
+        if places:
+            manifest = _plans.manifest_of(places, manifest)
+        registry = _resolve.take_registry(resolver)
+        try:
+            return _core.Graph.parse(json.dumps(manifest)).plan(registry)
+        finally:
+            _resolve.give_registry(registry, resolver)
 
     def _add_feed(self, manifest: dict[str, Any]) -> str:
         roots = self._open_roots() or self._graph.roots()[:1]
@@ -599,16 +616,17 @@ class Pipeline:
 
     def _prepare(
         self, data: Any, results: list[Any] | Callable[[Any], object]
-    ) -> tuple[_core.Plan, dict[str, Any], dict[str, Any]]:
-        """Plan, feed and collect of one run."""
+    ) -> tuple[_core.Plan, dict[str, Any], dict[str, Any], dict[str, Host]]:
+        """Plan, feed, collect and nodes of one run."""
         fed = data is not None
         if not fed:
             self._check_sources()
-        plan, feed, collect = self._plan(fed=fed, collected=True)
+        plan, feed, collect, nodes = self._plan(fed=fed, collected=True)
         return (
             plan,
             {feed: as_stream(data)} if feed else {},
             {collect: results} if collect else {},
+            nodes,
         )
 
     def _check_sources(self) -> None:
@@ -649,8 +667,7 @@ class Pipeline:
         """
         results: list[Any] = []
         with _Watch(self) as watch:
-            plan, feed, collect = self._prepare(input_data, results)
-            await _drive.run(plan, feed, collect, **watch.options())
+            await _drive.run(*self._prepare(input_data, results), **watch.options())
         return shape(results)
 
     def run_sync(self, input_data: Any = None) -> Any:
@@ -679,8 +696,7 @@ class Pipeline:
 
     def _run_sync(self, data: Any, results: list[Any] | Callable[[Any], object]) -> None:
         with _Watch(self) as watch:
-            plan, feed, collect = self._prepare(data, results)
-            _drive.run_sync(plan, feed, collect, **watch.options())
+            _drive.run_sync(*self._prepare(data, results), **watch.options())
 
     async def stream(self, stream: Any = None) -> AsyncGenerator[Any, None]:
         """Runs the pipeline and yields each result as it comes.
@@ -806,6 +822,15 @@ class Pipeline:
         if not self._sessions and self._last_metrics is None:
             return {}
         return self.metrics.to_dict(self.name)
+
+
+class _Planned(NamedTuple):
+    """A plan, the ids of its feeding and its collecting node, and the nodes that it doesn't make."""
+
+    plan: _core.Plan
+    feed: str | None
+    collect: str | None
+    nodes: dict[str, Host]
 
 
 def _warn(findings: list[_core.Finding]) -> None:

@@ -19,7 +19,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from . import _drive, _resolve
-from ._host import Host
 from .errors import PipelineError
 from .metrics import Metrics
 from .node import TypedNode
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from types import TracebackType
 
+    from ._host import Host
     from .change import Change
     from .events import Events
     from .node import Node
@@ -68,13 +68,12 @@ class Session:
     def _prepare(self, options: dict[str, Any]) -> _drive.Stream:
         pipeline = self._pipeline
         fed = bool(pipeline._open_roots())
-        plan, self._feed, self._collect = pipeline._plan(
-            fed=fed, collected=True, outputs=self._outputs
-        )
+        planned = pipeline._plan(fed=fed, collected=True, outputs=self._outputs)
+        self._feed, self._collect = planned.feed, planned.collect
         inputs = [self._feed] if self._feed else []
         outputs = [self._collect] if self._collect else []
         del options["on_session"]
-        return _drive.Stream(plan, inputs, outputs, **options)
+        return _drive.Stream(planned.plan, inputs, outputs, given=planned.nodes, **options)
 
     async def __aexit__(
         self,
@@ -83,11 +82,11 @@ class Session:
         traceback: TracebackType | None,
     ) -> None:
         stream = self._opened()
-        self._watch.ended()
         self._stream = None
         try:
             await stream.__aexit__(kind, error, traceback)
         finally:
+            self._watch.ended()
             self._watch.closed()
 
     def _opened(self) -> Any:
@@ -241,12 +240,8 @@ async def _pump(session: Session, source: Any) -> None:
 
 
 def _hosts(pipeline: Pipeline) -> list[tuple[str, Host]]:
-    def host(node: Node) -> Host:
-        made: Host = node.__dict__.setdefault("_host", Host(node))
-        return made
-
     nodes = pipeline._graph.nodes.items()
-    return [(id, host(node)) for id, node in nodes if not isinstance(node, TypedNode)]
+    return [(id, _resolve.host_of(node)) for id, node in nodes if not isinstance(node, TypedNode)]
 
 
 async def initialize(pipeline: Pipeline) -> None:
