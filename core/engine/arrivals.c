@@ -89,7 +89,7 @@ void rmi_arrivals_run_timers(rmi_strand *strand)
     }
 }
 
-static void deliver(rmi_strand *strand, rmi_node *node, const rm_control *control)
+void rmi_arrivals_deliver(rmi_strand *strand, rmi_node *node, const rm_control *control)
 {
     if (!node->pub.type->control || node->state >= RMI_NODE_ENDED) {
         return;
@@ -105,7 +105,7 @@ static void deliver(rmi_strand *strand, rmi_node *node, const rm_control *contro
 void rmi_arrivals_deliver_controls(rmi_strand *strand)
 {
     for (uint32_t i = 0; i < strand->control_count; i++) {
-        deliver(strand, strand->controls[i].node, &strand->controls[i].control);
+        rmi_arrivals_deliver(strand, strand->controls[i].node, &strand->controls[i].control);
     }
     strand->control_count = 0;
 }
@@ -118,7 +118,7 @@ void rmi_link_receive_requests(rmi_strand *strand, rmi_message *message)
     while (head != atomic_load(&link->request_tail)) {
         rm_control control = link->request[head % RMI_LINK_REQUESTS_MAX];
         atomic_store(&link->request_head, ++head);
-        deliver(strand, link->sending->from, &control);
+        rmi_arrivals_deliver(strand, link->sending->from, &control);
     }
 }
 

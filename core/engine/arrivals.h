@@ -6,7 +6,7 @@
 #ifndef RMI_ENGINE_ARRIVALS_H
 #define RMI_ENGINE_ARRIVALS_H
 
-typedef struct rmi_strand rmi_strand;
+#include "engine/strand.h"
 
 void rmi_arrivals_poll_links(rmi_strand *strand);
 void rmi_arrivals_drain_mailbox(rmi_strand *strand);
@@ -14,5 +14,7 @@ void rmi_arrivals_drain_mailbox(rmi_strand *strand);
 void rmi_arrivals_run_timers(rmi_strand *strand);
 /* What nodes asked of one another in the last call. */
 void rmi_arrivals_deliver_controls(rmi_strand *strand);
+/* Between two calls of the node; one that has ended gets nothing. An error counts as one of its. */
+void rmi_arrivals_deliver(rmi_strand *strand, rmi_node *node, const rm_control *control);
 
 #endif

@@ -6,6 +6,7 @@
 #include "engine/change.h"
 #include "engine/events.h"
 #include "engine/intake.h"
+#include "engine/overrun.h"
 #include "engine/repair.h"
 #include "graph/route.h"
 
@@ -567,6 +568,7 @@ static void exchange_tables(rmi_strand *strand, rmi_strand_tables *tables)
         strand->nodes[i]->rank = i;
         strand->open_nodes += strand->nodes[i]->state < RMI_NODE_ENDED;
     }
+    rmi_overrun_count_sources(strand);
 }
 
 static void exchange_strands(rm_change *change)

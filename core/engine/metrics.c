@@ -208,6 +208,7 @@ static void set_flow(json_t *json, const rmi_node *node)
 {
     json_object_set_new(json, "unrouted", json_integer((json_int_t)node->unrouted));
     json_object_set_new(json, "pts_repaired", json_integer((json_int_t)node->pts_repaired));
+    json_object_set_new(json, "overruns", json_integer((json_int_t)node->overruns));
 }
 
 /* Of a node in several copies: which of them it is; 0: one of its ends. */

@@ -161,6 +161,8 @@ struct rmi_node {
     uint64_t late_told;   /* of them as events */
     int64_t late_told_ns; /* when that was last; 0: never */
     uint64_t pts_repaired;
+    uint64_t overruns,
+        overrun_calls;         /* overrun.h: how often it was told; its calls as that was last */
     rmi_port_time *times;      /* of each output; NULL: nobody asks for them */
     uint64_t unrouted;         /* packets that no edge of their port took */
     uint64_t late, late_drops; /* items beyond the deadline; those of them that were dropped */

@@ -8,6 +8,7 @@
 #include "engine/clock.h"
 #include "engine/events.h"
 #include "engine/io_nodes.h"
+#include "engine/overrun.h"
 #include "engine/quiet.h"
 #include "graph/route.h"
 
@@ -352,6 +353,7 @@ static rm_status lay_out(rmi_strand *strand, rm_error *err)
         }
     }
     strand->open_nodes = strand->node_count;
+    rmi_overrun_count_sources(strand);
     return RM_OK;
 }
 

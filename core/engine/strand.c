@@ -8,6 +8,7 @@
 #include "engine/clock.h"
 #include "engine/events.h"
 #include "engine/intake.h"
+#include "engine/overrun.h"
 #include "engine/parallel.h"
 #include "engine/quiet.h"
 #include "engine/recover.h"
@@ -637,6 +638,9 @@ rm_status rmi_strand_step(rmi_strand *strand, int64_t now_ns, uint32_t budget, i
     }
     if (!strand->cancelling && strand->open_nodes == 0) {
         return finish(strand, RM_DONE);
+    }
+    if (strand->live_source_count) {
+        rmi_overrun_look(strand);
     }
     if (strand->timer_count) {
         *ret_next_ns = strand->timers[1]->wake_ns;

@@ -41,7 +41,8 @@ struct rmi_strand {
     rm_session *session;
     uint32_t index;
     uint16_t node_count, link_in_count, link_out_count;
-    rmi_node **nodes; /* by rank */
+    uint16_t live_source_count; /* overrun.h */
+    rmi_node **nodes;           /* by rank */
     rmi_link **links_in, **links_out;
     rmi_pool *pool;
 

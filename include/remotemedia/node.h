@@ -99,7 +99,8 @@ typedef enum rm_control_op {
     RM_CONTROL_FORMAT = 2,    /* downstream: `line` is the format of what follows on `port` */
     RM_CONTROL_KEY_FRAME = 3, /* upstream: please start anew */
     RM_CONTROL_BIT_RATE = 4,  /* upstream: argument, bits a second */
-    RM_CONTROL_PARAMS = 5     /* node->params has changed in a parameter that is LIVE */
+    RM_CONTROL_PARAMS = 5,    /* node->params has changed in a parameter that is LIVE */
+    RM_CONTROL_OVERRUN = 6    /* to a LIVE source: nothing it gives has room until it is called */
 } rm_control_op;
 
 typedef struct rm_control {
@@ -115,7 +116,7 @@ enum {
     RM_NODE_BLOCKS = 1u << 0, /* calls may block: it gets a thread of its own */
     RM_NODE_HEAVY = 1u << 1,  /* 100 µs and more a packet: it gets a strand of its own */
     RM_NODE_PURE = 1u << 2,   /* no state between items: may run in several copies */
-    RM_NODE_LIVE = 1u << 3,   /* a source that cannot wait */
+    RM_NODE_LIVE = 1u << 3,   /* a source that cannot wait: RM_CONTROL_OVERRUN */
     RM_NODE_PYTHON = 1u << 4, /* its code is Python: only a strand with an interpreter runs it */
     RM_NODE_LATE = 1u << 5, /* sink: its open() may touch the outside world last (files, devices) */
     RM_NODE_UNPROMPTED = 1u << 6, /* process() is also called without input, all packets NULL, after

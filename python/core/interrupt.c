@@ -144,6 +144,14 @@ static int set_params(rmpy_runner *p)
     return 0;
 }
 
+static int tell_overrun(rmpy_runner *p)
+{
+    rmpy_loop_show(p->session);
+    PyObject *answer = p->overrun ? PyObject_CallNoArgs(p->overrun) : Py_NewRef(Py_None);
+    Py_XDECREF(answer);
+    return answer ? 0 : -1;
+}
+
 rm_status rmpy_node_control(rm_node *node, const rm_control *control, rm_error *err)
 {
     rmpy_runner *p = rmpy_runner_of(node);
@@ -154,7 +162,9 @@ rm_status rmpy_node_control(rm_node *node, const rm_control *control, rm_error *
             rm_node_ready(node); /* not first with the next item, which may take its time */
         }
     }
-    if (control->op == RM_CONTROL_PARAMS && set_params(p) < 0) {
+    bool failed = (control->op == RM_CONTROL_PARAMS && set_params(p) < 0) ||
+                  (control->op == RM_CONTROL_OVERRUN && tell_overrun(p) < 0);
+    if (failed) {
         rm_status status = rmpy_fail(p);
         if (p->error) {
             *err = *p->error;

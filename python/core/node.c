@@ -910,6 +910,25 @@ static int optional_attribute(PyObject *object, PyObject *name, PyObject **ret_v
     return PyErr_Occurred() ? -1 : 0;
 }
 
+/* Of a source: what is called where nothing that it gives has room. */
+static int find_overrun(rmpy_runner *p)
+{
+    if (p->n_in > 0) {
+        return 0;
+    }
+    if (optional_attribute(p->object, p->session->state->str_overrun, &p->overrun) < 0) {
+        return -1;
+    }
+    if (p->overrun && rmpy_is_async(p->overrun)) {
+        PyErr_Format(PyExc_TypeError,
+                     "node '%s': overrun() is a coroutine, want a plain function, as it is called "
+                     "while the node waits",
+                     p->id);
+        return -1;
+    }
+    return 0;
+}
+
 int rmpy_node_prepare(rmpy_runner *p, PyObject *object)
 {
     const rmpy_state *state = p->session->state;
@@ -931,7 +950,7 @@ int rmpy_node_prepare(rmpy_runner *p, PyObject *object)
     p->is_streaming = is_true > 0 && p->n_in > 0;
     p->is_plain = p->n_in == 1 && !p->is_streaming;
     p->gives_objects = p->n_out == 1 && p->object_ports & 1;
-    return is_true < 0 ? -1 : 0;
+    return is_true < 0 || find_overrun(p) < 0 ? -1 : 0;
 }
 
 int rmpy_node_place(rmpy_runner *p)

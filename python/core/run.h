@@ -92,7 +92,7 @@ struct rmpy_runner {
     rm_node *node;                       /* while the engine has it open */
     const char *id;                      /* the plan's */
     PyObject *object; /* the node object; a feed's source; where a collect puts things */
-    PyObject *process, *flush, *interrupt; /* bound methods; NULL: none */
+    PyObject *process, *flush, *interrupt, *overrun; /* bound methods; NULL: none */
     rmpy_kind kind;
     rmpy_mode mode;
     int blocking; /* -1: decided by measuring */

@@ -763,6 +763,7 @@ void rmpy_call_resolve(rmpy_runner *p)
     X(process)            \
     X(flush)              \
     X(interrupt)          \
+    X(overrun)            \
     X(task)               \
     X(context)            \
     X(sync_context)       \

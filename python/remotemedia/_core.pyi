@@ -77,6 +77,7 @@ class NodeType:
         parameter is accepted.
     other_params : True: parameters of any other name are accepted, too; one that looks like a slip
         of a name in ``params`` gets a warning.
+    live : True: a source that cannot wait, whose ``overrun()`` is called where nothing it gives has room.
     merge : "any" or "zip" — see the manifest; with several input ports `process` gets a tuple.
     blocking : True: always on a thread of its own; False: always on the caller's loop; None: decided
         by measuring.
@@ -94,6 +95,7 @@ class NodeType:
         example: str = "",
         blocking: bool | None = None,
         other_params: bool = False,
+        live: bool = False,
     ) -> Self: ...
     @property
     def name(self) -> str: ...

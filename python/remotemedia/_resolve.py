@@ -122,6 +122,7 @@ def _node_type(
         example=spec.example,
         blocking=blocking,
         other_params=other_params,
+        live=not inputs and callable(getattr(cls, "overrun", None)),
     )
 
 

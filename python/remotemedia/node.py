@@ -195,6 +195,13 @@ class Node(ABC):
         an error of the node. An ``is_streaming`` node begins anew, with or without it. Another
         interrupt cancels one that waits, and it is called again.
 
+    ``overrun()``
+        Of a source that cannot wait, as a microphone: called, once each time, where nothing that it
+        gives has room any more. It says which of what it holds back it lets go; `process` is asked for
+        the next item once there is room. A plain function that returns at once, on the thread that
+        runs the pipeline; what it raises is told in ``errors``, and the
+        run goes on.
+
     The arguments of a subclass's constructor are kept, so that the node can be written to a
     manifest and be made again from it. Threads: one call at a time; which thread depends on
     ``blocking``.

@@ -1,9 +1,10 @@
 """Flows: what `>>` draws, what `Pipeline.add` and `connect` make of it, and what they refuse."""
 
+import asyncio
 import json
 
 import pytest
-from remotemedia import Edge, Flow, Node, NodeSpec, Out, Pipeline, PipelineError, Port, merge
+from remotemedia import Edge, Flow, Node, NodeError, NodeSpec, Out, Pipeline, PipelineError, Port, merge
 
 
 class Add(Node):
@@ -506,3 +507,67 @@ def test_what_cannot_have_copies_says_why():
     node.parallel = 2
     with pytest.raises(PipelineError, match="Python, which cannot run in several copies"):
         Pipeline(node).run_sync([1])
+
+
+class Device(Node):
+    """A source that cannot wait, before a node that keeps its first item for a while."""
+
+    def __init__(self, at_overrun=lambda: None):
+        self.overruns = 0
+        self.at_overrun = at_overrun
+
+    def process(self):
+        yield from range(40)
+
+    def overrun(self):
+        self.overruns += 1
+        self.at_overrun()
+
+
+class HoldsFirst(Node):
+    async def process(self, x):
+        if x == 0:
+            await asyncio.sleep(0.02)
+        return x
+
+
+def run_device(device):
+    pipeline = Pipeline(device >> Edge(capacity=2) >> HoldsFirst())
+    return pipeline, pipeline.run_sync()
+
+
+def test_a_source_that_cannot_wait_is_told_once_that_nothing_has_room():
+    device = Device()
+    pipeline, results = run_device(device)
+    assert results == list(range(40))
+    assert device.overruns >= 1
+    counts = {node["id"]: node["overruns"] for node in pipeline.metrics.raw["nodes"]}
+    assert counts["Device"] == device.overruns
+    assert counts["HoldsFirst"] == 0
+
+
+def test_what_overrun_raises_is_told_and_the_run_goes_on():
+    device = Device(lambda: 1 // 0)
+    pipeline, results = run_device(device)
+    assert results == list(range(40))
+    first = pipeline.errors[0]
+    assert isinstance(first, NodeError)
+    assert first.node == "Device"
+    assert isinstance(first.__cause__, ZeroDivisionError)
+
+
+def test_overrun_is_a_plain_function():
+    class Waits(Device):
+        async def overrun(self):
+            pass
+
+    with pytest.raises(TypeError, match=r"overrun\(\) is a coroutine, want a plain function"):
+        run_device(Waits())
+
+
+def test_overrun_of_a_node_that_is_no_source_is_its_own_matter():
+    class Counts(HoldsFirst):
+        async def overrun(self):
+            raise AssertionError
+
+    assert Pipeline([Counts()]).run_sync([0, 1]) == [0, 1]
