@@ -613,8 +613,9 @@ rm_status rmi_session_open_node(rmi_node *node, rm_error *err)
     if (why.code <= RM_CODE_UNSUPPORTED) {
         why.code = RM_CODE_NODE_OPEN; /* a code of the status alone says less */
     }
-    rm_error_wrap(&why, "node '%s'", node->pub.id);
-    snprintf(why.node, sizeof why.node, "%s", node->pub.id);
+    const char *id = node->part_of ? node->part_of : node->pub.id;
+    rm_error_wrap(&why, "node '%s'", id);
+    snprintf(why.node, sizeof why.node, "%s", id);
     why.status = status;
     if (err) {
         *err = why;
