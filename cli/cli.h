@@ -118,6 +118,9 @@ RM_MUST_USE rm_status cli_pipeline_plan(const cli *state, cli_pipeline *pipeline
 /* "node.param=value". */
 RM_MUST_USE rm_status cli_pipeline_set(cli_pipeline *pipeline, const char *assignment,
                                        rm_error *err);
+/* Has the manifest say so; either may be NULL. checkpoint.c */
+RM_MUST_USE rm_status cli_pipeline_checkpoint(cli_pipeline *pipeline, const char *folder,
+                                              const char *interval, rm_error *err);
 /* "FILE" or "NODE=FILE". */
 RM_MUST_USE rm_status cli_pipeline_input(cli_pipeline *pipeline, const char *text, rm_error *err);
 void cli_pipeline_release(cli_pipeline *pipeline);

@@ -2,6 +2,7 @@
 #include "run.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -56,6 +57,9 @@ void rm_cli_run_opened(rm_cli_run *run, rm_session *session)
     if (cli_profile_spans(run) && host && host->run &&
         rm_session_trace_begin(session, cli_profile_spans(run), &run->error) != RM_OK) {
         cli_run_cancel(run);
+    }
+    if (rm_session_resumed(session) && !cli_has(run->arguments, "quiet")) {
+        fprintf(stderr, "going on from checkpoint %" PRIu64 "\n", rm_session_resumed(session));
     }
     if (cli_ports_find(run, &run->error) != RM_OK) {
         cli_run_cancel(run);
@@ -260,6 +264,10 @@ static rm_status change(rm_cli_run *run, const cli_arguments *arguments, rm_erro
         if (status == RM_ENOENT) {
             status = cli_pipeline_input(&run->pipeline, text, err);
         }
+    }
+    if (status == RM_OK) {
+        status = cli_pipeline_checkpoint(&run->pipeline, cli_value_at(arguments, "checkpoint", 0),
+                                         cli_value_at(arguments, "checkpoint-interval", 0), err);
     }
     return status;
 }

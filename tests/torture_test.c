@@ -3,6 +3,9 @@
  * same test runs under LeakSanitizer). What jansson and msgpack-c allocate is left out: jansson's
  * parser itself crashes without memory. */
 
+#include <stdlib.h>
+#include <unistd.h>
+
 #include <remotemedia/remotemedia.h>
 
 #include "base/alloc.h"
@@ -72,6 +75,9 @@ static rm_status pass_save(rm_node *node, rm_blob *blob, rm_error *err)
 static rm_status pass_load(rm_node *node, const void *data, size_t bytes, rm_error *err)
 {
     (void)err;
+    if (bytes != sizeof(struct counter)) {
+        return RM_EINVAL;
+    }
     memcpy(node->state, data, bytes);
     return RM_OK;
 }
@@ -105,7 +111,9 @@ static const rm_node_type source_type = {.struct_size = sizeof(rm_node_type),
                                          .summary = "numbers",
                                          .outputs = out,
                                          .state_size = sizeof(struct counter),
-                                         .process = source_process};
+                                         .process = source_process,
+                                         .checkpoint = pass_save,
+                                         .restore = pass_load};
 static const rm_node_type pass_type = {.struct_size = sizeof(rm_node_type),
                                        .name = "t.pass",
                                        .summary = "pass",
@@ -129,7 +137,9 @@ static const rm_node_type sink_type = {.struct_size = sizeof(rm_node_type),
                                        .summary = "sink",
                                        .inputs = in,
                                        .state_size = sizeof(struct counter),
-                                       .process = sink_process};
+                                       .process = sink_process,
+                                       .checkpoint = pass_save,
+                                       .restore = pass_load};
 
 static rm_status registry_of(rm_registry **ret_registry)
 {
@@ -306,12 +316,17 @@ static rm_status run(rm_session *session)
     return status == RM_DONE ? RM_OK : status;
 }
 
-static rm_status open_and_run(const char *inline_text, rm_status (*use)(rm_session *))
+/* folder: of checkpoints, or NULL. */
+static rm_status open_in(const char *folder, const char *inline_text,
+                         rm_status (*use)(rm_session *))
 {
     rm_registry *registry = NULL;
     rm_plan *plan = NULL;
     rm_session *session = NULL;
-    rm_session_options options = {.struct_size = sizeof options, .driver = RM_DRIVER_CALLER};
+    rm_session_options options = {.struct_size = sizeof options,
+                                  .driver = RM_DRIVER_CALLER,
+                                  .checkpoint_folder = folder,
+                                  .checkpoint_interval_ms = -1};
     rm_status status = registry_of(&registry);
     if (status == RM_OK) {
         status = plan_of(inline_text, registry, &plan);
@@ -326,6 +341,11 @@ static rm_status open_and_run(const char *inline_text, rm_status (*use)(rm_sessi
     rm_plan_free(plan);
     rm_registry_free(registry);
     return status;
+}
+
+static rm_status open_and_run(const char *inline_text, rm_status (*use)(rm_session *))
+{
+    return open_in(NULL, inline_text, use);
 }
 
 static rm_status attempt_session(void)
@@ -421,6 +441,42 @@ static rm_status attempt_change(void)
     return open_and_run("t.source ! t.pass ! t.slow ! t.pass ! t.sink", change_graph);
 }
 
+static char state_folder[] = "/tmp/remotemedia-torture-XXXXXX";
+
+/* In the middle, with something queued. */
+static rm_status leave(rm_session *session)
+{
+    rm_status status = RM_OK;
+    for (int64_t i = 1; i <= 3 && status >= 0; i++) {
+        status = rm_session_step(session, i, 3, NULL);
+    }
+    return status < 0 ? status : rm_session_checkpoint(session, NULL, 1000, NULL);
+}
+
+static rm_status go_on(rm_session *session)
+{
+    CHECK_INT(rm_session_resumed(session), 1);
+    return run(session);
+}
+
+static void remove_checkpoints(void)
+{
+    static const char *const names[] = {"checkpoint-00000001.rmc", "checkpoint.part"};
+    for (size_t i = 0; i < RMI_COUNT(names); i++) {
+        char path[96];
+        snprintf(path, sizeof path, "%s/%s", state_folder, names[i]);
+        (void)unlink(path);
+    }
+}
+
+static rm_status attempt_checkpoint(void)
+{
+    static const char line[] = "t.source ! t.pass ! t.sink";
+    remove_checkpoints();
+    rm_status status = open_in(state_folder, line, leave);
+    return status == RM_OK ? open_in(state_folder, line, go_on) : status;
+}
+
 static rm_status attempt_harness(void)
 {
     rm_harness *harness = NULL;
@@ -464,6 +520,14 @@ TORTURE(operations)
 TORTURE(change)
 TORTURE(harness)
 
+TEST(checkpoint_survives_each_failed_allocation)
+{
+    CHECK(mkdtemp(state_folder) != NULL);
+    torture(attempt_checkpoint);
+    remove_checkpoints();
+    CHECK_INT(rmdir(state_folder), 0);
+}
+
 TEST(formats_and_log_filter_need_no_memory)
 {
     uint64_t before = rmi_alloc_count();
@@ -479,4 +543,4 @@ TEST_MAIN(T(report_survives_each_failed_allocation), T(value_survives_each_faile
           T(plan_survives_each_failed_allocation), T(session_survives_each_failed_allocation),
           T(links_survives_each_failed_allocation), T(operations_survives_each_failed_allocation),
           T(change_survives_each_failed_allocation), T(harness_survives_each_failed_allocation),
-          T(formats_and_log_filter_need_no_memory))
+          T(checkpoint_survives_each_failed_allocation), T(formats_and_log_filter_need_no_memory))

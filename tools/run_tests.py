@@ -19,6 +19,7 @@ import runners
 from runners import BUILD, ROOT, Count, Log
 
 FUZZ_S, FUZZ_LONG_S = 30, 3600
+KILLS_LONG = 13  # of each of four pipelines
 BENCH_S_MAX, GRAPHS_LONG = 1800, 50000
 FAILURE_LINES_MAX = 15
 COVERAGE_PERCENT_MIN = 85
@@ -256,10 +257,20 @@ def graphs(log, options):
     home = ROOT / "core" / "engine" / "random_graphs"
     runner = folder / "core" / "engine" / "random_graphs" / "random_graphs_runner"
     count = Count()
-    for words in ([], ["--disturb", "interrupt"], ["--disturb", "cancel"]):
+    for words in ([], *(["--disturb", how] for how in ("interrupt", "cancel", "restart"))):
         argv = [sys.executable, home / "random_graphs_test.py", runner, "--seeds", str(GRAPHS_LONG)]
         count += runners.tap(log, "random graphs", [*argv, *words])
     return count
+
+
+@part("more kills of runs with checkpoints than each run has", long_only=True)
+def kills(log, options):
+    folder = runners.meson_build(log, "test-unit", ["-Dbuildtype=debugoptimized", f"--prefix={PREFIX}"])
+    if not folder:
+        return Count(failed=1, failures=["test-unit does not build"])
+    argv = [sys.executable, ROOT / "tests" / "kill_test.py", folder / "cli" / "remotemedia"]
+    return runners.tap(log, "kill_test", [*argv, "--points", str(KILLS_LONG)],
+                       env={"REMOTEMEDIA_MODULE_PATH": str(folder / "nodes")})
 
 
 @part("everything optional off: four libraries are enough")

@@ -723,7 +723,7 @@ void rmi_change_finish(rm_change *change)
         if (place == RMI_NONE) {
             tell(change, old, "remove");
         }
-        if (old->pub.type->close) {
+        if (old->pub.type->close && !old->stays_closed) {
             old->pub.type->close(&old->pub);
         }
     }

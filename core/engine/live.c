@@ -222,11 +222,6 @@ rm_status rm_session_set_params(rm_session *session, const char *id, const char 
 
 /* ---- swap */
 
-struct rm_blob {
-    uint8_t *data;
-    size_t bytes, capacity;
-};
-
 enum { BLOB_BYTES_MAX = 16 << 20, DRAIN_PACKETS_MAX = 4096 };
 
 rm_status rm_blob_append(rm_blob *blob, const void *data, size_t bytes)

@@ -202,6 +202,7 @@ struct rmi_node {
     uint16_t traced;              /* line of the strand's trace that names it (trace.h) */
     bool joins;                   /* made for a session that runs, and not yet in it */
     rmi_node *next_retired;       /* in the session's list of those that went */
+    bool stays_closed;            /* it had ended in the checkpoint that the session goes on from */
     uint32_t index;               /* in the session: rank order */
     rm_packet *mark;              /* a copy's; NULL: it is none */
     uint32_t copy, copies;        /* from 1 */

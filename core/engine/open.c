@@ -1,6 +1,7 @@
 /* From a plan to a running session. */
 #include <string.h>
 
+#include "engine/checkpoint.h"
 #include "engine/session.h"
 
 static rmi_policy policy_of(const char *name)
@@ -98,6 +99,9 @@ rm_status rm_session_open(const rm_plan *plan, const rm_session_options *options
 {
     RMI_AUTO(rm_session) session = NULL;
     rm_status status = rmi_session_build(plan, options, &session, err);
+    if (status == RM_OK) {
+        status = rmi_checkpoints_new(session, err);
+    }
     if (status == RM_OK) {
         status = rmi_session_start(session, err);
     }

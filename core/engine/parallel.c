@@ -1,5 +1,7 @@
 #include "engine/parallel.h"
 
+#include <string.h>
+
 #include "base/alloc.h"
 #include "engine/link.h"
 
@@ -27,6 +29,25 @@ static rm_status split_process(rm_node *node, const rm_inputs *inputs, rm_error 
     uint32_t turn = s->turn;
     s->turn = turn + 1 < s->turns ? turn + 1 : 0;
     return rm_forward(node, turn);
+}
+
+static rm_status split_save(rm_node *node, rm_blob *blob, rm_error *err)
+{
+    const split *s = node->state;
+    (void)err;
+    return rm_blob_append(blob, &s->turn, sizeof s->turn);
+}
+
+static rm_status split_load(rm_node *node, const void *data, size_t bytes, rm_error *err)
+{
+    split *s = node->state;
+    uint32_t turn = UINT32_MAX;
+    memcpy(&turn, data, bytes == sizeof turn ? bytes : 0);
+    if (turn >= s->turns) {
+        return rm_fail(err, RM_EINVAL, "a saved turn is %u, want less than %u", turn, s->turns);
+    }
+    s->turn = turn;
+    return RM_OK;
 }
 
 /* What is asked of the copies is asked of the node before them. */
@@ -77,6 +98,8 @@ const rm_node_type rmi_split_type = {
     .open = split_open,
     .process = split_process,
     .control = split_control,
+    .checkpoint = split_save,
+    .restore = split_load,
 };
 
 const rm_node_type rmi_gather_type = {

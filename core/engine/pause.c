@@ -101,13 +101,22 @@ static void run_pause(rmi_strand *strand, rmi_message *message)
     pthread_mutex_unlock(&session->lock);
 }
 
-/* How many strands have to come. Under the lock. */
-static uint32_t ask_strands(rm_session *session)
+/* Nobody else steps it. */
+static bool stands_still(rm_session *session, const rmi_strand *strand, bool is_owner)
+{
+    bool is_stepped = strand->index == 0 && session->options.driver == RM_DRIVER_CALLER;
+    return is_stepped && !is_owner
+               ? atomic_load(&strand->thread) == rmi_thread_self()
+               : rmi_session_is_direct(session, session->strands[strand->index]);
+}
+
+/* How many of these strands have to come. Under the lock. */
+static uint32_t ask_strands(rm_session *session, uint32_t first, uint32_t end, bool is_owner)
 {
     uint32_t asked = 0;
-    for (uint32_t i = 0; i < session->strand_count && !session->simulated; i++) {
+    for (uint32_t i = first; i < end && !session->simulated; i++) {
         rmi_strand *strand = session->strands[i];
-        if (rmi_session_is_direct(session, strand)) {
+        if (stands_still(session, strand, is_owner)) {
             continue;
         }
         asked++;
@@ -120,19 +129,29 @@ static uint32_t ask_strands(rm_session *session)
     return asked;
 }
 
-bool rmi_session_pause(rm_session *session, int64_t until_ns)
+/* Under the lock. */
+static bool await_strands(rm_session *session, uint32_t asked, const struct timespec *until)
+{
+    int timed_out = 0;
+    while (session->paused_strands < asked && !timed_out && !session->ending) {
+        timed_out = pthread_cond_timedwait(&session->changed, &session->lock, until);
+    }
+    return session->paused_strands >= asked;
+}
+
+bool rmi_session_pause(rm_session *session, int64_t until_ns, bool is_owner)
 {
     struct timespec until = time_of(until_ns);
     pthread_mutex_lock(&session->lock);
     session->pausing = true;
     session->pause_round++;
     session->paused_strands = 0;
-    uint32_t asked = ask_strands(session);
-    int timed_out = 0;
-    while (session->paused_strands < asked && !timed_out) {
-        timed_out = pthread_cond_timedwait(&session->changed, &session->lock, &until);
+    uint32_t asked = ask_strands(session, 1, session->strand_count, is_owner);
+    bool paused = await_strands(session, asked, &until);
+    if (paused) {
+        asked += ask_strands(session, 0, 1, is_owner);
+        paused = await_strands(session, asked, &until);
     }
-    bool paused = session->paused_strands >= asked;
     pthread_mutex_unlock(&session->lock);
     if (!paused) {
         rmi_session_resume(session);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "engine/checkpoint.h"
 #include "engine/clock.h"
 #include "engine/events.h"
 #include "engine/io_nodes.h"
@@ -380,8 +381,8 @@ static void close_nodes(rm_session *session)
 {
     for (uint32_t i = session->opened; i-- > 0;) {
         rmi_node *node = session->nodes[i];
-        if (node->abandoned) {
-            continue; /* its work may still use what close() would release */
+        if (node->abandoned || node->stays_closed) {
+            continue; /* its work may still use what close() would release; or nothing to close */
         }
         rmi_node_drop_outbox(node);
         rmi_node_drop_inputs(node);
@@ -420,10 +421,12 @@ static void session_end(rm_session *session)
         return;
     }
     session->closed = true;
+    rmi_checkpoints_stop(session);
     join_threads(session);
     rmi_event_tell_rest(session);
     rmi_event_deliver(session);
     close_nodes(session);
+    rmi_checkpoints_end(session, worst_result(session));
     pthread_mutex_lock(&session->lock);
     session->ended = true;
     session->result = worst_result(session);
@@ -600,7 +603,8 @@ static rm_status start_threads(rm_session *session, rm_error *err)
 rm_status rmi_session_open_node(rmi_node *node, rm_error *err)
 {
     rm_error why = RM_ERROR_INIT;
-    rm_status status = node->pub.type->open ? node->pub.type->open(&node->pub, &why) : RM_OK;
+    bool opens = node->pub.type->open && !node->stays_closed;
+    rm_status status = opens ? node->pub.type->open(&node->pub, &why) : RM_OK;
     if (status < 0 && why.code == RM_CODE_PLACE_REFUSED && node->fallback) {
         status = rmi_node_fall_back(node, &why);
     }
@@ -639,6 +643,15 @@ static rm_status open_nodes(rm_session *session, rm_error *err)
     return RM_OK;
 }
 
+static rm_status open_or_go_on(rm_session *session, rm_error *err)
+{
+    rm_status status = rmi_checkpoints_prepare(session, err);
+    if (status == RM_OK) {
+        status = open_nodes(session, err);
+    }
+    return status == RM_OK ? rmi_checkpoints_apply(session, err) : status;
+}
+
 rm_status rmi_session_start(rm_session *session, rm_error *err)
 {
     for (uint32_t i = 0; i < session->strand_count; i++) {
@@ -663,7 +676,7 @@ rm_status rmi_session_start(rm_session *session, rm_error *err)
     }
     session->begin_ns = rmi_clock_ns();
     session->begin_ticks = rmi_clock_ticks();
-    rm_status status = open_nodes(session, err);
+    rm_status status = open_or_go_on(session, err);
     if (status != RM_OK) {
         return status;
     }
@@ -682,7 +695,8 @@ rm_status rmi_session_start(rm_session *session, rm_error *err)
     if (session->options.driver == RM_DRIVER_THREAD) {
         atomic_store(&session->strands[0]->thread, NULL);
     }
-    return start_threads(session, err);
+    status = start_threads(session, err);
+    return status == RM_OK ? rmi_checkpoints_start(session, err) : status;
 }
 
 static rm_status step_home(rm_session *session, int64_t now_ns, uint32_t budget, int64_t *next_ns)
@@ -843,6 +857,7 @@ void rm_session_free(rm_session *session)
         strand_free(session->strands[i]);
     }
     rmi_event_discard(session); /* who has ended hears no more */
+    rmi_checkpoints_free(session->checkpoints);
     rmi_budget_free(session->budget);
     rmi_free(session->strands);
     rmi_free(session->threads);

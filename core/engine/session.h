@@ -41,6 +41,12 @@ typedef struct rmi_edge_spec {
     int64_t latency_ns_max;  /* 0: no budget */
 } rmi_edge_spec;
 
+/* What save() and checkpoint() write. */
+struct rm_blob {
+    uint8_t *data;
+    size_t bytes, capacity;
+};
+
 /* An event on its way to the owner. */
 typedef struct rmi_queued_event {
     struct rmi_queued_event *next;
@@ -63,8 +69,11 @@ typedef struct rmi_retired {
     rm_plan *plans; /* types of nodes may be theirs */
 } rmi_retired;
 
+typedef struct rmi_checkpoints rmi_checkpoints;
+
 struct rm_session {
     rm_session_options options;
+    rmi_checkpoints *checkpoints; /* checkpoint.h; NULL: none are kept */
     rmi_budget *budget;
     rmi_node **nodes; /* in rank order */
     uint32_t node_count, node_capacity;
@@ -105,6 +114,8 @@ struct rm_session {
     rm_error error; /* the first failure */
     rmi_queued_event *queued, **queued_end;
     uint32_t event_count;
+    bool checkpointing; /* a checkpoint is being made */
+    bool ending;        /* no strand stands still any more, and none is needed to */
     bool event_posted;
     uint64_t events_lost; /* since the last one that had room */
     bool ended;           /* result holds */
@@ -163,9 +174,10 @@ void rmi_session_end_visit(rm_session *session);
 /* No visits until the change ends. */
 void rmi_session_begin_change(rm_session *session);
 void rmi_session_end_change(rm_session *session);
-/* Has every strand stand still between two calls, at most until then. False: one did not come; all
- * go on. */
-RM_MUST_USE bool rmi_session_pause(rm_session *session, int64_t until_ns);
+/* Has every strand stand still between two calls, at most until then. False: one did not come, or
+ * the session ends; all go on. is_owner: where the caller steps the home strand, that is who calls.
+ * The home strand comes last: its thread may have what a call on another one waits for. */
+RM_MUST_USE bool rmi_session_pause(rm_session *session, int64_t until_ns, bool is_owner);
 void rmi_session_resume(rm_session *session);
 /* The calling thread is within a node or an event of the session. */
 bool rmi_session_is_inside(rm_session *session);

@@ -56,6 +56,8 @@
     X(406, PACKET_FORMAT, RM_EINVAL, "a node got a packet of a format that it cannot take")   \
     X(407, MEMORY_DEADLOCK, RM_EDEADLOCK, "what waits for memory waits for what queues hold")    \
     X(408, CIRCUIT_OPEN, RM_ETRANSIENT, "a node that failed again and again is left alone for a while") \
+    X(409, CHECKPOINT_REFUSED, RM_EUNSUPPORTED, "a session cannot be checkpointed")           \
+    X(410, CHECKPOINT_BAD, RM_EINVAL, "a checkpoint is damaged, or of another graph")         \
     X(501, MEDIA_OPEN, RM_EIO, "a media file could not be opened")                            \
     X(502, MEDIA_DATA, RM_EFAIL, "a media file is damaged, truncated or of an unknown format")\
     X(503, MEDIA_WRITE, RM_EIO, "an output file could not be written")                        \

@@ -145,7 +145,15 @@ struct rm_blob; /* growing bytes for save() and load(), see blob functions below
  * control  See rm_control_op; on the strand, between two calls of process().
  * cancel   Work is PENDING and not wanted any more: give up soon, then complete.
  * close    Releases all. Called once for each node whose open() succeeded.
- * save     Writes the state between two items; load gets it before the first item. */
+ * save     Writes the state; load gets it before the first item. For a node that takes this one's
+ *          place; and for checkpoints, where a type has no checkpoint(): then also within an item
+ *          whose inputs are held (after RM_MORE, RM_EAGAIN or an error that is tried again).
+ * checkpoint  Writes the state and the place in the outside world (a file's offset), so that the
+ *          same node of a later process goes on there. When save() may be called; nothing else of
+ *          the session runs meanwhile. A node with neither that is a source, or has a state and is
+ *          not RM_NODE_PURE, cannot be part of a checkpoint.
+ * restore  Gets it after open() and the RM_CONTROL_FORMAT of what came last, before the first item.
+ */
 struct rm_node_type {
     size_t struct_size;  /* sizeof(rm_node_type) */
     const char *name;    /* "audio.gain": family and verb or noun */
@@ -169,6 +177,8 @@ struct rm_node_type {
     /* Shows the codecs that it reads or writes, by FFmpeg's names, for rm_machine_probe(). Thread:
      * the registry's. */
     void (*each_codec)(void (*show)(void *context, const char *name), void *context);
+    rm_status (*checkpoint)(rm_node *node, struct rm_blob *blob, rm_error *err);
+    rm_status (*restore)(rm_node *node, const void *data, size_t bytes, rm_error *err);
 };
 
 /* A packet from the pool of the node's strand, header cleared but for version, kind 0, pts_ns

@@ -82,11 +82,18 @@ typedef struct rm_session_options {
     /* How the conditions of connections look into live objects; NULL: they find nothing there.
      * Thread: of the strand whose node gave the object. */
     rm_read_object read_object;
+    /* Where checkpoints are kept, made if it is not there; NULL: where the manifest's
+     * session.checkpoint says, else nowhere. The session goes on from the newest good one there,
+     * and they are removed when it has ended well. One session a folder. */
+    const char *checkpoint_folder;
+    int64_t checkpoint_interval_ms; /* one is made so often; 0: as the manifest says, else 1,000;
+                                       -1: by rm_session_checkpoint() alone */
 } rm_session_options;
 
 /* Opens all nodes, in rank order; if one fails, closes the others in reverse order and returns its
  * error with the node named (E0401). The plan must outlive the session. options may be NULL: a
- * thread drives it. Thread: any; the caller becomes the owner. */
+ * thread drives it. Where checkpoints are kept: E0409, a node cannot be part of one; E0410, those
+ * that are there are damaged or of another graph. Thread: any; the caller becomes the owner. */
 RM_API RM_MUST_USE rm_status rm_session_open(const rm_plan *plan, const rm_session_options *options,
                                              rm_session **ret_session, rm_error *err);
 
@@ -153,6 +160,17 @@ RM_API RM_MUST_USE rm_status rm_session_set_params(rm_session *session, const ch
 RM_API RM_MUST_USE rm_status rm_session_swap(rm_session *session, const char *node,
                                              const rm_node_type *type, const char *params_json,
                                              rm_error *err);
+
+/* Makes a checkpoint now: all strands stop between two calls, all of the session is copied, they go
+ * on, and the copy is written to a file of `folder` (NULL: that of the options). Work of a node
+ * that is out is waited for. RM_EAGAIN: that took more than timeout_ms, or another checkpoint is
+ * being made. RM_ECANCELED: the session is ending. E0409: it cannot be done, err names the node or
+ * the edge. Other errors: it could not be written. Thread: any but a node's; CALLER: the owner. */
+RM_API RM_MUST_USE rm_status rm_session_checkpoint(rm_session *session, const char *folder,
+                                                   int64_t timeout_ms, rm_error *err);
+
+/* The number of the checkpoint that the session went on from; 0: it began anew. Thread: any. */
+RM_API uint64_t rm_session_resumed(const rm_session *session);
 
 /* How far the sources (nodes without inputs, and the graph's inputs) have come: the latest end
  * (pts_ns + duration_ns) of a packet that one of them emitted, RM_TIME_NONE where none had a time;

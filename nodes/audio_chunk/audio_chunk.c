@@ -287,17 +287,26 @@ static rm_status chunk_control(rm_node *node, const rm_control *control, rm_erro
 
 /* In front of the samples of the chunk that is begun, channel by channel. */
 typedef struct saved {
-    rm_format_line line;
+    rm_format_line line, wanted;
     audio_run run;
     uint64_t begun;
-    uint32_t filled, old;
-    bool gap;
+    uint32_t filled, old, taken;
+    bool gap, renew, in_hand;
 } saved;
 
 static rm_status chunk_save(rm_node *node, rm_blob *blob, rm_error *err)
 {
     const chunker *c = node->state;
-    saved s = {.line = c->line, .run = c->run, .begun = c->begun, .gap = c->gap};
+    saved s;
+    memset(&s, 0, sizeof s);
+    s.line = c->line;
+    s.wanted = c->wanted;
+    s.run = c->run;
+    s.begun = c->begun;
+    s.gap = c->gap;
+    s.renew = c->renew;
+    s.in_hand = c->in_hand;
+    s.taken = c->taken;
     s.filled = c->made ? c->filled : 0;
     s.old = c->made ? c->old : 0;
     rm_status status = rm_blob_append(blob, &s, sizeof s);
@@ -329,10 +338,14 @@ static rm_status chunk_load(rm_node *node, const void *data, size_t bytes, rm_er
     if (status != RM_OK) {
         return status;
     }
-    c->wanted = s.line;
+    c->wanted = s.wanted;
+    c->renew = s.renew;
     c->gap = s.gap;
+    c->in_hand = s.in_hand;
+    c->taken = s.taken;
     size_t frame_bytes = (size_t)audio_sample_bytes(&s.line) * s.line.audio.channels;
-    if (s.filled >= c->chunk || bytes - sizeof s != s.filled * frame_bytes) {
+    bool is_over = s.filled == c->chunk && !s.in_hand; /* else it waits for memory to go out */
+    if (s.filled > c->chunk || is_over || bytes - sizeof s != s.filled * frame_bytes) {
         c->gap = true;
         return RM_OK;
     }

@@ -226,16 +226,29 @@ static rm_status level_control(rm_node *node, const rm_control *control, rm_erro
 /* ---- handing over to a node that takes this one's place */
 
 typedef struct saved {
-    rm_format_line line;
+    rm_format_line line, wanted;
     audio_run run;
-    uint64_t begun, measured;
+    uint64_t begun, measured, interval;
+    uint32_t taken;
+    bool in_hand, renew;
     rmi_level level[AUDIO_CHANNELS_MAX];
 } saved;
 
 static rm_status level_save(rm_node *node, rm_blob *blob, rm_error *err)
 {
     const meter *m = node->state;
-    saved s = {.line = m->wanted, .run = m->run, .begun = m->begun, .measured = m->measured};
+    saved s;
+    memset(&s, 0, sizeof s);
+    s.line = s.wanted = m->wanted;
+    s.line.audio.rate_hz = m->rate_hz;
+    s.line.audio.channels = (uint16_t)m->channels;
+    s.run = m->run;
+    s.begun = m->begun;
+    s.measured = m->measured;
+    s.interval = m->interval;
+    s.taken = m->taken;
+    s.in_hand = m->in_hand;
+    s.renew = m->renew;
     memcpy(s.level, m->level, sizeof s.level);
     rm_status status = rm_blob_append(blob, &s, sizeof s);
     return status == RM_OK ? RM_OK : rm_fail(err, status, "no memory to save a level");
@@ -255,9 +268,13 @@ static rm_status level_load(rm_node *node, const void *data, size_t bytes, rm_er
     }
     m->wanted = s.line;
     begin_format(m, node->params);
+    m->wanted = s.wanted;
+    m->renew = s.renew;
     m->run = s.run;
     m->begun = s.begun;
-    if (s.measured < m->interval) {
+    m->taken = s.taken;
+    m->in_hand = s.in_hand;
+    if (s.measured < m->interval || s.interval == m->interval) {
         m->measured = s.measured;
         memcpy(m->level, s.level, sizeof s.level);
     } else {

@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "../file_out.h"
+#include "../file_place.h"
 
 enum { COME_BACK_NS = 1000000, LINE_BYTES_MIN = 4096 };
 #define LINE_BYTES_MAX ((size_t)128 << 20) /* a value's text and what stands around it */
@@ -287,6 +287,54 @@ static rm_status json_control(rm_node *node, const rm_control *control, rm_error
     return RM_OK;
 }
 
+/* ---- checkpoints */
+
+/* In front of the line that is begun. */
+typedef struct saved {
+    file_place place;
+    uint64_t line_bytes, done;
+    uint64_t current;
+} saved;
+
+static rm_status json_checkpoint(rm_node *node, rm_blob *blob, rm_error *err)
+{
+    const json_writer *w = node->state;
+    saved s;
+    memset(&s, 0, sizeof s);
+    file_place_of(&w->file, &s.place);
+    s.line_bytes = w->line.bytes;
+    s.done = w->done;
+    s.current = w->current;
+    rm_status status = rm_blob_append(blob, &s, sizeof s);
+    if (status == RM_OK) {
+        status = rm_blob_append(blob, w->line.text, w->line.bytes);
+    }
+    return status == RM_OK ? RM_OK
+                           : rm_fail(err, status, "cannot save a line of %zu bytes", w->line.bytes);
+}
+
+static rm_status json_restore(rm_node *node, const void *data, size_t bytes, rm_error *err)
+{
+    json_writer *w = node->state;
+    saved s;
+    if (bytes < sizeof s) {
+        return rm_fail(err, RM_EINVAL, "a saved line has %zu bytes, want %zu or more", bytes,
+                       sizeof s);
+    }
+    memcpy(&s, data, sizeof s);
+    if (s.line_bytes != bytes - sizeof s || s.done > s.line_bytes) {
+        return rm_fail(err, RM_EINVAL, "a saved line is cut short");
+    }
+    if (!reserve(&w->line, s.line_bytes)) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a line of JSON");
+    }
+    add(&w->line, (const char *)data + sizeof s, s.line_bytes);
+    w->current = s.current;
+    /* What cannot be cut back gets the line whole once more. */
+    w->done = s.place.offset_bytes < 0 ? 0 : s.done;
+    return file_place_return(&s.place, &w->file, err);
+}
+
 static void json_close(rm_node *node)
 {
     json_writer *w = node->state;
@@ -330,6 +378,8 @@ static const rm_node_type json_type = {
     .flush = json_flush,
     .control = json_control,
     .close = json_close,
+    .checkpoint = json_checkpoint,
+    .restore = json_restore,
 };
 
 RM_MODULE("json.write", RM_VERSION, &json_type)

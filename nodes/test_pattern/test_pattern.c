@@ -15,8 +15,8 @@ typedef struct pattern {
     picture background; /* all that does not move */
     void *memory;       /* of background */
     uint64_t memory_bytes;
-    uint64_t next;
-    int64_t start_ns; /* paced: when picture 0 left */
+    uint64_t next, first; /* first: of this process */
+    int64_t start_ns;     /* paced: when picture 0 left */
     draw_colour black, white;
 } pattern;
 
@@ -136,8 +136,8 @@ static int64_t time_of(const pattern_params *params, uint64_t n)
 static bool is_due(rm_node *node, pattern *p, int64_t pts_ns)
 {
     int64_t now_ns = rm_node_now(node);
-    if (p->next == 0) {
-        p->start_ns = now_ns;
+    if (p->next == p->first) {
+        p->start_ns = now_ns - pts_ns;
     }
     if (now_ns < p->start_ns + pts_ns) {
         rm_node_wake_at(node, p->start_ns + pts_ns);
@@ -171,6 +171,27 @@ static rm_status pattern_process(rm_node *node, const rm_inputs *inputs, rm_erro
     p->next++;
     status = rm_emit(node, 0, packet);
     return status == RM_OK && p->next == (uint64_t)params->pictures ? RM_DONE : status;
+}
+
+/* ---- checkpoints */
+
+static rm_status pattern_checkpoint(rm_node *node, rm_blob *blob, rm_error *err)
+{
+    const pattern *p = node->state;
+    (void)err;
+    return rm_blob_append(blob, &p->next, sizeof p->next);
+}
+
+static rm_status pattern_restore(rm_node *node, const void *data, size_t bytes, rm_error *err)
+{
+    pattern *p = node->state;
+    if (bytes != sizeof p->next) {
+        return rm_fail(err, RM_EINVAL, "a saved pattern has %zu bytes, want %zu", bytes,
+                       sizeof p->next);
+    }
+    memcpy(&p->next, data, sizeof p->next);
+    p->first = p->next;
+    return RM_OK;
 }
 
 /* ---- the type */
@@ -247,6 +268,8 @@ static const rm_node_type pattern_type = {
     .open = pattern_open,
     .process = pattern_process,
     .close = pattern_close,
+    .checkpoint = pattern_checkpoint,
+    .restore = pattern_restore,
 };
 
 RM_MODULE("test.pattern", RM_VERSION, &pattern_type)

@@ -1,5 +1,6 @@
 /* test.tone — a sine of exact phase, as audio packets. */
 #include <math.h>
+#include <string.h>
 
 #include "../audio_packet.h"
 #include "dsp/tone.h"
@@ -100,6 +101,24 @@ static rm_status tone_process(rm_node *node, const rm_inputs *inputs, rm_error *
     return status == RM_OK && t->end && t->next == t->end ? RM_DONE : status;
 }
 
+static rm_status tone_checkpoint(rm_node *node, rm_blob *blob, rm_error *err)
+{
+    const tone *t = node->state;
+    (void)err;
+    return rm_blob_append(blob, &t->next, sizeof t->next);
+}
+
+static rm_status tone_restore(rm_node *node, const void *data, size_t bytes, rm_error *err)
+{
+    tone *t = node->state;
+    if (bytes != sizeof t->next) {
+        return rm_fail(err, RM_EINVAL, "a saved tone has %zu bytes, want %zu", bytes,
+                       sizeof t->next);
+    }
+    memcpy(&t->next, data, sizeof t->next);
+    return RM_OK;
+}
+
 static const rm_param tone_table[] = {
     {.name = "rate_hz",
      .kind = RM_PARAM_INT,
@@ -175,6 +194,8 @@ static const rm_node_type tone_type = {
     .plan = tone_plan,
     .open = tone_open,
     .process = tone_process,
+    .checkpoint = tone_checkpoint,
+    .restore = tone_restore,
 };
 
 RM_MODULE("test.tone", RM_VERSION, &tone_type)

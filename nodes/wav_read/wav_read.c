@@ -271,6 +271,59 @@ static rm_status read_process(rm_node *node, const rm_inputs *inputs, rm_error *
     return emit_packet(node);
 }
 
+/* ---- checkpoints */
+
+/* Of a regular file a packet is always filled within one call. */
+typedef struct saved {
+    uint64_t frames, left_bytes, size_bytes;
+    int64_t offset_bytes, changed_s, changed_ns;
+} saved;
+
+static bool look_at_file(const reader *r, saved *ret_saved)
+{
+    struct stat about;
+    if (!r->regular || !r->owned || fstat(r->fd, &about) != 0) {
+        return false;
+    }
+    ret_saved->size_bytes = (uint64_t)about.st_size;
+    ret_saved->changed_s = about.st_mtim.tv_sec;
+    ret_saved->changed_ns = about.st_mtim.tv_nsec;
+    return true;
+}
+
+static rm_status read_checkpoint(rm_node *node, rm_blob *blob, rm_error *err)
+{
+    const reader *r = node->state;
+    saved s = {.frames = r->frames, .left_bytes = r->left_bytes};
+    if (!look_at_file(r, &s)) {
+        return rm_fail_as(err, RM_CODE_CHECKPOINT_REFUSED, "%.300s cannot be read again", r->name);
+    }
+    s.offset_bytes = lseek(r->fd, 0, SEEK_CUR);
+    rm_status status = rm_blob_append(blob, &s, sizeof s);
+    return status == RM_OK ? RM_OK : rm_fail(err, status, "no memory to save a place");
+}
+
+static rm_status read_restore(rm_node *node, const void *data, size_t bytes, rm_error *err)
+{
+    reader *r = node->state;
+    saved s, now = {0};
+    if (bytes != sizeof s) {
+        return rm_fail(err, RM_EINVAL, "a saved place has %zu bytes, want %zu", bytes, sizeof s);
+    }
+    memcpy(&s, data, sizeof s);
+    if (!look_at_file(r, &now) || now.size_bytes != s.size_bytes || now.changed_s != s.changed_s ||
+        now.changed_ns != s.changed_ns) {
+        return rm_fail_as(err, RM_CODE_CHECKPOINT_BAD,
+                          "'%.300s' has changed since the checkpoint was made", r->name);
+    }
+    if (lseek(r->fd, s.offset_bytes, SEEK_SET) != s.offset_bytes) {
+        return read_fail_os(r, errno, err);
+    }
+    r->frames = s.frames;
+    r->left_bytes = s.left_bytes;
+    return RM_OK;
+}
+
 static const rm_param read_table[] = {
     {.name = "path",
      .kind = RM_PARAM_STRING,
@@ -324,6 +377,8 @@ static const rm_node_type read_type = {
     .open = read_open,
     .process = read_process,
     .close = read_close,
+    .checkpoint = read_checkpoint,
+    .restore = read_restore,
     .each_codec = each_codec,
 };
 

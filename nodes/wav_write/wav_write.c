@@ -6,7 +6,7 @@
 #include <errno.h>
 
 #include "../audio_packet.h"
-#include "../file_out.h"
+#include "../file_place.h"
 #include "wav_head.h"
 
 enum { BLOCK_SAMPLES = 4096, COME_BACK_NS = 1000000 };
@@ -281,6 +281,58 @@ static void write_close(rm_node *node)
     file_out_abandon(&w->file);
 }
 
+/* ---- checkpoints */
+
+/* The head as it was written first: it is written again at the end. */
+typedef struct saved {
+    file_place place;
+    wav_head head;
+    uint64_t head_bytes, head_done, data_bytes;
+    uint8_t head_text[WAV_HEAD_BYTES_MAX];
+} saved;
+
+static rm_status write_checkpoint(rm_node *node, rm_blob *blob, rm_error *err)
+{
+    const writer *w = node->state;
+    saved s;
+    memset(&s, 0, sizeof s);
+    file_place_of(&w->file, &s.place);
+    if (!w->seekable || s.place.offset_bytes < 0) {
+        return rm_fail_as(err, RM_CODE_CHECKPOINT_REFUSED,
+                          "%.300s cannot be cut back to where a checkpoint was", w->file.name);
+    }
+    s.head = w->head;
+    s.head_bytes = w->head_bytes;
+    s.head_done = w->head_done;
+    s.data_bytes = w->data_bytes;
+    memcpy(s.head_text, w->head_text, sizeof s.head_text);
+    rm_status status = rm_blob_append(blob, &s, sizeof s);
+    return status == RM_OK ? RM_OK : rm_fail(err, status, "no memory to save a file's place");
+}
+
+static rm_status write_restore(rm_node *node, const void *data, size_t bytes, rm_error *err)
+{
+    writer *w = node->state;
+    saved s;
+    if (bytes != sizeof s) {
+        return rm_fail(err, RM_EINVAL, "a saved file has %zu bytes, want %zu", bytes, sizeof s);
+    }
+    memcpy(&s, data, sizeof s);
+    if (s.head_bytes > WAV_HEAD_BYTES_MAX || s.head_done > s.head_bytes) {
+        return rm_fail(err, RM_EINVAL, "a saved file has a head of %llu bytes",
+                       (unsigned long long)s.head_bytes);
+    }
+    w->head = s.head;
+    w->head_bytes = (uint32_t)s.head_bytes;
+    w->head_done = s.head_done;
+    w->data_bytes = s.data_bytes;
+    memcpy(w->head_text, s.head_text, sizeof s.head_text);
+    rm_status status = file_place_return(&s.place, &w->file, err);
+    w->start = 0;
+    w->seekable = status == RM_OK;
+    return status;
+}
+
 static const rm_param write_table[] = {
     {.name = "path",
      .kind = RM_PARAM_STRING,
@@ -324,6 +376,8 @@ static const rm_node_type write_type = {
     .flush = write_flush,
     .control = write_control,
     .close = write_close,
+    .checkpoint = write_checkpoint,
+    .restore = write_restore,
     .each_codec = each_codec,
 };
 

@@ -1,7 +1,9 @@
 #include "engine/drivers/sim.h"
 
 #include "base/alloc.h"
+#include "engine/checkpoint.h"
 #include "engine/quiet.h"
+#include "engine/snapshot.h"
 
 enum { BUDGET_MAX = 8 };
 
@@ -19,8 +21,9 @@ uint32_t rmi_sim_random(rmi_sim *sim, uint32_t bound)
     return (uint32_t)(split_mix(&sim->random) >> 32) % bound;
 }
 
-rm_status rmi_sim_new(const rm_plan *plan, uint64_t memory_bytes_max, uint64_t seed,
-                      rmi_sim **ret_sim, rm_error *err)
+/* file: of a checkpoint to go on from, taken on success; NULL: none. */
+static rm_status start(const rm_plan *plan, uint64_t memory_bytes_max, rmi_bytes *file,
+                       rmi_sim **ret_sim, rm_error *err)
 {
     rm_session_options options = {.struct_size = sizeof options,
                                   .driver = RM_DRIVER_CALLER,
@@ -29,11 +32,13 @@ rm_status rmi_sim_new(const rm_plan *plan, uint64_t memory_bytes_max, uint64_t s
     if (!sim) {
         return rm_fail(err, RM_ENOMEM, "no memory for a simulation");
     }
-    sim->random = seed;
     sim->status = RM_PENDING;
     rm_status status = rmi_session_build(plan, &options, &sim->session, err);
     if (status == RM_OK) {
         sim->session->simulated = true;
+        status = file ? rmi_checkpoints_give(sim->session, file, err) : RM_OK;
+    }
+    if (status == RM_OK) {
         status = rmi_session_start(sim->session, err);
     }
     if (status != RM_OK) {
@@ -43,6 +48,40 @@ rm_status rmi_sim_new(const rm_plan *plan, uint64_t memory_bytes_max, uint64_t s
     }
     *ret_sim = sim;
     return RM_OK;
+}
+
+rm_status rmi_sim_new(const rm_plan *plan, uint64_t memory_bytes_max, uint64_t seed,
+                      rmi_sim **ret_sim, rm_error *err)
+{
+    rm_status status = start(plan, memory_bytes_max, NULL, ret_sim, err);
+    if (status == RM_OK) {
+        (*ret_sim)->random = seed;
+    }
+    return status;
+}
+
+rm_status rmi_sim_restart(rmi_sim **sim, rm_error *err)
+{
+    static const uint8_t head[RMI_CHECKPOINT_HEAD_BYTES];
+    rm_session *session = (*sim)->session;
+    rmi_sim *fresh = NULL;
+    rmi_bytes file = {0}, body = {0};
+    rm_status status = rmi_snapshot_take(session, &body, err);
+    if (status == RM_OK) {
+        rmi_bytes_add(&file, head, sizeof head);
+        rmi_bytes_add(&file, body.data, body.bytes);
+        status = file.failed
+                     ? rm_fail(err, RM_ENOMEM, "no memory for a checkpoint")
+                     : start(session->plan, session->options.memory_bytes_max, &file, &fresh, err);
+    }
+    rmi_bytes_fini(&body);
+    rmi_bytes_fini(&file);
+    if (status == RM_OK) {
+        fresh->random = (*sim)->random;
+        rmi_sim_free(*sim);
+        *sim = fresh;
+    }
+    return status;
 }
 
 /* What a thread of its own does between two looks at whether to sleep (session.c). */

@@ -27,6 +27,9 @@ typedef struct rmi_sim {
  * rm_session_options. On failure *ret_sim is left alone. */
 RM_MUST_USE rm_status rmi_sim_new(const rm_plan *plan, uint64_t memory_bytes_max, uint64_t seed,
                                   rmi_sim **ret_sim, rm_error *err);
+/* Another process that goes on where this one is killed between two steps: a session anew, from a
+ * checkpoint of this one. RM_EAGAIN: work is out. On failure the old one is as it was. */
+RM_MUST_USE rm_status rmi_sim_restart(rmi_sim **sim, rm_error *err);
 /* Cancels what still runs. NULL is fine. */
 void rmi_sim_free(rmi_sim *sim);
 

@@ -347,6 +347,23 @@ void nodes_reset(void)
     }
 }
 
+/* ---- checkpoints */
+
+static rm_status save(rm_node *node, rm_blob *blob, rm_error *err)
+{
+    (void)err;
+    return rm_blob_append(blob, node->state, sizeof(numbers_state));
+}
+
+static rm_status load(rm_node *node, const void *data, size_t bytes, rm_error *err)
+{
+    if (bytes != sizeof(numbers_state)) {
+        return rm_fail(err, RM_EINVAL, "a state has %zu bytes", bytes);
+    }
+    memcpy(node->state, data, bytes);
+    return RM_OK;
+}
+
 /* ---- the types */
 
 static const rm_port one_in[] = {{.name = "in"}, {0}};
@@ -355,22 +372,24 @@ static const rm_port three_in[] = {{.name = "in1"}, {.name = "in2"}, {.name = "i
 static const rm_port one_out[] = {{.name = "out", .emit_max = EMIT_MAX}, {0}};
 static const rm_port two_out[] = {{.name = "even"}, {.name = "odd"}, {0}};
 
-#define NUMBERS_TYPE(type_name, more, in, out, ...)                                     \
-    {.struct_size = sizeof(rm_node_type),                                               \
-     .name = type_name,                                                                 \
-     .inputs = in,                                                                      \
-     .flags = more,                                                                     \
-     .outputs = out,                                                                    \
-     .params = numbers_table,                                                           \
-     .params_size = sizeof(numbers_params),                                             \
-     .state_size = sizeof(numbers_state),                                               \
-     .summary = "See reference.py",                                                     \
-     __VA_ARGS__},                                                                      \
-    {                                                                                   \
-        .struct_size = sizeof(rm_node_type), .name = type_name ".own", .inputs = in,    \
-        .outputs = out, .params = numbers_table, .params_size = sizeof(numbers_params), \
-        .flags = RM_NODE_BLOCKS | (more), .state_size = sizeof(numbers_state),          \
-        .summary = "See reference.py", __VA_ARGS__                                      \
+#define NUMBERS_TYPE(type_name, more, in, out, ...)                                                \
+    {.struct_size = sizeof(rm_node_type),                                                          \
+     .name = type_name,                                                                            \
+     .inputs = in,                                                                                 \
+     .flags = more,                                                                                \
+     .outputs = out,                                                                               \
+     .params = numbers_table,                                                                      \
+     .params_size = sizeof(numbers_params),                                                        \
+     .state_size = sizeof(numbers_state),                                                          \
+     .checkpoint = save,                                                                           \
+     .restore = load,                                                                              \
+     .summary = "See reference.py",                                                                \
+     __VA_ARGS__},                                                                                 \
+    {                                                                                              \
+        .struct_size = sizeof(rm_node_type), .name = type_name ".own", .inputs = in,               \
+        .outputs = out, .params = numbers_table, .params_size = sizeof(numbers_params),            \
+        .flags = RM_NODE_BLOCKS | (more), .state_size = sizeof(numbers_state), .checkpoint = save, \
+        .restore = load, .summary = "See reference.py", __VA_ARGS__                                \
     }
 
 static const rm_node_type types[] = {

@@ -64,7 +64,8 @@ def main():
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--threads", action="store_true", help="real threads instead of the simulated driver")
-    parser.add_argument("--disturb", choices=["interrupt", "cancel"], help="what its owner does meanwhile")
+    parser.add_argument("--disturb", choices=["interrupt", "cancel", "restart"],
+                        help="what its owner does meanwhile")
     parser.add_argument("--show", type=int, metavar="SEED")
     options = parser.parse_args()
     if options.show is not None:

@@ -189,9 +189,9 @@ class Expected:
     """What each sink gets, and where the run may fail."""
 
     def __init__(self, manifest, *, may_lack_memory=False, disturb=None):
-        """disturb: what the owner did meanwhile, "interrupt" or "cancel"."""
+        """disturb: what the owner did meanwhile, "interrupt" or "cancel"; a "restart" changes nothing."""
         self.sinks = {}
-        self.disturb = disturb
+        self.disturb = disturb if disturb != "restart" else None
         self.fatal = {
             n["id"] for n in manifest["nodes"]
             if n["node_type"].startswith("rg.fail") and "on_error" not in n

@@ -1,6 +1,6 @@
 /* runner.c — runs graphs, one a line of standard input, and prints what arrived, one line each:
  *
- *     {"seed": 7, "threads": false, "memory_bytes": 0, "disturb": "interrupt", "manifest": {…}}
+ *     {"seed": 7, "threads": false, "memory_bytes": 0, "disturb": "restart", "manifest": {…}}
  *     {"status": "RM_DONE", "code": 0, "node": "", "item": 0, "message": "", "sinks": [[…], …],
  *      "drops": [edge's, …], "queued": [edge's, …]}
  *
@@ -14,25 +14,39 @@
 #include "engine/drivers/sim.h"
 #include "nodes.h"
 
-enum { STEPS_MAX = 5000000, WAITS_MAX = 30000 };
+/* RESTARTS_MAX: to find who may have the last memory takes more steps than come between two. */
+enum { STEPS_MAX = 5000000, WAITS_MAX = 30000, RESTARTS_MAX = 60 };
 
-/* What an owner may do meanwhile: interrupts at a random node, a cancel. */
-static void disturb(rmi_sim *sim, const char *how)
+/* What an owner may do meanwhile: interrupts at a random node, a cancel, going on in another
+ * process (RM_EAGAIN while work is out). False: err says why that cannot be done. */
+static bool disturb(rmi_sim **sim_at, const char *how, uint32_t *restarts, rm_error *err)
 {
+    rmi_sim *sim = *sim_at;
     rm_session *session = sim->session;
+    if (strcmp(how, "restart") == 0 && *restarts < RESTARTS_MAX && rmi_sim_random(sim, 20) == 0) {
+        ++*restarts;
+        *err = (rm_error)RM_ERROR_INIT;
+        rm_status status = rmi_sim_restart(sim_at, err);
+        return status == RM_OK || status == RM_EAGAIN || status == RM_ECANCELED;
+    }
     if (strcmp(how, "cancel") == 0 && rmi_sim_random(sim, 200) == 0) {
         rm_session_cancel(session);
     } else if (strcmp(how, "interrupt") == 0 && rmi_sim_random(sim, 40) == 0) {
         uint32_t node = rmi_sim_random(sim, session->node_count);
         (void)rm_session_interrupt(session, session->nodes[node]->pub.id);
     }
+    return true;
 }
 
 /* Ends the work of nodes, early or late: when nothing else can move at the latest. False: stuck. */
-static bool run_simulated(rmi_sim *sim, const char *how)
+static bool run_simulated(rmi_sim **sim_at, const char *how, rm_error *err)
 {
+    uint32_t restarts = 0;
     for (uint32_t i = 0; i < STEPS_MAX; i++) {
-        disturb(sim, how);
+        if (!disturb(sim_at, how, &restarts, err)) {
+            return false;
+        }
+        rmi_sim *sim = *sim_at;
         rm_status status = rmi_sim_step(sim);
         uint32_t pending = nodes_pending();
         if (status == RM_PENDING && pending == 0) {
@@ -125,8 +139,9 @@ static json_t *run_plan(const rm_plan *plan, const json_t *task)
         return refused(&error);
     }
     const char *how = json_string_value(json_object_get(task, "disturb"));
-    bool ended = run_simulated(sim, how ? how : "");
-    json_t *answer = answer_of(sim->session, ended);
+    error = (rm_error)RM_ERROR_INIT;
+    bool ended = run_simulated(&sim, how ? how : "", &error);
+    json_t *answer = !ended && error.status < 0 ? refused(&error) : answer_of(sim->session, ended);
     rmi_sim_free(sim);
     return answer;
 }
