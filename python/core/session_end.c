@@ -371,8 +371,9 @@ static void session_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-PyDoc_STRVAR(open_doc, "open($self, /, loop=None)\n--\n\n"
-                       "Opens all native nodes. loop: the running event loop, or None.");
+PyDoc_STRVAR(open_doc,
+             "open($self, /, loop=None, checkpoint=None, checkpoint_interval_ms=0)\n--\n\n"
+             "Opens all native nodes. loop: the running event loop, or None.");
 
 PyDoc_STRVAR(start_doc,
              "start($self, done, outer, /)\n--\n\n"

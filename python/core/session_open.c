@@ -231,10 +231,13 @@ static PyObject *raise_open_error(rmpy_session *s, const rm_error *error)
 
 PyObject *rmpy_session_open(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"loop", NULL};
+    static char *names[] = {"loop", "checkpoint", "checkpoint_interval_ms", NULL};
     rmpy_session *s = (rmpy_session *)self;
     PyObject *loop = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:open", names, &loop) ||
+    const char *folder = NULL;
+    long long interval_ms = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OzL:open", names, &loop, &folder,
+                                     &interval_ms) ||
         !rmpy_session_usable(s)) {
         return NULL;
     }
@@ -256,7 +259,9 @@ PyObject *rmpy_session_open(PyObject *self, PyObject *args, PyObject *kwargs)
                                   .event_context = s,
                                   .memory_bytes_max = s->memory_bytes_max,
                                   .events = s->events,
-                                  .read_object = rmpy_read_object};
+                                  .read_object = rmpy_read_object,
+                                  .checkpoint_folder = folder,
+                                  .checkpoint_interval_ms = interval_ms};
     rm_error error = RM_ERROR_INIT;
     rm_status status;
     s->opened = true;

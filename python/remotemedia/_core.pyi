@@ -222,9 +222,14 @@ class Session:
         its task, what is not on a thread, unless ``inline`` is true or there is no loop. (True,
         result), or (False, None): the future ``done`` gets the result or the exception. Raises what
         the callable raised, RuntimeError where the node is still at work."""
-    def open(self, loop: object | None = None) -> None:
-        """Opens all nodes. ``loop``: the running event loop, or None for `run`. Raises `Error`
-        (E0401)."""
+    def open(
+        self,
+        loop: object | None = None,
+        checkpoint: str | None = None,
+        checkpoint_interval_ms: int = 0,
+    ) -> None:
+        """Opens all nodes. ``loop``: the running event loop, or None for `run`. ``checkpoint``: the
+        folder of checkpoints; None: as the manifest says. Raises `Error` (E0401, E0409, E0410)."""
 
     # driving
     def start(self, done: object | None, outer: object | None, /) -> int:

@@ -60,7 +60,8 @@ def _made(id, kind):
 class _Work:
     """A session, its nodes, and what has gone wrong so far."""
 
-    def __init__(self, plan, feed, collect, given, memory_bytes_max, news):
+    def __init__(self, plan, feed, collect, given, memory_bytes_max, news, checkpoint=()):
+        self.checkpoint = checkpoint
         self.nodes = {}
         given = given or {}
         self.begun = []
@@ -99,7 +100,7 @@ class _Work:
 
     def open(self, loop=None):
         try:
-            self.session.open(loop)
+            self.session.open(loop, *self.checkpoint)
         except _core.Error as error:
             made = translate(error, error.node, None)
             raise made from made.__cause__
@@ -283,13 +284,15 @@ async def _run(work, on_session):
     work.finish()
 
 
-async def run(plan, feed, collect, given=None, *, memory_bytes_max=0, on_session=None, news=None):
+async def run(
+    plan, feed, collect, given=None, *, memory_bytes_max=0, on_session=None, news=None, checkpoint=()
+):
     """Runs a plan to its end on the running loop.
 
     ``news(session)`` is called once there is a session, ``on_session(session)`` once it is open. Raises what a node raised, through
-    `translate`, or `_core.Error`.
+    `translate`, or `_core.Error`. ``checkpoint``: the folder and the interval, as of `_core.Session.open`.
     """
-    await _run(_Work(plan, feed, collect, given, memory_bytes_max, news), on_session)
+    await _run(_Work(plan, feed, collect, given, memory_bytes_max, news, checkpoint), on_session)
 
 
 # ---- without a loop
@@ -376,12 +379,14 @@ def _run_now(work, on_session):
     return None
 
 
-def run_sync(plan, feed, collect, given=None, *, memory_bytes_max=0, on_session=None, news=None):
+def run_sync(
+    plan, feed, collect, given=None, *, memory_bytes_max=0, on_session=None, news=None, checkpoint=()
+):
     """As `run`, blocking. Raises RuntimeError inside a running loop."""
     events = sys.modules.get("asyncio.events")
     if events is not None and events._get_running_loop() is not None:
         raise RuntimeError("run_sync() inside a running event loop: write `await pipeline.run(…)`")
-    work = _Work(plan, feed, collect, given, memory_bytes_max, news)
+    work = _Work(plan, feed, collect, given, memory_bytes_max, news, checkpoint)
     rest = _run(work, on_session) if work.needs_loop() else _run_now(work, on_session)
     if rest is not None:
         import asyncio
@@ -398,10 +403,12 @@ class Stream:
     ``inputs``: ids of ``python.feed`` nodes; ``outputs``: ids of ``python.collect`` nodes.
     """
 
-    def __init__(self, plan, inputs, outputs, *, given=None, memory_bytes_max=0, news=None):
+    def __init__(
+        self, plan, inputs, outputs, *, given=None, memory_bytes_max=0, news=None, checkpoint=()
+    ):
         self.session = None
         ports = dict.fromkeys(inputs), dict.fromkeys(outputs)
-        self._arguments = plan, *ports, given, memory_bytes_max, news
+        self._arguments = plan, *ports, given, memory_bytes_max, news, checkpoint
         self._work = None
         self._loop = None
         self._room = None

@@ -24,6 +24,7 @@ async def run(
     memory_bytes_max: int = 0,
     on_session: Callable[[Session], object] | None = None,
     news: Callable[[Session], object] | None = None,
+    checkpoint: tuple[str, int] | tuple[()] = (),
 ) -> None: ...
 def run_sync(
     plan: Plan,
@@ -34,6 +35,7 @@ def run_sync(
     memory_bytes_max: int = 0,
     on_session: Callable[[Session], object] | None = None,
     news: Callable[[Session], object] | None = None,
+    checkpoint: tuple[str, int] | tuple[()] = (),
 ) -> None: ...
 
 class Stream:
@@ -47,6 +49,7 @@ class Stream:
         given: Mapping[str, object] | None = None,
         memory_bytes_max: int = 0,
         news: Callable[[Session], object] | None = None,
+        checkpoint: tuple[str, int] | tuple[()] = (),
     ) -> None: ...
     async def __aenter__(self) -> Stream: ...
     async def __aexit__(

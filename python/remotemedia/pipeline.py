@@ -87,6 +87,11 @@ class Pipeline:
         Bound of a run's packet buffers, bytes; 0: 256 MiB. Arrays and other objects of Python pass
         by reference and are not counted: what may wait of them is bounded by the capacities of the
         connections, 16 packets each unless they say otherwise.
+    checkpoint : str, os.PathLike or None
+        Folder in which runs keep checkpoints, and go on from the newest good one that is there; see
+        docs/guide/recovery.md. One run at a time.
+    checkpoint_interval_ms : int
+        How often one is made, milliseconds; 0: as the manifest says, else 1000.
 
     Raises
     ------
@@ -109,6 +114,8 @@ class Pipeline:
         description: str | None = None,
         memory_bytes_max: int = 0,
         enable_metrics: bool = True,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_interval_ms: int = 0,
     ) -> None:
         if isinstance(nodes, str):
             nodes, name = (None if isinstance(name, str) else name), nodes
@@ -120,6 +127,8 @@ class Pipeline:
         self.on_error = on_error
         self.description = description
         self.memory_bytes_max = memory_bytes_max
+        self.checkpoint = checkpoint
+        self.checkpoint_interval_ms = checkpoint_interval_ms
         self.enable_metrics = enable_metrics
         self.errors: list[NodeError] = []
         self.is_initialized = False
@@ -872,9 +881,14 @@ class _Watch:
         """What a run needs for it."""
         return {
             "memory_bytes_max": self._pipeline.memory_bytes_max,
+            "checkpoint": self._checkpoint(),
             "news": self._feed.connect if self._feed else None,
             "on_session": self.opened,
         }
+
+    def _checkpoint(self) -> tuple[str, int] | tuple[()]:
+        folder = self._pipeline.checkpoint
+        return (os.fspath(folder), self._pipeline.checkpoint_interval_ms) if folder else ()
 
     def opened(self, session: _core.Session) -> None:
         self._session = session

@@ -1,0 +1,75 @@
+"""Checkpoints by the SDK: a run that is killed goes on where it was, and leaves the same file as one
+that was let alone; a node that cannot be kept is refused by name."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+import remotemedia
+from remotemedia import Node, Pipeline
+
+PROGRAM = textwrap.dedent("""
+    import asyncio, sys
+    from remotemedia import Node, Pipeline
+
+    mode, duration_ms, folder = sys.argv[1], 20000, sys.argv[2] or None
+    tone = Node("test.tone", duration_ms=duration_ms, packet_ms=1, id="tone")
+    level = Node("audio.level", interval_ms=5, id="level")
+    pipeline = Pipeline([tone, level, Node("json.write", path="out", id="write")],
+                        checkpoint=folder, checkpoint_interval_ms=1)
+    pipeline.run_sync() if mode == "run_sync" else asyncio.run(pipeline.run())
+""")
+DEADLINE_S = 60
+
+
+def start(folder, mode, state):
+    (folder / "program.py").write_text(PROGRAM)
+    return subprocess.Popen([sys.executable, "program.py", mode, state], cwd=folder,
+                            stderr=subprocess.PIPE, text=True)
+
+
+def newest(folder):
+    numbers = [int(path.stem.split("-")[1]) for path in (folder / "state").glob("checkpoint-*.rmc")]
+    return max(numbers, default=0)
+
+
+def kill_after(child, folder, number):
+    """Once it has made the checkpoint of that number."""
+    deadline = time.monotonic() + DEADLINE_S
+    while newest(folder) < number and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    child.send_signal(signal.SIGKILL)
+    told = child.communicate()[1]
+    assert child.returncode == -signal.SIGKILL, told
+
+
+@pytest.mark.parametrize("mode", ["run_sync", "run"])
+def test_a_killed_process_goes_on_where_it_was(tmp_path, mode):
+    child = start(tmp_path, mode, "")
+    assert child.wait() == 0, child.stderr.read()
+    expected = (tmp_path / "out").read_text()
+    assert len(expected.splitlines()) == 4000
+    (tmp_path / "out").unlink()
+    for number in (1, 2):
+        kill_after(start(tmp_path, mode, "state"), tmp_path, number)
+    child = start(tmp_path, mode, "state")
+    told = child.communicate()[1]
+    assert child.returncode == 0, told
+    assert (tmp_path / "out").read_text() == expected
+    assert newest(tmp_path) == 0  # it has ended well: none are needed
+
+
+class Doubles(Node):
+    def process(self, value):
+        return value
+
+
+def test_a_node_that_cannot_be_kept_is_refused_by_name(tmp_path):
+    pipeline = Pipeline([Node("test.tone", duration_ms=10), Doubles(id="doubles"),
+                         Node("json.write", path=str(tmp_path / "out"))], checkpoint=tmp_path / "state")
+    with pytest.raises(remotemedia.PipelineError, match=r"node 'doubles' .* cannot save its state"):
+        pipeline.run_sync()
