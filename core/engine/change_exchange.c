@@ -491,7 +491,7 @@ static void connect(rm_change *change)
         rmi_node_put_edge(from, planned->from_port, true, edge);
         rmi_node_put_edge(to, planned->to_port, false, end);
         from->out[planned->from_port].checked |= edge->route != NULL;
-        to->in_port[planned->to_port].planned = plan->edges[i].format;
+        to->in_port[planned->to_port].planned = &plan->edges[i].format;
     }
     for (uint32_t i = 0; i < plan->node_count; i++) {
         const rmi_node *node = change->nodes[i].node;

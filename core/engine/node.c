@@ -382,6 +382,12 @@ static rm_status request_here(rmi_strand *strand, rmi_node *from, const rm_contr
     if (strand->control_count == RMI_CONTROLS_MAX) {
         return RM_ELIMIT;
     }
+    if (!strand->controls) {
+        strand->controls = rmi_calloc(RMI_CONTROLS_MAX, sizeof *strand->controls);
+    }
+    if (!strand->controls) {
+        return RM_ENOMEM;
+    }
     strand->controls[strand->control_count++] = (rmi_pending_control){from, *control};
     return RM_OK;
 }
@@ -467,9 +473,10 @@ void rm_node_input_format(const rm_node *pub, uint32_t input, rm_format *ret_for
     *ret_format = (rm_format){.kind = RM_KIND_ANY};
     if (input < node->n_current) {
         const rmi_in_port *port = &node->in_port[input];
-        *ret_format = port->planned;
         if (port->kind) {
             rm_format_from_line(port->kind, &port->line, ret_format);
+        } else if (port->planned) {
+            *ret_format = *port->planned;
         }
     }
 }

@@ -76,9 +76,9 @@ RM_MUST_USE rm_status rmi_node_options_parse(const char *node_json, rmi_node_opt
                                              rm_error *err);
 
 typedef struct rmi_in_port {
-    rm_formats *accepts; /* with as many alternatives as it counts; NULL: anything */
-    rm_format planned;   /* kind any: not known before it runs */
-    uint8_t kind;        /* of the stream as the node knows it; 0: nothing came yet */
+    rm_formats *accepts;      /* with as many alternatives as it counts; NULL: anything */
+    const rm_format *planned; /* the plan's, which outlives it; NULL: not known before it runs */
+    uint8_t kind;             /* of the stream as the node knows it; 0: nothing came yet */
     rm_format_line line;
 } rmi_in_port;
 

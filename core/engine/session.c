@@ -78,6 +78,7 @@ static void strand_free(rmi_strand *strand)
     rmi_free(strand->links_out);
     rmi_free(strand->ready);
     rmi_free(strand->timers);
+    rmi_free(strand->controls);
     rmi_trace_free(strand->trace);
     rmi_free(strand);
 }
@@ -198,7 +199,7 @@ rm_status rmi_session_add(rm_session *session, const rmi_node_spec *spec, uint32
 static void set_format(rmi_node *to, uint32_t port, const rm_format *format)
 {
     if (format && port < to->n_current) {
-        to->in_port[port].planned = *format;
+        to->in_port[port].planned = format;
     }
 }
 

@@ -36,7 +36,7 @@ typedef struct rmi_edge_spec {
     uint32_t capacity, capacity_max;       /* packets; 0: 16 and 1,024 */
     uint64_t bytes_max, span_ns_max;       /* 0: no bound */
     rmi_policy policy;
-    const rm_format *format; /* NULL: not known */
+    const rm_format *format; /* outlives the session; NULL: not known */
     const char *when_json;   /* NULL: every packet goes over it */
     int64_t latency_ns_max;  /* 0: no budget */
 } rmi_edge_spec;

@@ -63,7 +63,7 @@ struct rmi_strand {
     uint64_t random;  /* state of the backoff's jitter */
     rm_error error;   /* of those nodes here that have none of their own */
 
-    rmi_pending_control controls[RMI_CONTROLS_MAX];
+    rmi_pending_control *controls; /* RMI_CONTROLS_MAX; NULL: no node has asked for anything yet */
     uint32_t control_count;
 
     /* Of the sources here. Written by the strand, read by any thread. */

@@ -209,7 +209,8 @@ RM_API rm_status rm_forward(rm_node *node, uint32_t port);
 
 /* Asks what feeds this input for something (RM_CONTROL_KEY_FRAME, RM_CONTROL_BIT_RATE): its
  * control() is called with that before its next call, on whatever thread it is. RM_ELIMIT: too many
- * at once. RM_EINVAL: nothing feeds the input. Thread: strand. */
+ * at once. RM_EINVAL: nothing feeds the input. RM_ENOMEM: the strand's first one had no memory.
+ * Thread: strand. */
 RM_API rm_status rm_request(rm_node *node, uint32_t input, const rm_control *control);
 
 /* Output may be had again, after RM_EAGAIN or from a source that had nothing, or by itself

@@ -351,7 +351,7 @@ class GraphBuilder:
     ) -> dict[str, Any]:
         """The manifest as a dict.
 
-        ``live``: the nodes of this process are named by ``{"$python": n}``, whatever their
+        ``live``: the nodes of this process are ``{"$python": 0}``, to be numbered, whatever their
         parameters; else only those that another process could not make again.
         """
         nodes = [self._node_entry(id, node, live, on_error) for id, node in self.nodes.items()]
@@ -370,7 +370,7 @@ class GraphBuilder:
         if isinstance(node, TypedNode):
             entry["params"] = _params_json(id, node)
         elif live:
-            entry["code"] = {"$python": live_number(node)}
+            entry["code"] = {"$python": 0}
         else:
             entry.update(_portable(node))
         if node.is_streaming:

@@ -52,10 +52,9 @@ def key_of(nodes: Mapping[str, Node], manifest: dict[str, Any]) -> Hashable | No
     entries = manifest["nodes"]
     if not all(entry.keys() <= FIELDS for entry in entries):
         return None
-    shape = [entry | {"code": None} if "code" in entry else entry for entry in entries]
     try:
         classes = tuple(_identity(type(node)) for node in nodes.values())
-        text = json.dumps((shape, manifest["connections"]))
+        text = json.dumps((entries, manifest["connections"]))
     except TypeError:  # no weak references to what is called process, or no JSON: the plan will say
         return None
     return text, classes, *map(os.environ.get, ENVIRONMENT)
@@ -93,14 +92,11 @@ def places_of(nodes: Mapping[str, Node]) -> dict[str, Place]:
     return {id: Place(node) for id, node in nodes.items()}
 
 
-def manifest_of(places: Mapping[str, Place], manifest: dict[str, Any]) -> dict[str, Any]:
-    """The manifest that a shared plan is made of."""
-
-    def named(entry: dict[str, Any]) -> dict[str, Any]:
-        return entry | {"code": {"$python": live_number(places[entry["id"]])}}
-
-    nodes = [named(entry) if "code" in entry else entry for entry in manifest["nodes"]]
-    return manifest | {"nodes": nodes}
+def number(manifest: dict[str, Any], places: Mapping[str, Node | Place]) -> None:
+    """Writes numbers into a manifest whose live nodes have none yet: of these, or of their places."""
+    for entry in manifest["nodes"]:
+        if "code" in entry:
+            entry["code"] = {"$python": live_number(places[entry["id"]])}
 
 
 def keep(key: Hashable, plan: _core.Plan, nodes: Mapping[str, Node]) -> None:

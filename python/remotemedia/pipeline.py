@@ -583,9 +583,9 @@ class Pipeline:
 
     def _made_plan(self, manifest: dict[str, Any], *, shared: bool) -> _core.Plan:
         resolver = _plans.resolve if shared else None
-        places = _plans.places_of(self._graph.nodes) if shared else {}  # alive until it is made
-        if places:
-            manifest = _plans.manifest_of(places, manifest)
+        nodes: Mapping[str, Any] = self._graph.nodes
+        places = _plans.places_of(nodes) if shared else nodes  # alive until it is made
+        _plans.number(manifest, places)
         registry = _resolve.take_registry(resolver)
         try:
             return _core.Graph.parse(json.dumps(manifest)).plan(registry)
