@@ -196,18 +196,90 @@ static const rm_node_type heavy_sink_type = {
     .flush = sink_flush,
 };
 
+static const rm_node_type *const chain_types[] = {&source_type, &sink_type, &heavy_sink_type, NULL};
+
 void bench_registry_add(rm_registry *registry)
 {
     rm_error error = RM_ERROR_INIT;
     seen = 0;
-    bench_check(rm_registry_add(registry, &source_type, &error), &error);
-    bench_check(rm_registry_add(registry, &sink_type, &error), &error);
-    bench_check(rm_registry_add(registry, &heavy_sink_type, &error), &error);
+    for (size_t i = 0; chain_types[i]; i++) {
+        bench_check(rm_registry_add(registry, chain_types[i], &error), &error);
+    }
+}
+
+/* ---- running */
+
+/* A step's budget: as many calls as the thread driver gives. */
+rm_status bench_session_run(rm_session *session)
+{
+    int64_t next_ns, now_ns = 1;
+    rm_status status;
+    do {
+        status = rm_session_step(session, now_ns++, 1024, &next_ns);
+    } while (status == RM_MORE);
+    return status;
+}
+
+static double run_plan(const rm_plan *plan, const rm_session_options *options)
+{
+    rm_error error = RM_ERROR_INIT;
+    rm_session *session = NULL;
+    double begin_ns = bench_now_ns();
+    bench_check(rm_session_open(plan, options, &session, &error), &error);
+    rm_status status = options->driver == RM_DRIVER_THREAD ? rm_session_wait(session, -1)
+                                                           : bench_session_run(session);
+    double took_ns = bench_now_ns() - begin_ns;
+    if (status != RM_DONE) {
+        (void)rm_session_error(session, &error);
+        bench_fail("the session ended with %s: %s", rm_status_name(status), error.message);
+    }
+    rm_session_free(session);
+    return took_ns;
+}
+
+static double run_graph(rm_graph *takes_graph, const rm_node_type *const *types,
+                        const rm_session_options *options)
+{
+    rm_error error = RM_ERROR_INIT;
+    rm_registry *registry = NULL;
+    rm_plan *plan = NULL;
+    bench_check(rm_registry_new(&registry, &error), &error);
+    for (size_t i = 0; types[i]; i++) {
+        bench_check(rm_registry_add(registry, types[i], &error), &error);
+    }
+    bench_check(rm_graph_plan(takes_graph, registry, NULL, &plan, NULL, &error), &error);
+    size_t strands = rm_plan_strand_count(plan);
+    if (strands != (options->driver == RM_DRIVER_CALLER ? 1 : 2)) {
+        bench_fail("the plan has %zu strands", strands);
+    }
+    double took_ns = run_plan(plan, options);
+    rm_plan_free(plan);
+    rm_graph_free(takes_graph);
+    rm_registry_free(registry);
+    return took_ns;
+}
+
+double bench_manifest_run(const char *manifest, const rm_node_type *const *types,
+                          const rm_session_options *options)
+{
+    rm_error error = RM_ERROR_INIT;
+    rm_graph *graph = NULL;
+    bench_check(rm_graph_parse(manifest, strlen(manifest), &graph, NULL, &error), &error);
+    return run_graph(graph, types, options);
+}
+
+double bench_inline_run(const char *pipeline, const rm_node_type *const *types,
+                        const rm_session_options *options)
+{
+    rm_error error = RM_ERROR_INIT;
+    rm_graph *graph = NULL;
+    bench_check(rm_graph_parse_inline(pipeline, &graph, &error), &error);
+    return run_graph(graph, types, options);
 }
 
 /* ---- the chain */
 
-enum { MANIFEST_BYTES = 32768 };
+enum { MANIFEST_BYTES = 32768, CHAIN_TYPES_MAX = 8 };
 
 static void append(char *text, const char *format, ...) RM_PRINTF(2, 3);
 
@@ -232,7 +304,8 @@ static void write_manifest(const bench_chain *chain, char *text)
            " \"params\": {\"items\": %u, \"burst\": %u}}",
            chain->items, chain->burst);
     for (unsigned i = 1; i <= chain->passes; i++) {
-        append(text, ", {\"id\": \"n%u\", \"node_type\": \"test.pass\"}", i);
+        append(text, ", {\"id\": \"n%u\", \"node_type\": \"%s\"}", i,
+               chain->type ? chain->type->name : "test.pass");
     }
     append(text, ", {\"id\": \"n%u\", \"node_type\": \"bench.%s\"}], \"connections\": [",
            chain->passes + 1, chain->two_threads ? "heavy_sink" : "sink");
@@ -246,49 +319,24 @@ static void write_manifest(const bench_chain *chain, char *text)
     append(text, "]}");
 }
 
-/* A step's budget: as many calls as the thread driver gives. */
-rm_status bench_session_run(rm_session *session)
-{
-    int64_t next_ns, now_ns = 1;
-    rm_status status;
-    do {
-        status = rm_session_step(session, now_ns++, 1024, &next_ns);
-    } while (status == RM_MORE);
-    return status;
-}
-
 double bench_chain_run(const bench_chain *chain)
 {
     char text[MANIFEST_BYTES];
-    rm_error error = RM_ERROR_INIT;
-    rm_registry *registry = NULL;
-    rm_graph *graph = NULL;
-    rm_plan *plan = NULL;
-    rm_session *session = NULL;
-    write_manifest(chain, text);
-    bench_check(rm_registry_new(&registry, &error), &error);
-    bench_registry_add(registry);
-    bench_check(rm_graph_parse(text, strlen(text), &graph, NULL, &error), &error);
-    bench_check(rm_graph_plan(graph, registry, NULL, &plan, NULL, &error), &error);
-    if (rm_plan_strand_count(plan) != (chain->two_threads ? 2 : 1)) {
-        bench_fail("the plan has %zu strands", rm_plan_strand_count(plan));
+    const rm_node_type *types[CHAIN_TYPES_MAX] = {0};
+    size_t count = 0;
+    for (; chain_types[count]; count++) {
+        types[count] = chain_types[count];
     }
+    types[count] = chain->type;
+    write_manifest(chain, text);
+    seen = 0;
     rm_session_options options = {.struct_size = sizeof options,
                                   .driver =
-                                      chain->two_threads ? RM_DRIVER_THREAD : RM_DRIVER_CALLER};
-    bench_check(rm_session_open(plan, &options, &session, &error), &error);
-    rm_status status =
-        chain->two_threads ? rm_session_wait(session, -1) : bench_session_run(session);
-    if (status != RM_DONE) {
-        (void)rm_session_error(session, &error);
-        bench_fail("the chain ended with %s: %s", rm_status_name(status), error.message);
-    }
+                                      chain->two_threads ? RM_DRIVER_THREAD : RM_DRIVER_CALLER,
+                                  .metrics_off = chain->metrics_off};
+    (void)bench_manifest_run(text, types, &options);
     if (seen != chain->items) {
         bench_fail("%lld packets arrived, want %u", (long long)seen, chain->items);
     }
-    rm_session_free(session);
-    rm_plan_free(plan);
-    rm_graph_free(graph);
-    rm_registry_free(registry);
     return last_ns - first_ns;
 }

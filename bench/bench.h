@@ -35,11 +35,13 @@ void bench_check(rm_status status, const rm_error *error);
 unsigned bench_argument(int argc, char **argv, int index, unsigned otherwise);
 
 typedef struct bench_chain {
-    unsigned passes;   /* test.pass nodes, 0 to 100 */
-    unsigned items;    /* packets, a multiple of burst */
-    unsigned burst;    /* packets that one call of the source emits, 1 to 64 */
-    unsigned capacity; /* packets of each edge; 0: the default */
-    bool two_threads;  /* the sink on a strand of its own */
+    const rm_node_type *type; /* of the nodes between source and sink; NULL: test.pass */
+    unsigned passes;          /* how many of them, 0 to 100 */
+    unsigned items;           /* packets, a multiple of burst */
+    unsigned burst;           /* packets that one call of the source emits, 1 to 64 */
+    unsigned capacity;        /* packets of each edge; 0: the default */
+    bool two_threads;         /* the sink on a strand of its own */
+    bool metrics_off;
 } bench_chain;
 
 /* Runs the chain once; returns the ns from the first call of the source to the last packet at the
@@ -52,5 +54,13 @@ rm_status bench_session_run(rm_session *session);
 /* Adds bench.source and bench.sink, for one run; further node types of a program go to the same
  * registry. */
 void bench_registry_add(rm_registry *registry);
+
+/* Runs a manifest, or a pipeline as text ("a ! b"), whose nodes may be of the program's own types
+ * (NULL ends the list): on one strand by RM_DRIVER_CALLER, on two by RM_DRIVER_THREAD. Returns the
+ * ns from its opening to its end; ends the program where that is no good one. */
+double bench_manifest_run(const char *manifest, const rm_node_type *const *types,
+                          const rm_session_options *options);
+double bench_inline_run(const char *pipeline, const rm_node_type *const *types,
+                        const rm_session_options *options);
 
 #endif

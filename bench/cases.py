@@ -5,6 +5,7 @@ A case is one or more programs that bench/run starts. A program prints JSON line
 that its bar speaks of, so that a reader need not turn it round:
 
     faster   peer / ours   must be at least the limit
+    more     ours / peer   must be at least the limit
     share    ours / peer   must be at most the limit
     value    ours          must be at most the limit; there is no peer
 """
@@ -20,7 +21,7 @@ class Bar:
     title: str  # what is measured, for the table
     peer: str  # what it is compared with
     unit: str
-    kind: str  # "faster", "share" or "value"
+    kind: str  # "faster", "more", "share" or "value"
     limit: float | None = None  # None: shown, not judged
 
     def ratio(self, ours, peer):
@@ -33,14 +34,16 @@ class Bar:
         """Tell whether the limit is reached; None where there is none."""
         if self.limit is None:
             return None
-        return ratio >= self.limit if self.kind == "faster" else ratio <= self.limit
+        return ratio >= self.limit if self.kind in ("faster", "more") else ratio <= self.limit
 
     def __str__(self):
         if self.limit is None:
             return ""
         if self.kind == "faster":
             return f">= {self.limit:g}x faster"
-        return f"<= {self.limit:g}x" if self.kind == "share" else f"<= {self.limit:g} {self.unit}"
+        if self.kind == "more":
+            return f">= {self.limit:g}x as many"
+        return f"<= {self.limit:.3g}x" if self.kind == "share" else f"<= {self.limit:g} {self.unit}"
 
 
 CASES = {
@@ -54,7 +57,13 @@ CASES = {
     "python-wait": (["{python}", "{here}/python_wait.py"],),
     "array": (["{python}", "{here}/array.py"],),
     "marshal": (["{python}", "{here}/marshal.py"],),
+    "metrics": (["{build}/bench/metrics"],),
+    "fan-out": (["{build}/bench/fan_out"],),
+    "page-faults": (["{build}/bench/page_faults"],),
+    "sessions": (["{build}/bench/sessions"], ["{python}", "{here}/sessions.py"]),
+    "idle": (["{python}", "{here}/idle.py", "{build}/bench/idle"],),
     "voice": (["{python}", "{here}/voice.py"],),
+    "realtime": (["{python}", "{here}/realtime.py"],),
     "start": (["{python}", "{here}/start.py", "{build}/cli/remotemedia"],),
     "import": (["{python}", "{here}/import.py"],),
 }
@@ -92,9 +101,23 @@ BARS = {
     "array-1MB": Bar("array", "1 MB", "a loop by hand", "ns", "share"),
     "array-100MB": Bar("array", "100 MB", "a loop by hand", "ns", "share"),
     "array-flat": Bar("array", "100 MB of float32 through three nodes", "1 KB", "ns", "share", 1.5),
-    "voice-memory": Bar("voice", "an idle pipeline of five Python nodes", "Pipecat", "KiB", "share"),
-    "voice-start": Bar("voice", "starting and stopping it", "Pipecat", "ms", "share"),
-    "voice-interrupt": Bar("voice", "an interrupt through 200 frames that wait", "Pipecat", "us", "share"),
+    "metrics": Bar("metrics", "a packet through ten nodes that work 1 µs each", "the same with `metrics_off`", "us",
+                   "share", 1.03),
+    "fan-out": Bar("fan-out", "a 1080p picture to eight nodes and from these to one",
+                   "GStreamer `tee`, eight `identity`, `funnel`", "ns", "faster", 5),
+    "fan-out-bare": Bar("fan-out", "a 1080p picture to eight nodes and from these to one",
+                        "GStreamer `tee` and `funnel`, nothing between", "ns", "faster"),
+    "page-faults": Bar("page-faults", "10,000 packets of 64 KiB, once warm", "", "page faults", "value", 5),
+    "sessions": Bar("sessions", "growth of the process, 10,000 sessions in C", "", "bytes each", "value", 1024),
+    "sessions-python": Bar("sessions", "growth of the process, 10,000 sessions in Python", "", "bytes each", "value",
+                           1024),
+    "idle-wakes": Bar("idle", "50 idle sessions in C, on threads", "", "wake-ups/s", "value", 0),
+    "idle-wakes-python": Bar("idle", "200 idle pipelines of five Python nodes", "", "wake-ups/s", "value", 0),
+    "realtime": Bar("realtime", "pipelines of five Python nodes in real time on one core", "Pipecat", "pipelines",
+                    "more", 40),
+    "voice-memory": Bar("voice", "an idle pipeline of five Python nodes", "Pipecat", "KiB", "share", 1 / 6),
+    "voice-start": Bar("voice", "starting and stopping it", "Pipecat", "ms", "share", 1 / 20),
+    "voice-interrupt": Bar("voice", "an interrupt through 200 frames that wait", "Pipecat", "us", "share", 1 / 20),
     "start": Bar("start", "from nothing to a second of sound resampled and written", "`gst-launch-1.0`", "ms", "share",
                  0.4),
     "import": Bar("import", "import of the SDK in a fresh process", "`import numpy`", "ms", "share", 0.5),

@@ -17,12 +17,12 @@ from rounds import fail, note, row
 HERE = pathlib.Path(__file__).resolve().parent
 
 
-def ask(side, what):
+def ask(side, *words):
     """Run one side; return its figures."""
-    command = [sys.executable, HERE / f"voice_{side}.py", what]
+    command = [sys.executable, HERE / f"voice_{side}.py", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode != 0:
-        fail(f"{side} {what}: {(done.stderr or done.stdout)[-2000:]}")
+        fail(f"{side} {words}: {(done.stderr or done.stdout)[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -1,4 +1,4 @@
-"""Our side of voice.py: voice_ours.py idle | interrupt."""
+"""Our side of voice.py, realtime.py and idle.py: voice_ours.py idle | rest | interrupt | realtime COUNT."""
 
 import asyncio
 import sys
@@ -6,7 +6,20 @@ import time
 
 from remotemedia import Edge, Node, Pipeline
 from rounds import fail
-from voice_common import BARGES, MEASURED, PACE_S, PCM, WAITING, WARM, median_us, rss_kib, tell
+from voice_common import (
+    BARGES,
+    MEASURED,
+    PACE_S,
+    PCM,
+    WAITING,
+    WARM,
+    Late,
+    median_us,
+    rss_kib,
+    send_in_time,
+    tell,
+    use_one_core,
+)
 
 
 class Pass(Node):
@@ -77,6 +90,49 @@ async def idle():
     tell(kib=held / MEASURED, start_stop_ms=(start_s + stop_s) / MEASURED * 1e3)
 
 
+async def rest():
+    """Have pipelines that do nothing, until standard input ends."""
+    sessions = await opened(MEASURED)
+    over = asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin, over.set)
+    print("ready", flush=True)
+    await over.wait()
+    asyncio.get_running_loop().remove_reader(sys.stdin)
+    await closed(sessions)
+
+
+class Ear(Node):
+    """The end of a pipeline: notes how late a frame is."""
+
+    def __init__(self, late):
+        super().__init__()
+        self.heard = late
+
+    def process(self, data):
+        """Note it."""
+        due, pcm = data
+        self.heard.note(due)
+        if pcm != PCM:
+            fail("samples lost")
+
+
+async def realtime():
+    """How late frames are in so many pipelines on one core."""
+    count = int(sys.argv[2])
+    use_one_core()
+    late = Late()
+    nodes = [[*(Pass() for _ in range(5)), Ear(late)] for _ in range(count)]
+    for node in (node for chain in nodes for node in chain):
+        node.blocking = False
+    sessions = [Pipeline(chain).open() for chain in nodes]
+    for session in sessions:
+        await session.__aenter__()
+    late.begin = time.perf_counter()
+    expected = await send_in_time(late, count, lambda i, due: sessions[i].push((due, PCM)))
+    late.tell(expected)
+    await closed(sessions)
+
+
 async def barge():
     """Interrupt one pipeline through WAITING frames: the seconds until its end knows, and what came after."""
     sink = Sink()
@@ -88,8 +144,9 @@ async def barge():
     async with pipeline.open() as session:
         for number in range(WAITING):
             await session.push((number, PCM))
-        await asyncio.sleep(0.1)
-        if not 2 <= sink.count < 20:
+        while sink.count < 2:
+            await asyncio.sleep(PACE_S / 2)
+        if sink.count > WAITING / 2:
             fail(f"{sink.count} frames came, the others should wait")
         begin = time.perf_counter()
         session.interrupt()
@@ -111,4 +168,5 @@ async def interrupt():
 
 
 if __name__ == "__main__":
-    asyncio.run({"idle": idle, "interrupt": interrupt}[sys.argv[1]]())
+    modes = {"idle": idle, "rest": rest, "interrupt": interrupt, "realtime": realtime}
+    asyncio.run(modes[sys.argv[1]]())

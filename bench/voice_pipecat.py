@@ -1,4 +1,4 @@
-"""Pipecat's side of voice.py: voice_pipecat.py idle | interrupt."""
+"""Pipecat's side of voice.py and realtime.py: voice_pipecat.py idle | interrupt | realtime COUNT."""
 
 import asyncio
 import importlib.metadata
@@ -12,7 +12,20 @@ from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 from rounds import fail
-from voice_common import BARGES, MEASURED, PACE_S, PCM, WAITING, WARM, median_us, rss_kib, tell
+from voice_common import (
+    BARGES,
+    MEASURED,
+    PACE_S,
+    PCM,
+    WAITING,
+    WARM,
+    Late,
+    median_us,
+    rss_kib,
+    send_in_time,
+    tell,
+    use_one_core,
+)
 
 
 class Pass(FrameProcessor):
@@ -53,9 +66,9 @@ def frame_of(number):
     return frame
 
 
-async def started(count, pace_s=0.0):
+async def started(count, end=Sink):
     """Start so many pipelines; return the workers, their ends and the task that runs them."""
-    ends = [Sink(pace_s) for _ in range(count)]
+    ends = [end() for _ in range(count)]
     workers = [
         PipelineWorker(Pipeline([*(Pass() for _ in range(5)), end]), idle_timeout_secs=None, enable_rtvi=False,
                        enable_turn_tracking=False)
@@ -103,13 +116,43 @@ async def idle():
          version=importlib.metadata.version("pipecat-ai"))  # fmt: skip
 
 
+class Ear(FrameProcessor):
+    """The end of a pipeline: notes how late a frame is."""
+
+    def __init__(self, late):
+        super().__init__()
+        self.late, self.count = late, 0
+
+    async def process_frame(self, frame, direction):
+        """Note it."""
+        await super().process_frame(frame, direction)
+        if isinstance(frame, OutputAudioRawFrame):
+            self.late.note(frame.pts)
+            if frame.audio != PCM:
+                fail("samples lost")
+        await self.push_frame(frame, direction)
+
+
+async def realtime():
+    """How late frames are in so many pipelines on one core."""
+    count = int(sys.argv[2])
+    use_one_core()
+    late = Late()
+    workers, _, task = await started(count, end=lambda: Ear(late))
+    late.begin = time.perf_counter()
+    expected = await send_in_time(late, count, lambda i, due: workers[i].queue_frame(frame_of(due)))
+    late.tell(expected)
+    await stopped(workers, task)
+
+
 async def barge():
     """Interrupt one pipeline through WAITING frames: the seconds until its end knows."""
-    workers, ends, task = await started(1, PACE_S)
+    workers, ends, task = await started(1, lambda: Sink(PACE_S))
     for number in range(WAITING):
         await workers[0].queue_frame(frame_of(number))
-    await asyncio.sleep(0.1)
-    if not 2 <= ends[0].count < 20:
+    while ends[0].count < 2:
+        await asyncio.sleep(PACE_S / 2)
+    if ends[0].count > WAITING / 2:
         fail(f"{ends[0].count} frames came, the others should wait")
     begin = time.perf_counter()
     await workers[0].queue_frame(InterruptionFrame())
@@ -126,4 +169,4 @@ async def interrupt():
 
 if __name__ == "__main__":
     logger.remove()  # its cost is not what is measured
-    asyncio.run({"idle": idle, "interrupt": interrupt}[sys.argv[1]]())
+    asyncio.run({"idle": idle, "interrupt": interrupt, "realtime": realtime}[sys.argv[1]]())
