@@ -25,9 +25,7 @@ void rmi_arrivals_poll_links(rmi_strand *strand)
         rmi_link *link = strand->links_out[i];
         rmi_node *from = link->sending->from;
         if (atomic_load_explicit(&link->closed, memory_order_relaxed) && !link->sending->closed) {
-            link->sending->link = NULL; /* closing as a local edge reaches the producer */
-            rmi_intake_close(strand, link->sending);
-            link->sending->link = link;
+            rmi_intake_tell_producer(strand, link->sending);
         } else if (from->state == RMI_NODE_HOLDING ||
                    (from->is_source && from->state == RMI_NODE_IDLE)) {
             if (rmi_node_has_room(from)) {

@@ -412,7 +412,25 @@ static json_t *first_connection(const rm_change *change, const char *from, const
     return NULL;
 }
 
-/* What feeds the node feeds its consumers. */
+/* What connections of the node say of packets can be said where it is gone. Of two conditions there
+ * is no one that says both, an output of the graph has none, and dead letters are not all. */
+static bool is_bridgeable(const rm_change *change, const char *id, const json_t *in)
+{
+    size_t index;
+    json_t *connection;
+    bool has_condition = in && json_object_get(in, "when");
+    bool can = !has_condition || !find_endpoint(change, "outputs", id);
+    json_array_foreach(connections_of(change), index, connection)
+    {
+        if (connects(connection, id, NULL)) {
+            can &= strcmp(text_of(connection, "from_port"), RM_DEAD_LETTER_PORT) != 0;
+            can &= (in && !has_condition) || !json_object_get(connection, "when");
+        }
+    }
+    return can;
+}
+
+/* What feeds the node feeds its consumers, on the same condition. */
 static void bridge(rm_change *change, const char *id, const json_t *in)
 {
     size_t index;
@@ -421,6 +439,9 @@ static void bridge(rm_change *change, const char *id, const json_t *in)
     {
         if (connects(connection, id, NULL)) {
             copy_end(connection, "from", "from_port", in, "from", "from_port");
+            if (json_object_get(in, "when")) {
+                json_object_set(connection, "when", json_object_get(in, "when"));
+            }
         }
     }
     json_t *endpoint = find_endpoint(change, "outputs", id);
@@ -429,9 +450,36 @@ static void bridge(rm_change *change, const char *id, const json_t *in)
     }
 }
 
+static rm_status check_plain(const rm_change *change, const char *id, bool is_input, rm_error *err)
+{
+    size_t ins, outs;
+    bool one_out = is_one_port(change, id, NULL, "from_port", &outs);
+    (void)is_one_port(change, NULL, id, "to_port", &ins);
+    if (is_input && (ins != 0 || outs != 1)) {
+        return rm_fail(err, RM_EINVAL, "node '%.60s' is an input of the graph", id);
+    }
+    rm_status status = RM_OK;
+    if (!is_input && (ins != 1 || !one_out)) {
+        status =
+            rm_fail(err, RM_EINVAL,
+                    "node '%.60s' has %zu connections that reach it%s: what follows on what is not "
+                    "plain",
+                    id, ins, one_out ? "" : " and several outputs in use");
+    } else if (!is_bridgeable(change, id, first_connection(change, NULL, id))) {
+        status = rm_fail(err, RM_EINVAL,
+                         "node '%.60s' has connections with conditions, or for dead letters: what "
+                         "follows on what is not plain",
+                         id);
+    }
+    if (status != RM_OK) {
+        rm_error_help(err, "connect its neighbours and disconnect it, then remove it");
+    }
+    return status;
+}
+
 rm_status rm_change_remove(rm_change *change, const char *id, rm_error *err)
 {
-    size_t index, ins, outs;
+    size_t index;
     rm_status status = check_open(change, err);
     if (status == RM_OK) {
         status = find_node(change, id, &index, err);
@@ -439,20 +487,10 @@ rm_status rm_change_remove(rm_change *change, const char *id, rm_error *err)
     if (status != RM_OK) {
         return status;
     }
-    bool one_out = is_one_port(change, id, NULL, "from_port", &outs);
-    (void)is_one_port(change, NULL, id, "to_port", &ins);
     json_t *input = find_endpoint(change, "inputs", id);
-    bool is_sink = outs == 0 && !find_endpoint(change, "outputs", id);
-    if (input && !(ins == 0 && outs == 1)) {
-        status = rm_fail(err, RM_EINVAL, "node '%.60s' is an input of the graph", id);
-    } else if (!input && !is_sink && (ins != 1 || !one_out)) {
-        status =
-            rm_fail(err, RM_EINVAL,
-                    "node '%.60s' has %zu connections that reach it%s: what follows on what is not "
-                    "plain",
-                    id, ins, one_out ? "" : " and several outputs in use");
-        rm_error_help(err, "connect its neighbours and disconnect it, then remove it");
-    }
+    bool is_sink =
+        !first_connection(change, id, NULL) && !find_endpoint(change, "outputs", id) && !input;
+    status = is_sink ? RM_OK : check_plain(change, id, input != NULL, err);
     if (status != RM_OK) {
         return status;
     }

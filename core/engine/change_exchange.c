@@ -184,17 +184,24 @@ static rm_status look_at_fronts(rm_change *change, rm_error *err)
 
 /* ---- what nodes that go hold back */
 
+/* Of the same type: it may know the state. */
+static rmi_node *successor(const rm_change *change, const rmi_node *old)
+{
+    uint32_t place = change->place[old->index];
+    rmi_node *node = place == RMI_NONE ? NULL : change->nodes[place].node;
+    return node && strcmp(node->pub.type->name, old->pub.type->name) == 0 ? node : NULL;
+}
+
 static rm_status hand_over(rm_change *change, rm_error *err)
 {
     const rm_session *session = change->session;
     rm_status status = RM_OK;
     for (uint32_t i = 0; i < session->node_count && status == RM_OK; i++) {
         rmi_node *old = session->nodes[i];
-        uint32_t place = change->place[i];
         if (rmi_change_is_kept(change, old)) {
             continue;
         }
-        status = rmi_node_hand_over(old, place == RMI_NONE ? NULL : change->nodes[place].node, err);
+        status = rmi_node_hand_over(old, successor(change, old), err);
         if (status == RM_EAGAIN) {
             (void)rm_fail(err, RM_EAGAIN, "node '%s' is not done with what it holds back",
                           old->pub.id);
@@ -327,14 +334,24 @@ static void put(rmi_edge *edge, rm_packet *packet)
     edge->peak = length > edge->peak ? length : edge->peak;
 }
 
+/* What was on its way to a node that goes has yet to meet the condition of the edge behind it. */
+static bool is_taken(const rm_change *change, const rmi_edge *from, const rmi_edge *to,
+                     const rm_packet *packet)
+{
+    bool is_behind = change->place[rmi_edge_consumer(from)->index] != RMI_NONE;
+    return is_behind || !to->route ||
+           rmi_route_takes(to->route, packet, change->session->options.read_object);
+}
+
 /* Packets of an epoch that an interrupt has ended stay behind. */
-static void copy_queue(const rmi_edge *from, rmi_edge *to)
+static void copy_queue(const rm_change *change, const rmi_edge *from, rmi_edge *to)
 {
     const rmi_link *link = from->link;
     uint32_t count = queued_on(from);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t slot = link ? (atomic_load(&link->head) + i) & link->mask : 0;
-        if (!link || (int32_t)(link->epoch[slot] - from->epoch) >= 0) {
+        bool is_old = link && (int32_t)(link->epoch[slot] - from->epoch) < 0;
+        if (!is_old && is_taken(change, from, to, queued_at(from, i))) {
             put(to, rm_packet_ref(queued_at(from, i)));
         }
     }
@@ -357,18 +374,21 @@ static void clear_queue(rmi_edge *edge)
 }
 
 /* What a node that goes has not yet put on its edge. */
-static void move_outgoing(const rmi_edge *old, rmi_edge *to)
+static void move_outgoing(const rm_change *change, const rmi_edge *old, rmi_edge *to)
 {
     const rmi_node *node = old->from;
-    rm_read_object read_object = node->strand->session->options.read_object;
+    rm_read_object read_object = change->session->options.read_object;
     for (uint32_t i = node->outbox_sent; i < node->outbox_count; i++) {
-        bool mine = node->outbox[i].port == &node->out[old->from_port];
-        bool refused =
-            i == node->outbox_sent && node->outbox_checked
-                ? false
-                : old->route && !rmi_route_takes(old->route, node->outbox[i].packet, read_object);
-        if (mine && !refused && !(i == node->outbox_sent && has_front(node, old))) {
-            put(to, rm_packet_ref(node->outbox[i].packet));
+        rm_packet *packet = node->outbox[i].packet;
+        bool is_front = i == node->outbox_sent;
+        if (node->outbox[i].port != &node->out[old->from_port] ||
+            (is_front && has_front(node, old))) {
+            continue;
+        }
+        bool is_checked = (is_front && node->outbox_checked) || !old->route;
+        if ((is_checked || rmi_route_takes(old->route, packet, read_object)) &&
+            is_taken(change, old, to, packet)) {
+            put(to, rm_packet_ref(packet));
         }
     }
 }
@@ -384,9 +404,9 @@ static void move_packets(rm_change *change)
             if (old->from->index != n) {
                 continue;
             }
-            copy_queue(old, heir);
+            copy_queue(change, old, heir);
             if (change->place[n] == RMI_NONE) {
-                move_outgoing(old, heir);
+                move_outgoing(change, old, heir);
             }
         }
     }
@@ -637,8 +657,9 @@ static void go_on(rm_session *session)
         }
     }
     for (uint32_t i = 0; i < session->strand_count; i++) {
-        session->strands[i]->resting = false;
-        rmi_parking_wake(&session->strands[i]->parking);
+        rmi_strand *strand = session->strands[i];
+        strand->resting &= strand->finished && i > 0; /* that one rests for good */
+        rmi_parking_wake(&strand->parking);
     }
 }
 

@@ -115,19 +115,10 @@ static void edge_let_go(rmi_strand *strand, rmi_edge *edge)
     }
 }
 
-/* The consumer wants nothing more of this edge. A producer that has only such edges is done too. */
-void rmi_intake_close(rmi_strand *strand, rmi_edge *edge)
+/* A producer that has only such edges is done too. */
+void rmi_intake_tell_producer(rmi_strand *strand, rmi_edge *edge)
 {
-    if (edge->closed) {
-        return;
-    }
-    edge_let_go(strand, edge); /* no drops: nobody wanted them */
     edge->closed = true;
-    if (edge->link) {
-        atomic_store(&edge->link->closed, true);
-        strand->kick_needed = true;
-        return;
-    }
     rmi_node *from = edge->from;
     from->out[edge->from_port].direct = NULL;
     bool all_closed = true;
@@ -143,6 +134,22 @@ void rmi_intake_close(rmi_strand *strand, rmi_edge *edge)
     if (from->state == RMI_NODE_HOLDING || from->state == RMI_NODE_IDLE) {
         rmi_strand_consider(strand, from);
     }
+}
+
+/* The consumer wants nothing more of this edge. */
+void rmi_intake_close(rmi_strand *strand, rmi_edge *edge)
+{
+    if (edge->closed) {
+        return;
+    }
+    edge_let_go(strand, edge); /* no drops: nobody wanted them */
+    if (edge->link) {
+        edge->closed = true;
+        atomic_store(&edge->link->closed, true);
+        strand->kick_needed = true;
+        return;
+    }
+    rmi_intake_tell_producer(strand, edge);
 }
 
 /* ---- taking a set of inputs */

@@ -33,6 +33,8 @@ void rmi_intake_drop_stale(rmi_strand *strand, rmi_edge *edge);
 
 /* The consumer wants nothing more of this edge. A producer that has only such edges is done too. */
 void rmi_intake_close(rmi_strand *strand, rmi_edge *edge);
+/* The producer's strand: of a link it is the sending edge. */
+void rmi_intake_tell_producer(rmi_strand *strand, rmi_edge *edge);
 
 /* Tells the node of each port whose stream is another than before. */
 rm_status rmi_intake_announce(rmi_node *node);

@@ -291,12 +291,12 @@ static void open_ports(rmi_node *node)
  * as far as edges have no room, so that nothing waits here. */
 static rm_status drain(rmi_node *node, rm_error *err)
 {
-    uint32_t a_call = 0;
-    for (uint16_t p = 0; p < node->n_out; p++) {
-        a_call += node->out[p].emit_max;
-    }
     rm_status status = RM_MORE;
     while (status == RM_MORE) {
+        uint32_t a_call = 0; /* a call may raise what the next one may emit */
+        for (uint16_t p = 0; p < node->n_out; p++) {
+            a_call += node->out[p].emit_max;
+        }
         if (node->outbox_count > DRAIN_PACKETS_MAX) {
             return rm_fail(err, RM_ELIMIT, "node '%s' holds more than %d packets back",
                            node->pub.id, DRAIN_PACKETS_MAX);

@@ -36,16 +36,18 @@ RM_API void rm_change_free(rm_change *change);
  * or connection, with a near name as help. RM_EINVAL: it can't be described so; the change is as it
  * was. */
 
-/* Another node in the place of `id`, with its connections. node_json may lack the id. Where both
- * types save and load the state is handed over, else the old node flushes what it holds back. */
+/* Another node in the place of `id`, with its connections. node_json may lack the id. Where it is
+ * of the same type, which saves and loads, the state is handed over, else the old node flushes what
+ * it holds back. */
 RM_API RM_MUST_USE rm_status rm_change_replace(rm_change *change, const char *id,
                                                const char *node_json, rm_error *err);
 /* A new node on the connections from node `from` to node `to`. to NULL: on all that leave one
  * output of `from`. from NULL: on all that reach one input of `to`. */
 RM_API RM_MUST_USE rm_status rm_change_insert(rm_change *change, const char *node_json,
                                               const char *from, const char *to, rm_error *err);
-/* Takes a node out: what feeds it feeds its consumers. RM_EINVAL where that is not plain (it has
- * not one input, or several outputs in use): connect and disconnect instead. A node without outputs
+/* Takes a node out: what feeds it feeds its consumers, on the condition of the connection before
+ * it. RM_EINVAL where that is not plain (it has not one input, several outputs in use, conditions
+ * before it and behind it, dead letters): connect and disconnect instead. A node without outputs
  * goes with its connections, once nothing is queued before it. */
 RM_API RM_MUST_USE rm_status rm_change_remove(rm_change *change, const char *id, rm_error *err);
 /* A connection as in a manifest: {"from": "a", "to": "b", …}. */

@@ -249,7 +249,7 @@ static rm_status late_process(rm_node *node, const rm_inputs *inputs, rm_error *
     const numbers_params *params = node->params;
     numbers_state *state = node->state;
     (void)err;
-    if (state->held_count == params->size) {
+    if (state->held_count >= params->size) { /* more: it took over from one that looks further */
         rm_status status = emit_number(node, 0, state->held[0]);
         if (status != RM_OK) {
             return status;
@@ -274,7 +274,11 @@ static rm_status late_flush(rm_node *node, rm_error *err)
         }
     }
     state->sent += burst < left ? burst : left;
-    return state->sent < state->held_count ? RM_MORE : RM_OK;
+    if (state->sent < state->held_count) {
+        return RM_MORE;
+    }
+    state->sent = state->held_count = 0; /* a change that was not made after all lets it go on */
+    return RM_OK;
 }
 
 /* ---- work that is out: whoever drives the run ends it */
@@ -347,7 +351,7 @@ void nodes_reset(void)
     }
 }
 
-/* ---- checkpoints */
+/* ---- checkpoints, and handing over */
 
 static rm_status save(rm_node *node, rm_blob *blob, rm_error *err)
 {
@@ -381,6 +385,8 @@ static const rm_port two_out[] = {{.name = "even"}, {.name = "odd"}, {0}};
      .params = numbers_table,                                                                      \
      .params_size = sizeof(numbers_params),                                                        \
      .state_size = sizeof(numbers_state),                                                          \
+     .save = save,                                                                                 \
+     .load = load,                                                                                 \
      .checkpoint = save,                                                                           \
      .restore = load,                                                                              \
      .summary = "See reference.py",                                                                \
@@ -389,7 +395,7 @@ static const rm_port two_out[] = {{.name = "even"}, {.name = "odd"}, {0}};
         .struct_size = sizeof(rm_node_type), .name = type_name ".own", .inputs = in,               \
         .outputs = out, .params = numbers_table, .params_size = sizeof(numbers_params),            \
         .flags = RM_NODE_BLOCKS | (more), .state_size = sizeof(numbers_state), .checkpoint = save, \
-        .restore = load, .summary = "See reference.py", __VA_ARGS__                                \
+        .restore = load, .save = save, .load = load, .summary = "See reference.py", __VA_ARGS__    \
     }
 
 static const rm_node_type types[] = {

@@ -64,6 +64,16 @@ BUGS = [
      ".held = node->held,", ".held = false,", "restart"),
     ("a checkpoint forgets that a stream has ended", "core/engine/snapshot.c",
      ".ended = edge->ended,", ".ended = false,", "restart"),
+    ("a change loses what is queued on a connection that goes", "core/engine/change_exchange.c",
+     "            copy_queue(change, old, heir);\n", "", "change"),
+    ("a change loses what a node holds back that goes", "core/engine/change_exchange.c",
+     "status = rmi_node_hand_over(old, successor(change, old), err);", "status = RM_OK;", "change"),
+    ("a change doubles a packet that some consumers have", "core/engine/change_exchange.c",
+     "(is_front && has_front(node, old))", "false", "change"),
+    ("a change leads a packet past a condition", "core/engine/change_exchange.c",
+     "return is_behind || !to->route ||", "return is_behind || to ||", "change"),
+    ("after a change nobody sees that nothing moves", "core/engine/change_exchange.c",
+     "strand->resting &= strand->finished && i > 0;", "strand->resting = false;", "change"),
 ]  # fmt: skip
 
 

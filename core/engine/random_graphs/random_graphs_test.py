@@ -23,6 +23,7 @@ class Runner:
 
     def __init__(self, program, *, answer_s=ANSWER_S_MAX):
         self.program, self.answer_s = program, answer_s
+        self.changes = 0  # that were made
         self.start()
 
     def start(self):
@@ -55,7 +56,9 @@ def check(runner, seed, *, threads=False, disturb=None):
     if disturb:
         task["disturb"] = disturb
     expected = Expected(manifest, may_lack_memory=memory > 0, disturb=disturb)
-    return list(expected.problems(runner.ask(task)))
+    answer = runner.ask(task)
+    runner.changes += answer.get("changes", 0)
+    return list(expected.problems(answer))
 
 
 def main():
@@ -64,7 +67,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--threads", action="store_true", help="real threads instead of the simulated driver")
-    parser.add_argument("--disturb", choices=["interrupt", "cancel", "restart"],
+    parser.add_argument("--disturb", choices=["interrupt", "cancel", "restart", "change"],
                         help="what its owner does meanwhile")
     parser.add_argument("--show", type=int, metavar="SEED")
     options = parser.parse_args()
@@ -80,6 +83,9 @@ def main():
             print(f"# seed {seed}: " + "; ".join(problems[:4]), flush=True)
     how = "on threads" if options.threads else "simulated"
     how += f", with {options.disturb}" if options.disturb else ""
+    if options.disturb == "change":
+        print(f"# {runner.changes} changes were made")
+        wrong += runner.changes < options.seeds
     print(f"{'not ok' if wrong else 'ok'} 1 {options.seeds} random graphs, {how}: {wrong} differ from the reference")
     print(f"{'ok' if runner.end() == 0 else 'not ok'} 2 the runner ends well\n1..2")
     return 1 if wrong else 0

@@ -2,7 +2,7 @@
  *
  *     {"seed": 7, "threads": false, "memory_bytes": 0, "disturb": "restart", "manifest": {…}}
  *     {"status": "RM_DONE", "code": 0, "node": "", "item": 0, "message": "", "sinks": [[…], …],
- *      "drops": [edge's, …], "queued": [edge's, …]}
+ *      "drops": [edge's, …], "queued": [edge's, …], "changes": 3, "refused": ["why", …]}
  *
  * By the simulated driver, or on threads. That nothing moves for too long is status "stuck".
  */
@@ -11,15 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "changes.h"
 #include "engine/drivers/sim.h"
 #include "nodes.h"
 
 /* RESTARTS_MAX: to find who may have the last memory takes more steps than come between two. */
 enum { STEPS_MAX = 5000000, WAITS_MAX = 30000, RESTARTS_MAX = 60 };
 
-/* What an owner may do meanwhile: interrupts at a random node, a cancel, going on in another
- * process (RM_EAGAIN while work is out). False: err says why that cannot be done. */
-static bool disturb(rmi_sim **sim_at, const char *how, uint32_t *restarts, rm_error *err)
+/* What an owner may do meanwhile: interrupts at a random node, a cancel, changes of the graph,
+ * going on in another process (RM_EAGAIN while work is out). False: err says why that cannot be
+ * done. */
+static bool disturb(rmi_sim **sim_at, const char *how, changes *c, uint32_t *restarts,
+                    rm_error *err)
 {
     rmi_sim *sim = *sim_at;
     rm_session *session = sim->session;
@@ -28,6 +31,9 @@ static bool disturb(rmi_sim **sim_at, const char *how, uint32_t *restarts, rm_er
         *err = (rm_error)RM_ERROR_INIT;
         rm_status status = rmi_sim_restart(sim_at, err);
         return status == RM_OK || status == RM_EAGAIN || status == RM_ECANCELED;
+    }
+    if (strcmp(how, "change") == 0 && rmi_sim_random(sim, 30) == 0) {
+        changes_make_one(c);
     }
     if (strcmp(how, "cancel") == 0 && rmi_sim_random(sim, 200) == 0) {
         rm_session_cancel(session);
@@ -39,11 +45,11 @@ static bool disturb(rmi_sim **sim_at, const char *how, uint32_t *restarts, rm_er
 }
 
 /* Ends the work of nodes, early or late: when nothing else can move at the latest. False: stuck. */
-static bool run_simulated(rmi_sim **sim_at, const char *how, rm_error *err)
+static bool run_simulated(rmi_sim **sim_at, const char *how, changes *c, rm_error *err)
 {
     uint32_t restarts = 0;
     for (uint32_t i = 0; i < STEPS_MAX; i++) {
-        if (!disturb(sim_at, how, &restarts, err)) {
+        if (!disturb(sim_at, how, c, &restarts, err)) {
             return false;
         }
         rmi_sim *sim = *sim_at;
@@ -62,9 +68,12 @@ static bool run_simulated(rmi_sim **sim_at, const char *how, rm_error *err)
     return false;
 }
 
-static bool run_on_threads(rm_session *session)
+static bool run_on_threads(rm_session *session, const char *how, changes *c)
 {
     for (int i = 0; i < WAITS_MAX; i++) {
+        if (strcmp(how, "change") == 0) {
+            changes_make_one(c);
+        }
         rm_status status = rm_session_wait(session, nodes_pending() > 0 ? 0 : 1);
         if (status != RM_EAGAIN) {
             return true;
@@ -100,14 +109,15 @@ static json_t *list_drops(const rm_session *session)
     return drops;
 }
 
-static json_t *answer_of(rm_session *session, bool ended)
+static json_t *answer_of(rm_session *session, bool ended, const changes *c)
 {
     rm_error error = RM_ERROR_INIT;
     rm_status status = ended ? rm_session_error(session, &error) : RM_PENDING;
     const char *name = !ended ? "stuck" : status == RM_OK ? "RM_DONE" : rm_status_name(status);
-    return json_pack("{s:s, s:i, s:s, s:I, s:s, s:o, s:o}", "status", name, "code", (int)error.code,
-                     "node", error.node, "item", (json_int_t)error.item, "message", error.message,
-                     "sinks", list_arrivals(), "drops", list_drops(session));
+    return json_pack("{s:s, s:i, s:s, s:I, s:s, s:o, s:o, s:i, s:O}", "status", name, "code",
+                     (int)error.code, "node", error.node, "item", (json_int_t)error.item, "message",
+                     error.message, "sinks", list_arrivals(), "drops", list_drops(session),
+                     "changes", (int)c->made, "refused", c->refused);
 }
 
 static json_t *refused(const rm_error *error)
@@ -116,32 +126,35 @@ static json_t *refused(const rm_error *error)
                      (int)error->code, "message", error->message);
 }
 
-static json_t *run_plan(const rm_plan *plan, const json_t *task)
+static json_t *run_plan(const rm_plan *plan, const json_t *task, changes *c)
 {
     uint64_t memory = (uint64_t)json_integer_value(json_object_get(task, "memory_bytes"));
-    uint64_t seed = (uint64_t)json_integer_value(json_object_get(task, "seed"));
+    const char *how = json_string_value(json_object_get(task, "disturb"));
     rm_error error = RM_ERROR_INIT;
+    how = how ? how : "";
     nodes_reset();
-    if (json_is_true(json_object_get(task, "threads"))) {
+    if (c->threads) {
         rm_session_options options = {
             .struct_size = sizeof options, .driver = RM_DRIVER_THREAD, .memory_bytes_max = memory};
         rm_session *session = NULL;
         if (rm_session_open(plan, &options, &session, &error) != RM_OK) {
             return refused(&error);
         }
-        bool ended = run_on_threads(session);
-        json_t *answer = answer_of(session, ended);
+        c->session = session;
+        bool ended = run_on_threads(session, how, c);
+        json_t *answer = answer_of(session, ended, c);
         rm_session_free(session);
         return answer;
     }
     rmi_sim *sim = NULL;
-    if (rmi_sim_new(plan, memory, seed, &sim, &error) != RM_OK) {
+    if (rmi_sim_new(plan, memory, c->random, &sim, &error) != RM_OK) {
         return refused(&error);
     }
-    const char *how = json_string_value(json_object_get(task, "disturb"));
     error = (rm_error)RM_ERROR_INIT;
-    bool ended = run_simulated(&sim, how ? how : "", &error);
-    json_t *answer = !ended && error.status < 0 ? refused(&error) : answer_of(sim->session, ended);
+    c->session = sim->session;
+    bool ended = run_simulated(&sim, how, c, &error);
+    json_t *answer =
+        !ended && error.status < 0 ? refused(&error) : answer_of(sim->session, ended, c);
     rmi_sim_free(sim);
     return answer;
 }
@@ -157,7 +170,11 @@ static json_t *run_task(rm_registry *registry, const json_t *task)
     if (status == RM_OK) {
         status = rm_graph_plan(graph, registry, NULL, &plan, NULL, &error);
     }
-    answer = status == RM_OK ? run_plan(plan, task) : refused(&error);
+    changes c = {.random = (uint64_t)json_integer_value(json_object_get(task, "seed")),
+                 .threads = json_is_true(json_object_get(task, "threads")),
+                 .refused = json_array()};
+    answer = status == RM_OK ? run_plan(plan, task, &c) : refused(&error);
+    json_decref(c.refused);
     rm_plan_free(plan);
     rm_graph_free(graph);
     free(manifest);
