@@ -110,3 +110,8 @@ rm_status rm_session_open(const rm_plan *plan, const rm_session_options *options
     }
     return status;
 }
+
+const rm_plan *rm_session_plan(const rm_session *session)
+{
+    return session->plan;
+}

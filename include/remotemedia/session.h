@@ -97,6 +97,10 @@ typedef struct rm_session_options {
 RM_API RM_MUST_USE rm_status rm_session_open(const rm_plan *plan, const rm_session_options *options,
                                              rm_session **ret_session, rm_error *err);
 
+/* The plan that it runs by: that of rm_session_open(), or of the last change (change.h), which is
+ * the session's until it is freed. Thread: owner. */
+RM_API const rm_plan *rm_session_plan(const rm_session *session);
+
 /* CALLER: runs the home strand: at most `budget` node calls at the clock's now_ns (ns, must not go
  * back). RM_MORE: the budget is used up. RM_PENDING: nothing to do before *ret_next_ns (INT64_MAX:
  * no timer) or a wake. RM_DONE: ended, all is delivered. Below 0: ended by this error; see

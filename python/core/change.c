@@ -57,6 +57,44 @@ static rm_change *begin(rmpy_session *s, PyObject *words)
     return change;
 }
 
+/* What a node gives goes to others now: as live objects, or as packets. */
+static void follow_plan(rmpy_session *s)
+{
+    s->plan = rm_session_plan(s->native);
+    PyMem_Free(s->tries); /* they were by the old plan's numbers */
+    s->tries = NULL;
+    for (size_t i = 0; i < rm_plan_node_count(s->plan); i++) {
+        rm_plan_node node;
+        rm_plan_node_at(s->plan, i, &node);
+        rmpy_runner *p = rmpy_session_find(s, node.id);
+        if (p) {
+            p->object_ports = rmpy_object_ports(s->plan, i);
+            p->gives_objects = p->kind == RMPY_NODE && p->n_out == 1 && p->object_ports & 1;
+        }
+    }
+}
+
+/* The new plan gets its Python types from the registry: they live as long as the session. */
+static rm_status commit(rmpy_session *s, int64_t *ret_pause_ns, rm_error *err)
+{
+    rmpy_registry *registry = rmpy_plan_registry(s->plan_object);
+    if (registry->busy) {
+        return rm_fail(err, RM_EAGAIN, "another planning is under way");
+    }
+    registry->busy = 1;
+    rm_status status = rm_change_commit(s->change, ret_pause_ns, err);
+    registry->busy = 0;
+    PyObject *made = registry->made;
+    registry->made = NULL;
+    Py_CLEAR(registry->raised);
+    if (made && PyList_GET_SIZE(made) > 0 && PyList_Append(s->types, made) < 0) {
+        PyErr_Clear();
+        (void)Py_NewRef(made); /* kept for good, rather than freed while it is pointed to */
+    }
+    Py_XDECREF(made);
+    return status;
+}
+
 PyObject *rmpy_session_change(PyObject *self, PyObject *words)
 {
     rmpy_session *s = (rmpy_session *)self;
@@ -81,10 +119,13 @@ PyObject *rmpy_session_change(PyObject *self, PyObject *words)
     }
     rm_error error = RM_ERROR_INIT;
     int64_t pause_ns = 0;
-    rm_status status = rm_change_commit(s->change, &pause_ns, &error);
+    rm_status status = commit(s, &pause_ns, &error);
     if (status == RM_EAGAIN) {
         rmpy_session_schedule(s);
         return PyUnicode_FromString(error.message);
+    }
+    if (status == RM_OK) {
+        follow_plan(s);
     }
     rm_change_free(s->change);
     s->change = NULL;

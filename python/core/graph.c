@@ -382,6 +382,11 @@ const rm_plan *rmpy_plan_of(rmpy_state *state, PyObject *plan)
     return plan_ptr(plan);
 }
 
+rmpy_registry *rmpy_plan_registry(PyObject *plan)
+{
+    return (rmpy_registry *)((plan_object *)plan)->registry;
+}
+
 PyObject *rmpy_plan_lend(rmpy_state *state, const rm_plan *plan, PyObject *registry)
 {
     plan_object *self = (plan_object *)state->plan->tp_alloc(state->plan, 0);

@@ -174,7 +174,7 @@ struct rmpy_session {
     PyObject_HEAD rmpy_state *state;
     rmpy_run *run;
     PyObject *plan_object;
-    const rm_plan *plan;
+    const rm_plan *plan; /* that of plan_object; after a change the native session's */
     rm_session *native;
     rmpy_runner **runners;
     size_t runner_count;
@@ -193,6 +193,7 @@ struct rmpy_session {
     uint64_t events;                /* what the engine is asked to tell */
     PyObject *leftovers;            /* async generators that were not run to their end */
     PyObject *new_params;           /* while set_params() runs */
+    PyObject *types;                /* list: what plans of changes got from the registry */
     struct rm_change *change;       /* that could not be made yet; NULL: none */
     struct rmpy_tries *tries;       /* one for each node of the plan; NULL: nothing failed yet */
     rmpy_session *next, **previous; /* in run->sessions */
@@ -436,6 +437,8 @@ PyObject *rmpy_session_attach(PyObject *self, PyObject *loop);
 PyObject *rmpy_session_run(PyObject *self, PyObject *none);
 PyObject *rmpy_session_cancel(PyObject *self, PyObject *none);
 PyObject *rmpy_session_set_params(PyObject *self, PyObject *args);
+/* A bit for each output of a node of the plan that carries live objects. */
+uint32_t rmpy_object_ports(const rm_plan *plan, size_t index);
 /* change.c */
 PyObject *rmpy_session_change(PyObject *self, PyObject *words);
 PyObject *rmpy_session_metrics(PyObject *self, PyObject *none);

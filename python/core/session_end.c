@@ -238,6 +238,8 @@ void rmpy_session_free_native(rmpy_session *s)
     PyObject *before = rmpy_exception_take();
     rm_change_free(s->change);
     s->change = NULL;
+    s->plan = rmpy_plan_of(s->state, s->plan_object); /* those of changes go with the session */
+    PyErr_Clear();
     if (rmpy_session_is_over(s)) {
         Py_BEGIN_ALLOW_THREADS; /* our nodes do nothing in close() */
         rm_session_free(native);
@@ -313,7 +315,8 @@ static PyObject *session_fileno(PyObject *self, PyObject *Py_UNUSED(none))
     X(outer)               \
     X(raised)              \
     X(errors)              \
-    X(failure) X(last_metrics) X(on_room) X(on_output) X(leftovers) X(new_params) X(on_news) X(news)
+    X(failure)             \
+    X(last_metrics) X(on_room) X(on_output) X(leftovers) X(new_params) X(on_news) X(news) X(types)
 /* clang-format on */
 
 static int session_traverse(PyObject *self, visitproc visit, void *arg)

@@ -31,7 +31,7 @@ static bool takes_objects(const rm_port *port)
 }
 
 /* Live objects go where only Python nodes take them and no format was agreed. */
-static uint32_t object_ports(const rm_plan *plan, size_t index)
+uint32_t rmpy_object_ports(const rm_plan *plan, size_t index)
 {
     uint32_t mask = UINT32_MAX;
     for (size_t e = 0; e < rm_plan_edge_count(plan); e++) {
@@ -71,7 +71,7 @@ static rmpy_runner *runner_new(rmpy_session *s, const rm_plan_node *node, size_t
     p->is_source = p->n_in == 0;
     /* Which item of a batch failed would not be clear to a policy. */
     p->batches = !node->node_json || !strstr(node->node_json, "on_error");
-    p->object_ports = object_ports(s->plan, index);
+    p->object_ports = rmpy_object_ports(s->plan, index);
     p->mode = RMPY_INLINE;
     p->context = PyContext_CopyCurrent();
     return p->context ? p : NULL;
@@ -174,6 +174,7 @@ PyObject *rmpy_session_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     s->errors = PyList_New(0);
     s->leftovers = PyList_New(0);
     s->news = PyList_New(0);
+    s->types = PyList_New(0);
     measure_ticks(s->run);
     if (s->run->shut) {
         PyErr_SetString(PyExc_RuntimeError, "the interpreter is about to exit: no new session");

@@ -1,10 +1,17 @@
 """Changes of a running session from Python: nothing is lost, and what is refused changes nothing."""
 
 import asyncio
+import gc
 
 import pytest
 from remotemedia import Node, Pipeline, PipelineError
+from remotemedia._resolve import is_native
 from remotemedia.events import Changed
+
+numpy = pytest.importorskip("numpy")
+needs_resampler = pytest.mark.skipif(
+    not is_native(Node("audio.resample")), reason="built without libsoxr"
+)
 
 
 class Double(Node):
@@ -108,6 +115,57 @@ def test_a_python_node_stays():
             with pytest.raises(PipelineError, match="not open"):
                 async with three().open().change() as change:
                     change.remove("a")
+            session.end()
+            assert [r async for r in session] == []
+
+    asyncio.run(main())
+
+
+class Tone(Node):
+    def process(self, x):
+        return numpy.full(480, x, numpy.float32), 48000
+
+
+class Rate(Node):
+    def process(self, sound):
+        return sound[1]
+
+
+@needs_resampler
+def test_a_native_node_between_two_python_nodes_gets_packets_and_not_their_objects():
+    async def main():
+        pipeline = Pipeline([Tone(id="tone"), Rate(id="rate")])
+        async with pipeline.open() as session:
+            await session.push(0.1)
+            assert await results(session, 1) == [48000]
+            async with session.change() as change:
+                change.insert(Node("audio.resample", id="resample", rate_hz=16000), after="tone")
+            for _ in range(20):
+                await session.push(0.1)
+            got = await results(session, 5)
+            async with session.change() as change:
+                change.remove("resample")
+            await session.push(0.1)
+            session.end()
+            return got + [result async for result in session]
+
+    rates = asyncio.run(main())
+    assert set(rates) == {16000, 48000}
+    assert rates == sorted(rates)
+    assert rates.count(48000) == 1
+
+
+def test_many_changes_of_a_graph_with_python_nodes_keep_what_they_need():
+    async def main():
+        async with three().open() as session:
+            for turn in range(20):
+                async with session.change() as change:
+                    change.replace("a", newer() if turn % 2 else Node("test.pass"))
+                three()._plan(fed=True, collected=True, outputs=None)  # the registry's next plan
+                gc.collect()
+                await session.push(turn)
+                assert await results(session, 1) == [2 * turn]
+            session.interrupt("a")
             session.end()
             assert [r async for r in session] == []
 
