@@ -21,7 +21,7 @@ def example(monkeypatch):
     """Imports an example by its name."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
     yield importlib.import_module
-    for name in ("speech", "speech_report", "video", "voice_session"):
+    for name in ("live_change", "speech", "speech_report", "video", "voice_session"):
         sys.modules.pop(name, None)
 
 
@@ -134,3 +134,16 @@ def test_the_progress_bar_is_silent_but_on_a_terminal(example, capsys):
     bar.words({"text": "he was not", "end_s": 5.0})
     assert "50%" in bar.file.text
     assert "he was not" in bar.file.text
+
+
+def test_a_resampler_is_replaced_while_the_sound_runs_and_no_frame_is_lost(example):
+    from remotemedia import Node
+    from remotemedia._resolve import is_native
+
+    pytest.importorskip("numpy")
+    if not is_native(Node("audio.resample")):
+        pytest.skip("built without libsoxr")
+    frames, changes, pause_ns = asyncio.run(example("live_change").listen())
+    assert frames == {16000: 160000}  # of 480,000 at 48 kHz
+    assert changes >= 10
+    assert pause_ns > 0
