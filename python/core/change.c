@@ -35,6 +35,20 @@ static rm_status apply_word(rm_change *change, const change_word *word, rm_error
     return rm_change_params(change, text[0], text[1], err);
 }
 
+/* Whether a change that is refused later could give a Python node its old values back is not known.
+ */
+static rm_status check_word(rmpy_session *s, const change_word *word, rm_error *err)
+{
+    const char *id = strcmp(word->name, "params") == 0 ? word->text[0] : NULL;
+    if (!id || !rmpy_session_find(s, id)) {
+        return RM_OK;
+    }
+    rm_status status = rm_fail(err, RM_EUNSUPPORTED,
+                               "node '%.60s' runs Python: a change can't set its parameters", id);
+    rm_error_help(err, "session.set_params() sets those that are live");
+    return status;
+}
+
 /* NULL with an exception: the change is forgotten. */
 static rm_change *begin(rmpy_session *s, PyObject *words)
 {
@@ -48,7 +62,10 @@ static rm_change *begin(rmpy_session *s, PyObject *words)
             rm_change_free(change);
             return NULL;
         }
-        status = apply_word(change, &word, &error);
+        status = check_word(s, &word, &error);
+        if (status == RM_OK) {
+            status = apply_word(change, &word, &error);
+        }
     }
     if (status != RM_OK) {
         rm_change_free(change);

@@ -87,7 +87,10 @@ class Change:
         self._say("disconnect", source, target)
 
     def set_params(self, id: str, **params: Any) -> None:
-        """Sets parameters. If one of them may not change while the node runs, it is replaced."""
+        """Sets parameters of a native node. If one of them is not live, the node is replaced.
+
+        Those of Python nodes are set by `Session.set_params`.
+        """
         self._say("params", id, json.dumps(params))
 
     async def __aenter__(self) -> Change:

@@ -112,6 +112,10 @@ def test_a_python_node_stays():
             with pytest.raises(Exception, match="runs Python"):
                 async with session.change() as change:
                     change.remove("double")
+            with pytest.raises(Exception, match="a change can't set its parameters") as refused:
+                async with session.change() as change:
+                    change.set_params("double", factor=3)
+            assert "session.set_params()" in str(refused.value.help)
             with pytest.raises(PipelineError, match="not open"):
                 async with three().open().change() as change:
                     change.remove("a")
