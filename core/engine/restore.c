@@ -397,20 +397,19 @@ static rm_status restore_code(rmi_node *node, const node_view *view, rm_error *e
     return status > 0 ? rm_fail(err, RM_ENOMEM, "no memory for its state") : status;
 }
 
-/* A set of zip is whole. */
-static bool holds_inputs(const rmi_node *node)
-{
-    uint16_t held = 0;
-    for (uint16_t i = 0; i < node->n_current; i++) {
-        held += node->current[i] != NULL;
-    }
-    return held >= (node->merge == RMI_MERGE_ZIP ? node->n_current : 1);
-}
-
-/* What its code is called with next, if it is called again for what it has in hand. */
+/* What its code is called with next, if it is called again for what it has in hand: a set of zip is
+ * whole. Who has nothing in hand has no inputs, either. */
 static bool fits_work(const rmi_node *node)
 {
-    return !node->held || node->no_input || node->n_in == 0 || holds_inputs(node);
+    uint16_t inputs = 0;
+    for (uint16_t i = 0; i < node->n_current; i++) {
+        inputs += node->current[i] != NULL;
+    }
+    if (!node->held) {
+        return inputs == 0;
+    }
+    uint16_t wanted = node->merge == RMI_MERGE_ZIP ? node->n_current : 1;
+    return node->no_input || node->n_in == 0 || inputs >= wanted;
 }
 
 static rm_status apply_node(restore *r, rmi_node *node)
