@@ -73,10 +73,6 @@ uint64_t rmi_node_count_call(rmi_node *node, uint64_t begin_ticks)
     node->told_ticks += untimed_ticks(node, untimed, like_ticks, begin_ticks) + ticks;
     node->told_calls = node->calls;
     node->told_at_ticks = now_ticks;
-    if (RMI_UNLIKELY(node->strand->trace)) {
-        rmi_trace_add(node, node->flushing ? RMI_SPAN_FLUSH : RMI_SPAN_CALL, begin_ticks,
-                      now_ticks);
-    }
     return ticks;
 }
 

@@ -60,6 +60,8 @@ int rm_node_has_input(const rm_node *pub)
     for (uint16_t i = 0; i < node->n_in; i++) {
         any |= rmi_edge_length(node->in[i]) > 0;
     }
+    /* What is put aside would leave in the context of another item. */
+    any &= !node->strand->spans;
     return any && (node->merge != RMI_MERGE_ZIP || rmi_intake_has_set(node));
 }
 

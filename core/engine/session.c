@@ -653,6 +653,21 @@ static rm_status open_or_go_on(rm_session *session, rm_error *err)
     return status == RM_OK ? rmi_checkpoints_apply(session, err) : status;
 }
 
+/* What the options ask of each call, from the first one on. */
+static rm_status begin_to_look(rm_session *session, rm_error *err)
+{
+    rm_session_options *options = &session->options;
+    rm_status status = RM_OK;
+    if (options->trace_spans_max && !session->strands[0]->trace) {
+        status = rm_session_trace_begin(session, options->trace_spans_max, err);
+    }
+    if (status == RM_OK && options->spans_max) {
+        status = rm_session_spans_begin(session, options->spans_max, options->traceparent, err);
+    }
+    options->traceparent = NULL;
+    return status;
+}
+
 rm_status rmi_session_start(rm_session *session, rm_error *err)
 {
     for (uint32_t i = 0; i < session->strand_count; i++) {
@@ -684,12 +699,10 @@ rm_status rmi_session_start(rm_session *session, rm_error *err)
     for (uint32_t i = 0; i < session->node_count; i++) {
         rmi_strand_consider(session->nodes[i]->strand, session->nodes[i]);
     }
-    if (session->options.trace_spans_max && !session->strands[0]->trace) {
-        status = rm_session_trace_begin(session, session->options.trace_spans_max, err);
-        if (status != RM_OK) {
-            close_nodes(session);
-            return status;
-        }
+    status = begin_to_look(session, err);
+    if (status != RM_OK) {
+        close_nodes(session);
+        return status;
     }
     session->started = true;
     rmi_event_tell(session, &(rmi_happening){.kind = RM_EVENT_STARTED});
@@ -859,6 +872,7 @@ void rm_session_free(rm_session *session)
     }
     rmi_event_discard(session); /* who has ended hears no more */
     rmi_checkpoints_free(session->checkpoints);
+    rmi_spans_free(session->spans);
     rmi_budget_free(session->budget);
     rmi_free(session->strands);
     rmi_free(session->threads);

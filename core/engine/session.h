@@ -86,7 +86,8 @@ struct rm_session {
     uint32_t input_count, output_count;
     uint32_t opened; /* nodes[0 … opened-1] are open */
     bool started, closed;
-    bool simulated; /* drivers/sim.h steps all strands: no threads */
+    bool simulated;   /* drivers/sim.h steps all strands: no threads */
+    rmi_spans *spans; /* NULL: items are not followed */
     int64_t begin_ns;
     uint64_t begin_ticks;
     _Atomic uint32_t strands_finished;

@@ -256,6 +256,20 @@ static void look_for_first(rmi_node *node, rm_status status)
     }
 }
 
+/* What was measured, for who looks at each call. */
+static __attribute__((noinline)) void follow_call(rmi_node *node, uint64_t begin_ticks,
+                                                  rm_status status)
+{
+    const rmi_strand *strand = node->strand;
+    if (strand->trace) {
+        rmi_trace_add(node, node->flushing ? RMI_SPAN_FLUSH : RMI_SPAN_CALL, begin_ticks,
+                      node->told_at_ticks);
+    }
+    if (strand->spans) {
+        rmi_spans_add(node, begin_ticks, node->told_at_ticks, status);
+    }
+}
+
 static __attribute__((noinline)) rm_status measured_call(rmi_strand *strand, rmi_node *node)
 {
     rm_status status;
@@ -267,6 +281,9 @@ static __attribute__((noinline)) rm_status measured_call(rmi_strand *strand, rmi
         status = node->pub.type->process(&node->pub, &node->inputs, node->error);
         uint64_t ticks = rmi_node_count_call(node, begin);
         node->untimed_mask = strand->fast_mask;
+        if (RMI_UNLIKELY(strand->fast_mask == 0)) {
+            follow_call(node, begin, status);
+        }
         if (ticks > SLOW_TICKS) {
             node->untimed_mask = 0;
             rmi_strand_look_at_clock(strand);
@@ -315,8 +332,9 @@ __attribute__((noinline)) static void call_process(rmi_strand *strand, rmi_node 
 void rmi_strand_completed(rmi_strand *strand, rmi_node *node)
 {
     strand->outstanding--;
+    uint64_t now_ticks = 0;
     if (strand->metrics) {
-        uint64_t now_ticks = rmi_clock_ticks();
+        now_ticks = rmi_clock_ticks();
         node->pending_ticks += now_ticks - node->pending_begin_ticks;
         if (strand->trace) {
             rmi_trace_add(node, RMI_SPAN_WORK, node->pending_begin_ticks, now_ticks);
@@ -335,6 +353,9 @@ void rmi_strand_completed(rmi_strand *strand, rmi_node *node)
     }
     node->wants_memory |= atomic_exchange(&node->memory_refused, false);
     node->state = RMI_NODE_RUNNING;
+    if (strand->spans) {
+        rmi_spans_add(node, node->pending_begin_ticks, now_ticks, status);
+    }
     (void)rmi_event_look_for_first(node, status);
     after_call(strand, node, status == RM_PENDING ? RM_EINVAL : status);
 }
@@ -347,6 +368,7 @@ static void call_flush(rmi_strand *strand, rmi_node *node)
     rm_status status = node->pub.type->flush(&node->pub, node->error);
     if (strand->metrics) {
         (void)rmi_node_count_call(node, begin);
+        follow_call(node, begin, status);
     }
     (void)rmi_event_look_for_first(node, node->n_out ? status : RM_EAGAIN);
     after_call(strand, node, status);

@@ -20,6 +20,7 @@
 #include "engine/message.h"
 #include "engine/node.h"
 #include "engine/parking.h"
+#include "engine/spans.h"
 #include "engine/trace.h"
 #include "media/pool.h"
 
@@ -57,6 +58,7 @@ struct rmi_strand {
     uint64_t
         fast_mask; /* of a fast node's calls those whose number has none of these bits are timed */
     rmi_trace *trace; /* NULL: nobody asks */
+    rmi_spans *spans; /* the session's; NULL: items are not followed */
     bool real_clock;  /* now_ns is CLOCK_MONOTONIC, as far as is known */
     bool cancelling, finished;
     rm_status result; /* once finished: RM_DONE or the error */

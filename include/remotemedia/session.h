@@ -79,6 +79,8 @@ typedef struct rm_session_options {
     int metrics_off;           /* 1: no time histograms (counts stay) */
     uint64_t events; /* RM_EVENT_BIT()s from STARTED on that on_event is told of; 0: none */
     uint32_t trace_spans_max; /* rm_session_trace_begin() before the first call; 0: no trace */
+    uint32_t spans_max;       /* rm_session_spans_begin() before the first call; 0: no spans */
+    const char *traceparent;  /* for that; borrowed while it opens */
     /* How the conditions of connections look into live objects; NULL: they find nothing there.
      * Thread: of the strand whose node gave the object. */
     rm_read_object read_object;
@@ -217,6 +219,25 @@ RM_API RM_MUST_USE rm_status rm_session_trace_begin(rm_session *session, uint32_
  * rm_free(). Waits for calls that are under way; a strand stands still while its part is written.
  * RM_EINVAL: rm_session_trace_begin() was not called. Thread: any. */
 RM_API RM_MUST_USE rm_status rm_session_trace(rm_session *session, char **ret_json, rm_error *err);
+
+/* From here on items are followed through the nodes, and the latest spans_max spans of their calls
+ * kept, 1 to 1,048,576, 400 bytes each. Each call is timed then, and a node gets one item a call.
+ * traceparent: the W3C trace context that the run is a part of; NULL: it is a trace of its own.
+ * RM_EINVAL: that is none; items are followed already, or there are no metrics. Waits for calls
+ * that are under way. Thread: any. */
+RM_API RM_MUST_USE rm_status rm_session_spans_begin(rm_session *session, uint32_t spans_max,
+                                                    const char *traceparent, rm_error *err);
+
+/* Takes the spans of calls since the last time, as a JSON object: of the run `trace_id`, `span_id`,
+ * `parent_span_id` (where it is part of another trace), `sampled`, `begin_unix_ns`, `now_unix_ns`;
+ * `lost`, how many there was no room for; and `spans`, each with `node`, `type`, `trace_id`,
+ * `span_id`, `parent_span_id`, `begin_unix_ns`, `end_unix_ns`, and `error` where the call failed.
+ *
+ * A call belongs to the W3C trace context in its input's metadata ("traceparent"), else to the
+ * run's; what it emits has the call's own, unless it brings one or is shared. Where the context
+ * says that it is not sampled it is given on, and the call is not kept. The caller frees the text
+ * by rm_free(). RM_EINVAL: rm_session_spans_begin() was not called. Thread: any. */
+RM_API RM_MUST_USE rm_status rm_session_spans(rm_session *session, char **ret_json, rm_error *err);
 
 /* Cancels if needed, waits for its threads, closes nodes in reverse order. NULL is fine. Thread:
  * owner. */
