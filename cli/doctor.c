@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "exporter.h"
+#include "otlp.h"
 
 enum { FAILURES_MAX = 64, ROWS_MAX = 512, NAME_COLUMNS_MAX = 28 };
 
@@ -280,6 +281,14 @@ static void check_python_nodes(checkup *c)
     }
 }
 
+/* A library that is loaded when an option asks for it. missing: what would give it; NULL: there. */
+static void add_loaded(checkup *c, const char *library, const char *option, const char *missing)
+{
+    row *r = add_row(c, missing ? ROW_MISSING : ROW_OK, library);
+    snprintf(r->detail, sizeof r->detail, "%s %s it", option, missing ? "needs" : "uses");
+    snprintf(r->help, sizeof r->help, "%s", missing ? missing : "");
+}
+
 static void check_tools(checkup *c)
 {
     const char *path = getenv("PATH");
@@ -294,10 +303,8 @@ static void check_tools(checkup *c)
     row *r = add_row(c, found ? ROW_OK : ROW_MISSING, "Graphviz");
     snprintf(r->detail, sizeof r->detail, "%s", found ? file : "graph --format svg needs it");
     snprintf(r->help, sizeof r->help, "%s", found ? "" : "apt-get install graphviz");
-    const char *missing = cli_exporter_missing();
-    r = add_row(c, missing ? ROW_MISSING : ROW_OK, "libmicrohttpd");
-    snprintf(r->detail, sizeof r->detail, "run --metrics-port %s it", missing ? "needs" : "uses");
-    snprintf(r->help, sizeof r->help, "%s", missing ? missing : "");
+    add_loaded(c, "libmicrohttpd", "run --metrics-port", cli_exporter_missing());
+    add_loaded(c, "libcurl", "run --otlp", cli_otlp_missing());
 }
 
 /* ---- what is told */

@@ -60,6 +60,11 @@ static const cli_option run_options[] = {
     {.name = "checkpoint-interval",
      .value = "MS",
      .summary = "Make one each so many milliseconds; 1000 where nothing is said."},
+    {.name = "otlp",
+     .value = "URL",
+     .summary = "Send each call as a span, and the numbers, to the OpenTelemetry collector at URL, "
+                "each 5 s and at the end: OTLP as JSON over HTTP, as http://localhost:4318. The "
+                "run is part of the trace in the variable TRACEPARENT."},
     {.name = "quiet", .letter = 'q', .summary = "Show neither progress nor the table at the end."},
     JSON_OPTION("End with one line of JSON on stdout: times, speed, nodes, queues, error."),
     {0},
@@ -75,6 +80,7 @@ static const cli_example run_examples[] = {
     {"A run that goes on where it was killed", "remotemedia run pipeline.json --checkpoint state"},
     {"Again with each change", "remotemedia run pipeline.json --watch"},
     {"With its numbers for Prometheus", "remotemedia run pipeline.json --metrics-port 9464"},
+    {"With traces for OpenTelemetry", "remotemedia run pipeline.json --otlp http://localhost:4318"},
     {0},
 };
 

@@ -1,4 +1,4 @@
-/* What a run tells, in Prometheus' text format 0.0.4: base units, a row of each node and edge.
+/* What a run tells, in Prometheus' text format 0.0.4: a row of each node and edge.
  *
  * Labels are bounded by the graph: pipeline, node, type, edge ("a.out->b.in"), reason, quantile.
  */
@@ -6,73 +6,7 @@
 #include <string.h>
 
 #include "exporter.h"
-
-/* Of which objects a family has rows. */
-typedef enum scope { OF_NODE, OF_EDGE, OF_RUN } scope;
-
-typedef enum kind { COUNTER, GAUGE, SUMMARY } kind;
-
-typedef struct family {
-    const char *name, *help;
-    scope scope;
-    kind kind;
-    const char *object; /* in the node, edge or metrics; NULL: that itself */
-    const char *key;    /* in the object */
-    double unit;        /* of the number, in base units */
-    const char *count;  /* SUMMARY: of the observations; "": in the node, "calls" */
-} family;
-
-#define NS 1e-9
-
-static const family families[] = {
-    {"remotemedia_node_calls_total", "Calls of the node.", OF_NODE, COUNTER, NULL, "calls", 1, 0},
-    {"remotemedia_node_items_total", "Inputs that the node is done with.", OF_NODE, COUNTER, NULL,
-     "items", 1, 0},
-    {"remotemedia_node_emitted_total", "Packets that the node emitted.", OF_NODE, COUNTER, NULL,
-     "emitted", 1, 0},
-    {"remotemedia_node_errors_total", "Calls that failed.", OF_NODE, COUNTER, NULL, "errors", 1, 0},
-    {"remotemedia_node_skipped_total", "Items that a policy skipped.", OF_NODE, COUNTER, NULL,
-     "skipped", 1, 0},
-    {"remotemedia_node_retries_total", "Items that were tried again.", OF_NODE, COUNTER, NULL,
-     "retries", 1, 0},
-    {"remotemedia_node_late_total", "Items beyond the deadline of the node.", OF_NODE, COUNTER,
-     NULL, "late", 1, 0},
-    {"remotemedia_node_call_seconds", "Time in calls of the node.", OF_NODE, SUMMARY, "time",
-     "sum_ns", NS, ""},
-    {"remotemedia_node_call_max_seconds", "The longest call.", OF_NODE, GAUGE, "time", "max_ns", NS,
-     0},
-    {"remotemedia_node_wait_seconds", "Time of packets in the queues before the node.", OF_NODE,
-     SUMMARY, "waiting", "sum_ns", NS, "packets"},
-    {"remotemedia_node_wait_max_seconds", "The longest wait.", OF_NODE, GAUGE, "waiting", "max_ns",
-     NS, 0},
-    {"remotemedia_sink_age_seconds", "Age of packets at the end of their way.", OF_NODE, SUMMARY,
-     "age", "sum_ns", NS, "sampled"},
-    {"remotemedia_sink_age_max_seconds", "The greatest age.", OF_NODE, GAUGE, "age", "max_ns", NS,
-     0},
-    {"remotemedia_edge_packets_total", "Packets that went over the edge.", OF_EDGE, COUNTER, NULL,
-     "packets", 1, 0},
-    {"remotemedia_edge_bytes_total", "Their payload.", OF_EDGE, COUNTER, NULL, "bytes", 1, 0},
-    {"remotemedia_edge_dropped_packets_total", "Packets that were dropped.", OF_EDGE, COUNTER,
-     "dropped", NULL, 1, 0},
-    {"remotemedia_edge_queued_packets", "Packets that wait now.", OF_EDGE, GAUGE, NULL, "queued", 1,
-     0},
-    {"remotemedia_edge_queued_packets_peak", "The most that ever waited.", OF_EDGE, GAUGE, NULL,
-     "peak", 1, 0},
-    {"remotemedia_edge_capacity_packets", "Packets that may wait.", OF_EDGE, GAUGE, NULL,
-     "capacity", 1, 0},
-    {"remotemedia_edge_queued_bytes", "Payload that waits now.", OF_EDGE, GAUGE, NULL,
-     "queued_bytes", 1, 0},
-    {"remotemedia_buffer_bytes", "Packet buffers in use.", OF_RUN, GAUGE, "memory", "bytes", 1, 0},
-    {"remotemedia_buffer_peak_bytes", "The most that ever were.", OF_RUN, GAUGE, "memory",
-     "bytes_peak", 1, 0},
-    {"remotemedia_buffer_max_bytes", "The bound.", OF_RUN, GAUGE, "memory", "bytes_max", 1, 0},
-    {"remotemedia_run_seconds", "Since the session was opened.", OF_RUN, GAUGE, NULL, "elapsed_ns",
-     NS, 0},
-    {"process_resident_memory_bytes", "Memory of the process that is present.", OF_RUN, GAUGE,
-     "process", "rss_bytes", 1, 0},
-    {"remotemedia_process_resident_memory_peak_bytes", "The most that ever was.", OF_RUN, GAUGE,
-     "process", "rss_bytes_peak", 1, 0},
-};
+#include "families.h"
 
 static const char *text(const json_t *object, const char *key)
 {
@@ -102,15 +36,15 @@ static void put_label(FILE *out, char before, const char *name, const char *valu
 }
 
 /* Up to the labels that each row of the object has. */
-static void begin_row(FILE *out, const json_t *told, const family *f, const char *suffix,
+static void begin_row(FILE *out, const json_t *told, const cli_family *f, const char *suffix,
                       const json_t *object)
 {
     fprintf(out, "%s%s", f->name, suffix);
     put_label(out, '{', "pipeline", text(told, "pipeline"));
-    if (f->scope == OF_NODE) {
+    if (f->scope == CLI_OF_NODE) {
         put_label(out, ',', "node", text(object, "id"));
         put_label(out, ',', "type", text(object, "type"));
-    } else if (f->scope == OF_EDGE) {
+    } else if (f->scope == CLI_OF_EDGE) {
         fputs(",edge=\"", out);
         put_escaped(out, text(object, "from"));
         fputc('.', out);
@@ -128,7 +62,7 @@ static void end_row(FILE *out, double value)
     fprintf(out, "} %.17g\n", value);
 }
 
-static void put_summary(FILE *out, const json_t *told, const family *f, const json_t *object,
+static void put_summary(FILE *out, const json_t *told, const cli_family *f, const json_t *object,
                         const json_t *numbers)
 {
     static const struct {
@@ -148,7 +82,7 @@ static void put_summary(FILE *out, const json_t *told, const family *f, const js
 }
 
 /* A row for each reason. */
-static void put_reasons(FILE *out, const json_t *told, const family *f, const json_t *object,
+static void put_reasons(FILE *out, const json_t *told, const cli_family *f, const json_t *object,
                         json_t *numbers)
 {
     const char *reason;
@@ -162,13 +96,13 @@ static void put_reasons(FILE *out, const json_t *told, const family *f, const js
 }
 
 /* The rows of one object; none where it has no such number, as a node that is in a long call. */
-static void put_object(FILE *out, const json_t *told, const family *f, const json_t *object)
+static void put_object(FILE *out, const json_t *told, const cli_family *f, const json_t *object)
 {
     json_t *numbers = f->object ? json_object_get(object, f->object) : NULL;
     const json_t *value = json_object_get(f->object ? numbers : object, f->key ? f->key : "");
     if (!f->key) {
         put_reasons(out, told, f, object, numbers);
-    } else if (value && f->kind == SUMMARY) {
+    } else if (value && f->kind == CLI_SUMMARY) {
         put_summary(out, told, f, object, numbers);
     } else if (value) {
         begin_row(out, told, f, "", object);
@@ -176,16 +110,16 @@ static void put_object(FILE *out, const json_t *told, const family *f, const jso
     }
 }
 
-static void put_family(FILE *out, const json_t *told, const family *f)
+static void put_family(FILE *out, const json_t *told, const cli_family *f)
 {
     static const char *const kinds[] = {"counter", "gauge", "summary"};
     const json_t *metrics = json_object_get(told, "metrics");
     fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", f->name, f->help, f->name, kinds[f->kind]);
-    if (f->scope == OF_RUN) {
+    if (f->scope == CLI_OF_RUN) {
         put_object(out, told, f, metrics);
         return;
     }
-    const json_t *list = json_object_get(metrics, f->scope == OF_NODE ? "nodes" : "edges");
+    const json_t *list = json_object_get(metrics, f->scope == CLI_OF_NODE ? "nodes" : "edges");
     for (size_t i = 0; i < json_array_size(list); i++) {
         put_object(out, told, f, json_array_get(list, i));
     }
@@ -199,8 +133,8 @@ char *cli_prometheus_text(const json_t *told)
     if (!out) {
         return NULL;
     }
-    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
-        put_family(out, told, &families[i]);
+    for (size_t i = 0; i < cli_family_count; i++) {
+        put_family(out, told, &cli_families[i]);
     }
     fputs("# HELP remotemedia_build_info The program's version.\n"
           "# TYPE remotemedia_build_info gauge\nremotemedia_build_info",

@@ -24,7 +24,28 @@ void cli_run_cancel(rm_cli_run *run)
 
 /* ---- what the driver of the session calls */
 
-static json_t *read_metrics(rm_session *session);
+static json_t *read_metrics(rm_session *session)
+{
+    char *text = NULL;
+    if (rm_session_metrics(session, &text, NULL) != RM_OK) {
+        return NULL;
+    }
+    json_t *json = json_loads(text, 0, NULL);
+    rm_free(text);
+    return json;
+}
+
+/* NULL: nobody wants them. */
+static json_t *read_spans(const rm_cli_run *run)
+{
+    char *text = NULL;
+    if (!run->otlp || rm_session_spans(run->session, &text, NULL) != RM_OK) {
+        return NULL;
+    }
+    json_t *json = json_loads(text, 0, NULL);
+    rm_free(text);
+    return json;
+}
 
 /* What `top` is told. */
 static json_t *tell(void *context)
@@ -47,6 +68,20 @@ static void step_live(rm_cli_run *run)
     }
 }
 
+/* A host has opened the session: what run_here() gives as options. */
+static rm_status look_at_calls(rm_cli_run *run)
+{
+    rm_status status = RM_OK;
+    if (cli_profile_spans(run)) {
+        status = rm_session_trace_begin(run->session, cli_profile_spans(run), &run->error);
+    }
+    if (status == RM_OK && run->otlp) {
+        status = rm_session_spans_begin(run->session, CLI_OTLP_SPANS_MAX, getenv("TRACEPARENT"),
+                                        &run->error);
+    }
+    return status;
+}
+
 void rm_cli_run_opened(rm_cli_run *run, rm_session *session)
 {
     const rm_cli_host *host = run->state->host;
@@ -54,8 +89,7 @@ void rm_cli_run_opened(rm_cli_run *run, rm_session *session)
     /* Not before: a node that is being opened cannot be told, so that a signal ends the process. */
     cli_signals_catch(!(host && host->run));
     run->begin_ns = run->begin_ns ? run->begin_ns : cli_now_ns();
-    if (cli_profile_spans(run) && host && host->run &&
-        rm_session_trace_begin(session, cli_profile_spans(run), &run->error) != RM_OK) {
+    if (host && host->run && look_at_calls(run) != RM_OK) {
         cli_run_cancel(run);
     }
     if (rm_session_resumed(session) && !cli_has(run->arguments, "quiet")) {
@@ -67,6 +101,16 @@ void rm_cli_run_opened(rm_cli_run *run, rm_session *session)
     cli_progress_start(run);
     cli_live_start(&run->live);
     cli_exporter_set_ready(run->exporter, true);
+}
+
+static void step_otlp(rm_cli_run *run)
+{
+    if (cli_otlp_is_due(run->otlp)) {
+        json_t *metrics = read_metrics(run->session), *spans = read_spans(run);
+        cli_otlp_send(run->otlp, spans, metrics);
+        json_decref(metrics);
+        json_decref(spans);
+    }
 }
 
 void rm_cli_run_tick(rm_cli_run *run)
@@ -83,17 +127,7 @@ void rm_cli_run_tick(rm_cli_run *run)
     cli_progress_step(run);
     step_live(run);
     cli_exporter_step(run->exporter, tell, run);
-}
-
-static json_t *read_metrics(rm_session *session)
-{
-    char *text = NULL;
-    if (rm_session_metrics(session, &text, NULL) != RM_OK) {
-        return NULL;
-    }
-    json_t *json = json_loads(text, 0, NULL);
-    rm_free(text);
-    return json;
+    step_otlp(run);
 }
 
 void rm_cli_run_ended(rm_cli_run *run)
@@ -105,6 +139,7 @@ void rm_cli_run_ended(rm_cli_run *run)
     run->elapsed_ns = cli_now_ns() - run->begin_ns;
     rm_session_progress(run->session, &run->position_ns, &run->packets);
     run->metrics = read_metrics(run->session);
+    run->spans = read_spans(run);
     if (cli_profile_spans(run) && rm_session_trace(run->session, &run->trace, NULL) != RM_OK) {
         run->trace = NULL;
     }
@@ -149,6 +184,8 @@ static rm_status run_here(rm_cli_run *run, rm_error *err)
         .struct_size = sizeof options, .driver = RM_DRIVER_THREAD, .on_event = on_event};
     rm_session *session = NULL;
     options.trace_spans_max = cli_profile_spans(run);
+    options.spans_max = run->otlp ? CLI_OTLP_SPANS_MAX : 0;
+    options.traceparent = getenv("TRACEPARENT");
     run->begin_ns = cli_now_ns(); /* its threads run before the call returns */
     rm_status status = rm_session_open(run->pipeline.plan, &options, &session, err);
     if (status != RM_OK) {
@@ -209,10 +246,21 @@ static int write_metrics(const rm_cli_run *run, const char *file, int code, cons
     return cli_fail(run->state, &err, code ? code : CLI_FAILED);
 }
 
+/* What was not sent is a warning: the run itself went as it went. */
+static void finish_otlp(rm_cli_run *run, const rm_error *error)
+{
+    rm_error problem = RM_ERROR_INIT;
+    if (!cli_otlp_finish(run->otlp, run->spans, run->metrics, error, &problem)) {
+        fprintf(stderr, "warning: %s\n", problem.message);
+    }
+    run->otlp = NULL;
+}
+
 static int finish(rm_cli_run *run, rm_status status, rm_error *err)
 {
     cli *state = run->state;
     name_the_end(run, err);
+    finish_otlp(run, err->status < 0 ? err : NULL);
     if (state->out_closed || (err->status == RM_EIO && stdout_is_closed())) {
         state->out_closed = true;
         return CLI_OK;
@@ -314,6 +362,12 @@ static rm_status start_exporter(rm_cli_run *run, rm_error *err)
     return status;
 }
 
+static rm_status start_otlp(rm_cli_run *run, rm_error *err)
+{
+    const char *url = cli_value_at(run->arguments, "otlp", 0);
+    return url ? cli_otlp_start(url, run->pipeline.source, &run->otlp, err) : RM_OK;
+}
+
 /* Of the whole process, since it began. */
 static int64_t cpu_ns(void)
 {
@@ -329,7 +383,8 @@ static int run_plan(rm_cli_run *run)
     rm_error err = RM_ERROR_INIT;
     bool hosted = host && host->run;
     rm_status status = cli_signals_start(&err);
-    if (status == RM_OK && start_exporter(run, &err) != RM_OK) {
+    if (status == RM_OK && (start_otlp(run, &err) != RM_OK || start_exporter(run, &err) != RM_OK)) {
+        finish_otlp(run, NULL);
         cli_signals_stop();
         return cli_fail(run->state, &err, err.code == RM_CODE_USAGE ? CLI_USAGE : CLI_FAILED);
     }
@@ -368,6 +423,7 @@ int cli_run_once(cli *state, const cli_arguments *arguments, bool profiled)
         return left_behind ? code : CLI_FAILED;
     }
     json_decref(run->metrics);
+    json_decref(run->spans);
     rm_free(run->trace);
     cli_feeds_close(run);
     cli_pipeline_release(&run->pipeline);

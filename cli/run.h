@@ -19,6 +19,7 @@
 
 #include "exporter.h"
 #include "live.h"
+#include "otlp.h"
 
 enum { CLI_FEEDS_MAX = 16, CLI_OUTPUTS_MAX = 64, CLI_WORDS_BYTES = 512 };
 
@@ -91,6 +92,8 @@ struct rm_cli_run {
     cli_progress progress;
     cli_live live;
     cli_exporter *exporter;       /* NULL: none */
+    cli_otlp *otlp;               /* NULL: none */
+    json_t *spans;                /* for it, taken at the end */
     int64_t live_ns;              /* when it is looked at again whether somebody asks */
     struct cli_words *words;      /* NULL: none are shown */
     int64_t begin_ns, elapsed_ns; /* begin: 0 before it began */

@@ -10,7 +10,7 @@ export MPLCONFIGDIR="$PWD/build/cache/matplotlib" PYTHONPYCACHEPREFIX="$PWD/buil
 
 # What building and running needs.
 build_packages=(build-essential pkg-config python3 python3-dev python3-venv
-    libjansson-dev libmsgpack-dev libuv1-dev libsoxr-dev libyuv-dev libpng-dev libmicrohttpd-dev
+    libjansson-dev libmsgpack-dev libuv1-dev libsoxr-dev libyuv-dev libpng-dev libmicrohttpd-dev libcurl4-openssl-dev
     libavformat-dev libavcodec-dev libavutil-dev libswresample-dev libswscale-dev)
 
 # What the demo needs besides, and what the tests do.
