@@ -170,6 +170,7 @@ struct rmi_node {
     uint64_t told_calls, told_ticks; /* calls up to the latest timed one, and what they took */
     uint64_t told_at_ticks;          /* when that one returned */
     uint64_t pending_begin_ticks, pending_ticks; /* while its work was out */
+    uint64_t span_begin_ticks; /* of calls that gave nothing yet (spans.h); 0: none */
     rmi_histogram *waiting; /* how long packets were queued before it, ticks; NULL: without metrics,
                                no input */
     rmi_histogram *age;     /* a sink's: since they entered the graph, us; NULL: no sink */

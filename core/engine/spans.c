@@ -194,9 +194,16 @@ static bool says_something(const rmi_node *node, rm_status status)
 
 void rmi_spans_add(rmi_node *node, uint64_t begin_ticks, uint64_t end_ticks, rm_status status)
 {
+    bool goes_on = status == RM_MORE && node->outbox_count == node->outbox_sent;
+    if (goes_on) { /* one with the call that gives what came of it, as after work on a thread */
+        node->span_begin_ticks = node->span_begin_ticks ? node->span_begin_ticks : begin_ticks;
+        return;
+    }
     if (!says_something(node, status)) {
         return;
     }
+    begin_ticks = node->span_begin_ticks ? node->span_begin_ticks : begin_ticks;
+    node->span_begin_ticks = 0;
     rmi_spans *spans = node->strand->spans;
     rmi_context context = context_of(node);
     if (context.flags & RMI_TRACE_SAMPLED) {

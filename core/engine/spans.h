@@ -25,7 +25,8 @@ RM_MUST_USE rm_status rmi_spans_new(uint32_t spans_max, const char *traceparent,
 /* NULL is fine. */
 void rmi_spans_free(rmi_spans *spans);
 
-/* A call of the node, or the work that it led to, is over; its outbox is not yet committed. */
+/* A call of the node, or the work that it led to, is over; its outbox is not yet committed. Calls
+ * that gave nothing and want to go on are one with the one that follows. */
 void rmi_spans_add(rmi_node *node, uint64_t begin_ticks, uint64_t end_ticks, rm_status status);
 
 #endif

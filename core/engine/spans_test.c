@@ -215,6 +215,34 @@ TEST(work_that_is_out_is_one_span)
     rm_session_free(session);
 }
 
+/* Thinks in one call, and gives in the next. */
+static rm_status think_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    (void)err;
+    return ++probe_of(node)->seen % 2 ? RM_MORE
+                                      : send_number(node, 0, inputs->packet[0]->header.stream_id);
+}
+
+TEST(calls_that_give_nothing_yet_are_one_with_the_next)
+{
+    probe a = {.left = 3}, b = {0}, c = {0};
+    rm_node_type source = source_type(&a), think = node_type(&b, think_process),
+                 sink = sink_type(&c);
+    rm_session *session = session_with(NULL, 100, 1);
+    uint32_t x = add(session, &source, "source", 0), y = add(session, &think, "think", 0);
+    join(session, x, y, 4);
+    join(session, y, add(session, &sink, "sink", 0), 4);
+    start(session);
+    CHECK_INT(drive(session, 100), RM_DONE);
+    CHECK_INT(b.seen, 6);
+    json_t *taken = spans_of(session);
+    CHECK_INT(json_array_size(json_object_get(taken, "spans")), 9);
+    check_chain(taken, "source", "think", 3);
+    check_chain(taken, "think", "sink", 3);
+    json_decref(taken);
+    rm_session_free(session);
+}
+
 TEST(the_latest_are_kept)
 {
     probe a = {.left = 20}, c = {0};
@@ -245,5 +273,5 @@ TEST(what_is_no_context_is_an_error)
 TEST_MAIN(T(a_call_is_the_child_of_the_one_that_made_its_input), T(a_run_may_be_part_of_a_trace),
           T(an_item_stays_in_the_trace_that_it_came_in),
           T(what_is_not_sampled_is_given_on_and_not_kept), T(a_call_that_fails_says_why),
-          T(work_that_is_out_is_one_span), T(the_latest_are_kept),
-          T(what_is_no_context_is_an_error))
+          T(work_that_is_out_is_one_span), T(calls_that_give_nothing_yet_are_one_with_the_next),
+          T(the_latest_are_kept), T(what_is_no_context_is_an_error))

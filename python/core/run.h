@@ -180,6 +180,8 @@ struct rmpy_session {
     size_t runner_count;
     unsigned generation;
     uint64_t memory_bytes_max;
+    uint32_t spans_max;   /* 0: items are not followed */
+    char traceparent[64]; /* for that; "": none */
     PyObject *loop, *step_method, *woken_method;
     PyObject *timer, *done;
     PyObject *outer;   /* the Task that is current around this step, or NULL */
@@ -187,6 +189,7 @@ struct rmpy_session {
     PyObject *errors;  /* list of rows, see rmpy_session_failure_of() */
     PyObject *failure; /* the one that ended it */
     PyObject *last_metrics; /* as it was closed */
+    PyObject *last_spans;   /* those that were left then */
     PyObject *on_room, *on_output, *on_news;
     PyObject *news;                 /* list of rows for take_events() */
     uint64_t news_lost;             /* for which it had no room */
@@ -442,6 +445,8 @@ uint32_t rmpy_object_ports(const rm_plan *plan, size_t index);
 /* change.c */
 PyObject *rmpy_session_change(PyObject *self, PyObject *words);
 PyObject *rmpy_session_metrics(PyObject *self, PyObject *none);
+PyObject *rmpy_session_follow(PyObject *self, PyObject *args);
+PyObject *rmpy_session_spans(PyObject *self, PyObject *none);
 PyObject *rmpy_session_method_step(PyObject *self, PyObject *none);
 PyObject *rmpy_session_method_woken(PyObject *self, PyObject *none);
 

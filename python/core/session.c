@@ -587,3 +587,50 @@ PyObject *rmpy_session_metrics(PyObject *self, PyObject *Py_UNUSED(none))
     rm_free(json);
     return text;
 }
+
+/* ---- spans */
+
+PyObject *rmpy_session_follow(PyObject *self, PyObject *args)
+{
+    rmpy_session *s = (rmpy_session *)self;
+    unsigned spans_max = 0;
+    const char *traceparent = NULL;
+    if (!PyArg_ParseTuple(args, "Iz:follow", &spans_max, &traceparent)) {
+        return NULL;
+    }
+    if (s->opened) {
+        PyErr_SetString(PyExc_RuntimeError, "the session was opened already");
+        return NULL;
+    }
+    if (traceparent && strlen(traceparent) >= sizeof s->traceparent) {
+        PyErr_SetString(PyExc_ValueError, "traceparent: want 55 characters");
+        return NULL;
+    }
+    s->spans_max = spans_max;
+    snprintf(s->traceparent, sizeof s->traceparent, "%s", traceparent ? traceparent : "");
+    Py_RETURN_NONE;
+}
+
+PyObject *rmpy_session_spans(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    rmpy_session *s = (rmpy_session *)self;
+    if (!rmpy_session_usable(s)) {
+        return NULL;
+    }
+    if (!s->native) {
+        PyObject *last = s->last_spans;
+        s->last_spans = NULL;
+        if (!last) {
+            PyErr_SetString(PyExc_RuntimeError, "spans: the session is not open");
+        }
+        return last;
+    }
+    char *json = NULL;
+    rm_error error = RM_ERROR_INIT;
+    if (rm_session_spans(s->native, &json, &error) != RM_OK) {
+        return rmpy_raise(s->state, &error, NULL);
+    }
+    PyObject *text = PyUnicode_FromString(json);
+    rm_free(json);
+    return text;
+}

@@ -274,6 +274,10 @@ static PyObject *session_close(PyObject *self, PyObject *Py_UNUSED(none))
         }
         Py_XSETREF(s->last_metrics, numbers);
     }
+    if (s->native && s->spans_max) {
+        Py_XSETREF(s->last_spans, rmpy_session_spans(self, NULL));
+        PyErr_Clear();
+    }
     Py_XDECREF(failure);
     rmpy_session_cancel_timer(s);
     rmpy_session_remove_reader(s);
@@ -316,7 +320,8 @@ static PyObject *session_fileno(PyObject *self, PyObject *Py_UNUSED(none))
     X(raised)              \
     X(errors)              \
     X(failure)             \
-    X(last_metrics) X(on_room) X(on_output) X(leftovers) X(new_params) X(on_news) X(news) X(types)
+    X(last_metrics)        \
+    X(last_spans) X(on_room) X(on_output) X(leftovers) X(new_params) X(on_news) X(news) X(types)
 /* clang-format on */
 
 static int session_traverse(PyObject *self, visitproc visit, void *arg)
@@ -416,6 +421,10 @@ static PyMethodDef session_method_table[] = {
      PyDoc_STR("change($self, words, /)\n--\n\nChanges the graph; None: tries again.")},
     {"metrics", rmpy_session_metrics, METH_NOARGS,
      PyDoc_STR("metrics($self, /)\n--\n\nLive numbers as JSON text.")},
+    {"follow", rmpy_session_follow, METH_VARARGS,
+     PyDoc_STR("follow($self, spans_max, traceparent, /)\n--\n\nKeeps spans of calls.")},
+    {"spans", rmpy_session_spans, METH_NOARGS,
+     PyDoc_STR("spans($self, /)\n--\n\nTakes the spans of calls, as JSON text.")},
     {"failure", session_failure, METH_NOARGS,
      PyDoc_STR("failure($self, /)\n--\n\nWhy it ended: (exception, node, item), or None.")},
     {"take_errors", session_take_errors, METH_NOARGS,

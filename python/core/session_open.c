@@ -260,6 +260,8 @@ PyObject *rmpy_session_open(PyObject *self, PyObject *args, PyObject *kwargs)
                                   .event_context = s,
                                   .memory_bytes_max = s->memory_bytes_max,
                                   .events = s->events,
+                                  .spans_max = s->spans_max,
+                                  .traceparent = s->traceparent[0] ? s->traceparent : NULL,
                                   .read_object = rmpy_read_object,
                                   .checkpoint_folder = folder,
                                   .checkpoint_interval_ms = interval_ms};

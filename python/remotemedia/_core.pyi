@@ -231,6 +231,10 @@ class Session:
         """Opens all nodes. ``loop``: the running event loop, or None for `run`. ``checkpoint``: the
         folder of checkpoints; None: as the manifest says. Raises `Error` (E0401, E0409, E0410)."""
 
+    def follow(self, spans_max: int, traceparent: str | None, /) -> None:
+        """From `open` on keeps the latest spans of calls, see `spans`. ``traceparent``: the W3C trace
+        context that the run is a part of; None: it is a trace of its own."""
+
     # driving
     def start(self, done: object | None, outer: object | None, /) -> int:
         """Runs the first slice from within task ``outer``. Later slices are scheduled on the loop;
@@ -273,6 +277,9 @@ class Session:
         it could not be made yet, as text. Thread: the session's."""
     def metrics(self) -> str:
         """Live numbers as JSON text."""
+    def spans(self) -> str:
+        """Takes the spans of calls since the last time, as JSON text: rm_session_spans() of
+        session.h. Once it is closed those that were left, once. RuntimeError: there are none."""
 
     # the end
     def failure(self) -> _Failure | None:

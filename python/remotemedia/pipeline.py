@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .errors import Excerpt
     from .events import Events, Feed
     from .flow import Member, Part
+    from .otel import FollowedRun, Telemetry
     from .session import Session
 
 __all__ = ["Pipeline"]
@@ -136,6 +137,7 @@ class Pipeline:
         self._sessions: list[_core.Session] = []
         self._last_metrics: tuple[str, list[str]] | None = None  # as JSON, and the ids then
         self._listeners: list[Events] = []
+        self._telemetry: Telemetry | None = None
         if isinstance(nodes, (Node, Flow, PortOf, Pipeline)):
             self.add(nodes)
         elif any(isinstance(node, (Flow, PortOf)) for node in nodes or ()):
@@ -863,6 +865,7 @@ class _Watch:
         self.ids = list(pipeline.node_ids)  # a change of the session adds to them
         self._session: _core.Session | None = None
         self._feed: Feed | None = None
+        self._followed: FollowedRun | None = None
         if pipeline._listeners:
             self.feed()
 
@@ -882,13 +885,21 @@ class _Watch:
         return {
             "memory_bytes_max": self._pipeline.memory_bytes_max,
             "checkpoint": self._checkpoint(),
-            "news": self._feed.connect if self._feed else None,
+            "news": self._made if self._feed or self._pipeline._telemetry else None,
             "on_session": self.opened,
         }
 
     def _checkpoint(self) -> tuple[str, int] | tuple[()]:
         folder = self._pipeline.checkpoint
         return (os.fspath(folder), self._pipeline.checkpoint_interval_ms) if folder else ()
+
+    def _made(self, session: _core.Session) -> None:
+        """There is a session, and it is about to be opened."""
+        if self._feed is not None:
+            self._feed.connect(session)
+        telemetry = self._pipeline._telemetry
+        if telemetry is not None:
+            self._followed = telemetry._begin(session, self._pipeline.name)
 
     def opened(self, session: _core.Session) -> None:
         self._session = session
@@ -897,17 +908,23 @@ class _Watch:
     def __enter__(self) -> _Watch:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.ended()
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self.ended(error)
         self.closed()
 
     def closed(self) -> None:
         """Nothing more will happen; twice is fine."""
+        self._end_followed(None, None)  # that never was open
         feed, self._feed = self._feed, None
         if feed is not None:
             feed.close()
 
-    def ended(self) -> None:
+    def _end_followed(self, metrics: str | None, error: BaseException | None) -> None:
+        followed, self._followed = self._followed, None
+        if followed is not None:
+            followed.end(metrics, error)
+
+    def ended(self, error: BaseException | None = None) -> None:
         """Takes the last numbers; twice is fine."""
         session, self._session = self._session, None
         if session is None:
@@ -915,6 +932,7 @@ class _Watch:
         pipeline = self._pipeline
         pipeline._sessions.remove(session)
         pipeline._last_metrics = session.metrics(), self.ids
+        self._end_followed(pipeline._last_metrics[0], error)
         room = ERRORS_MAX - len(pipeline.errors)
         for row in session.take_errors()[: max(0, room)]:
             pipeline.errors.append(dealt_error(pipeline._policy_of(row[1]), *row))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ class Session:
         try:
             await stream.__aexit__(kind, error, traceback)
         finally:
-            self._watch.ended()
+            self._watch.ended(error or sys.exception())
             self._watch.closed()
 
     def _opened(self) -> Any:
