@@ -207,6 +207,18 @@ static void set_flow(json_t *json, const rmi_node *node)
     json_object_set_new(json, "overruns", json_integer((json_int_t)node->overruns));
 }
 
+/* Of a node whose code a tier hosts: where its time goes. */
+static void set_tier(json_t *json, const rmi_node *node)
+{
+    const uint64_t *ns = node->tier_ns;
+    if (ns[RM_TIER_USER] || ns[RM_TIER_MARSHAL] || ns[RM_TIER_LOCK]) {
+        json_object_set_new(json, "tier",
+                            json_pack("{s:I, s:I, s:I}", "user_ns", (json_int_t)ns[RM_TIER_USER],
+                                      "marshal_ns", (json_int_t)ns[RM_TIER_MARSHAL], "lock_ns",
+                                      (json_int_t)ns[RM_TIER_LOCK]));
+    }
+}
+
 /* Of a node in several copies: which of them it is; 0: one of its ends. */
 static void set_copy(json_t *json, const rmi_node *node)
 {
@@ -231,6 +243,7 @@ static json_t *node_json(const rmi_node *node, double ns_per_tick)
     set_recovery(json, node);
     set_flow(json, node);
     set_copy(json, node);
+    set_tier(json, node);
     return json;
 }
 

@@ -453,6 +453,13 @@ void rm_node_add_work(rm_node *pub, int64_t work_ns, uint32_t calls)
     }
 }
 
+void rm_node_add_tier_time(rm_node *pub, rm_tier_time part, int64_t ns)
+{
+    if (ns > 0 && part <= RM_TIER_LOCK) {
+        rmi_node_of(pub)->tier_ns[part] += (uint64_t)ns;
+    }
+}
+
 void rm_node_wake_at(rm_node *pub, int64_t when_ns)
 {
     rmi_node *node = rmi_node_of(pub);

@@ -176,6 +176,7 @@ struct rmi_node {
     rmi_histogram *age;     /* a sink's: since they entered the graph, us; NULL: no sink */
     rmi_histogram *work;    /* whole calls made elsewhere, ns; NULL: none yet */
     uint64_t work_ns;       /* all that rm_node_add_work() told */
+    uint64_t tier_ns[RM_TIER_LOCK + 1]; /* by rm_tier_time */
 
     /* timers */
     int64_t wake_ns;     /* when it is in the strand's heap */

@@ -43,6 +43,7 @@ static const rm_host host = {
     .port_is_connected = rm_port_is_connected,
     .node_has_input = rm_node_has_input,
     .node_add_work = rm_node_add_work,
+    .node_add_tier_time = rm_node_add_tier_time,
 };
 
 const rm_host *rmi_host(void)

@@ -66,6 +66,7 @@ typedef struct rm_host {
     int (*port_is_connected)(const rm_node *, uint32_t);
     int (*node_has_input)(const rm_node *);
     void (*node_add_work)(rm_node *, int64_t, uint32_t);
+    void (*node_add_tier_time)(rm_node *, rm_tier_time, int64_t);
 } rm_host;
 
 typedef struct rm_module {
@@ -118,6 +119,7 @@ extern __attribute__((visibility("hidden"))) const rm_host *rm_module_host;
 #define rm_port_is_connected rm_module_host->port_is_connected
 #define rm_node_has_input rm_module_host->node_has_input
 #define rm_node_add_work rm_module_host->node_add_work
+#define rm_node_add_tier_time rm_module_host->node_add_tier_time
 
 /* RM_MODULE(name, version, &type, …) defines the module's entry. */
 #define RM_MODULE(module_name, module_version, ...)                                   \

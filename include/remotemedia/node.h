@@ -227,6 +227,17 @@ RM_API void rm_node_complete(rm_node *node, rm_status status, const rm_error *er
  * that keeps its threads and the strand apart may call it from those. */
 RM_API void rm_node_add_work(rm_node *node, int64_t work_ns, uint32_t calls);
 
+/* Where the time of a node goes whose code a tier hosts. */
+typedef enum rm_tier_time {
+    RM_TIER_USER = 0, /* the author's code */
+    RM_TIER_MARSHAL,  /* packets to what that code takes, and back */
+    RM_TIER_LOCK      /* a worker waited for the tier's lock: Python's GIL */
+} rm_tier_time;
+
+/* Adds to the split of the node's time by what the tier measured of it, or takes it for. Threads as
+ * rm_node_add_work(). */
+RM_API void rm_node_add_tier_time(rm_node *node, rm_tier_time part, int64_t ns);
+
 /* Calls process() again, as rm_node_ready() does, once the session's clock reaches when_ns. One
  * timer a node; the earlier one stays. Thread: strand. */
 RM_API void rm_node_wake_at(rm_node *node, int64_t when_ns);

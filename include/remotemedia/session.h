@@ -197,7 +197,8 @@ RM_API void rm_session_set_events(rm_session *session, uint64_t events);
  *            (pending_ns while work was out, sum_ns of its calls and of the work that was out, see
  *            rm_node_add_work()), `waiting` of packets in the queues before it (each 16th that is
  *            queued is measured; who is handed over at once waits 0), of a sink `age` of packets
- *            since they entered the graph (origin_ns)
+ *            since they entered the graph (origin_ns), of one whose code a tier hosts `tier`:
+ *            user_ns, marshal_ns, lock_ns, see rm_node_add_tier_time()
  *   edges    packets, bytes, drops and `dropped` by reason, queued, queued_bytes, peak, capacity
  *   memory   bytes of buffers now, bytes_peak, bytes_max
  *   process  rss_bytes, rss_bytes_peak

@@ -64,6 +64,26 @@ rm_status rmpy_fail(rmpy_runner *p)
     return status < 0 ? status : RM_EFAIL;
 }
 
+/* ---- where the time goes */
+
+void rmpy_note_time(rmpy_runner *p, rm_tier_time part, uint64_t ticks, uint32_t weight)
+{
+    if (p->node && p->session) {
+        double ns = (double)ticks * weight * 1e6 / (double)p->session->run->slow_ticks;
+        rm_node_add_tier_time(p->node, part, (int64_t)ns);
+    }
+}
+
+/* A packet was made of an object, or an object of a packet. */
+static void note_marshal(rmpy_runner *p, uint64_t begin)
+{
+    if (begin) {
+        uint64_t ticks = rmpy_ticks() - begin;
+        p->marshal_ticks += ticks;
+        rmpy_note_time(p, RM_TIER_MARSHAL, ticks, rmpy_piece_weight(p->conversions));
+    }
+}
+
 /* ---- what goes out */
 
 static rm_status emit_port(rmpy_runner *p, unsigned port, PyObject *takes_value)
@@ -80,7 +100,9 @@ static rm_status emit_port(rmpy_runner *p, unsigned port, PyObject *takes_value)
     } else {
         rmpy_packet_maker maker = {.node = p->node};
         error = rmpy_error_of(p);
+        uint64_t begin = rmpy_piece_begin(&p->conversions);
         status = rmpy_to_packet(p->session->state, maker, takes_value, &packet, error);
+        note_marshal(p, begin);
         if (status == RM_OK) {
             Py_DECREF(takes_value);
         }
@@ -332,10 +354,11 @@ static rm_status run_generator(rmpy_runner *p)
         return submit(p);
     }
     rmpy_loop_hide(p->session);
-    uint64_t begin = rmpy_ticks();
-    while (room_left(p)) {
+    uint64_t begin = rmpy_ticks(), before = begin;
+    for (; room_left(p); before = rmpy_ticks()) {
         PyObject *value = next_sync(p);
-        uint64_t ticks = rmpy_ticks() - begin;
+        uint64_t now = rmpy_ticks(), ticks = now - begin;
+        rmpy_note_time(p, RM_TIER_USER, now - before, 1);
         if (!value) {
             Py_CLEAR(p->gen);
             if (PyErr_Occurred()) {
@@ -403,12 +426,15 @@ static PyObject *call_here(rmpy_runner *p, PyObject *callable, PyObject *argumen
     rmpy_session *s = p->session;
     rmpy_loop_hide(s);
     if (s->suspicion == 0 && p->items % CALLS_PER_SAMPLE != 0) {
+        p->untimed_calls++;
         return rmpy_call_sync(p, callable, argument);
     }
     uint64_t begin = rmpy_ticks();
     PyObject *result = rmpy_call_sync(p, callable, argument);
     s->clock_ticks = rmpy_ticks();
     judge(p, s->clock_ticks - begin);
+    rmpy_note_time(p, RM_TIER_USER, s->clock_ticks - begin, 1 + p->untimed_calls);
+    p->untimed_calls = 0;
     return result;
 }
 
@@ -491,6 +517,7 @@ void rmpy_node_work(rmpy_runner *p)
         PyObject *result = work_next(p);
         uint64_t now = rmpy_ticks();
         judge(p, now - before);
+        rmpy_note_time(p, RM_TIER_USER, now - before, 1);
         if (p->node) {
             rm_node_add_work(p->node, rmpy_ns_since(p->session->run, before), 1);
         }
@@ -583,7 +610,10 @@ PyObject *rmpy_object_of(rmpy_runner *p, rm_packet *packet)
     if (packet->header.kind == RM_KIND_OBJECT) {
         return Py_NewRef((PyObject *)rm_packet_owner(packet));
     }
-    return rmpy_from_packet(p->session->state, packet);
+    uint64_t begin = rmpy_piece_begin(&p->conversions);
+    PyObject *object = rmpy_from_packet(p->session->state, packet);
+    note_marshal(p, begin);
+    return object;
 }
 
 PyObject *rmpy_input_object(rmpy_runner *p, const rm_inputs *inputs)

@@ -144,7 +144,9 @@ struct rmpy_runner {
     rmpy_session *job_session; /* held by the job */
     rmpy_crew *crew;           /* of its own */
     bool job, flush_wanted, stop, deferred;
-    uint64_t history; /* a bit a timed call: 1 fast */
+    uint32_t conversions, starts, untimed_calls; /* for rmpy_note_time() */
+    uint64_t marshal_ticks;                      /* that were measured */
+    uint64_t history;                            /* a bit a timed call: 1 fast */
     unsigned history_length, demotions;
 
     /* python.feed, python.collect */
@@ -243,6 +245,24 @@ static inline int64_t rmpy_ns_since(const rmpy_run *run, uint64_t begin)
 {
     return (int64_t)((double)(rmpy_ticks() - begin) * 1e6 / (double)run->slow_ticks);
 }
+
+/* Each eighth piece of a kind is timed, for the others too; the first one for itself. */
+enum { RMPY_PIECES_A_SAMPLE = 8 };
+
+/* Begins a piece. 0: it is not timed. */
+static inline uint64_t rmpy_piece_begin(uint32_t *count)
+{
+    return (*count)++ % RMPY_PIECES_A_SAMPLE ? 0 : rmpy_ticks();
+}
+
+/* How many pieces the one that was just timed stands for. */
+static inline uint32_t rmpy_piece_weight(uint32_t count)
+{
+    return count > 1 ? RMPY_PIECES_A_SAMPLE : 1;
+}
+
+/* Ticks, `weight` times, to the node's user code, marshaling or wait for the GIL. */
+void rmpy_note_time(rmpy_runner *p, rm_tier_time part, uint64_t ticks, uint32_t weight);
 
 static inline bool rmpy_session_is_over(const rmpy_session *s)
 {

@@ -403,11 +403,16 @@ rm_status rmpy_task_start(rmpy_runner *p, PyObject *callable, PyObject *argument
         return rmpy_fail(p);
     }
     PyObject *arguments[2] = {NULL, argument};
+    uint64_t begin = rmpy_piece_begin(&p->starts), marshaled = p->marshal_ticks;
     PyObject *result = PyObject_Vectorcall(
         callable, arguments + 1, (size_t)(argument != NULL) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     /* Most often it awaits nothing, or comes to its end: then one change of identity does. */
     rm_status status = rmpy_take_result(p, result);
     leave(p, entered);
+    if (begin) {
+        uint64_t ticks = rmpy_ticks() - begin - (p->marshal_ticks - marshaled);
+        rmpy_note_time(p, RM_TIER_USER, ticks, rmpy_piece_weight(p->starts));
+    }
     return status;
 }
 
@@ -485,10 +490,12 @@ static PySendResult go_on(rmpy_runner *p, PyObject *thrown, PyObject **ret_value
         return PYGEN_RETURN;
     }
     if (p->coro) {
-        uint64_t begin = rmpy_ticks();
+        uint64_t begin = rmpy_ticks(), marshaled = p->marshal_ticks;
         rm_status status = run(p, thrown);
         if (p->session && p->node && !p->in_call) { /* closed: a Task may outlive the session */
             rm_node_add_work(p->node, rmpy_ns_since(p->session->run, begin), 0);
+            rmpy_note_time(p, RM_TIER_USER, rmpy_ticks() - begin - (p->marshal_ticks - marshaled),
+                           1);
         }
         if (status == RM_PENDING) {
             p->on_task = true;

@@ -162,7 +162,11 @@ static void *work(void *argument)
     PyThreadState *thread = PyThreadState_New(crew->interpreter);
     for (rmpy_runner *p; thread && (p = take_job(crew));) {
         rm_status status = RM_OK;
+        uint64_t begin = rmpy_ticks();
         PyEval_RestoreThread(thread);
+        if (!p->call) {
+            rmpy_note_time(p, RM_TIER_LOCK, rmpy_ticks() - begin, 1);
+        }
         rm_node *node = run_job(p, &status);
         thread = PyEval_SaveThread();
         if (node) { /* without the GIL, which whoever wakes up wants at once */
