@@ -85,4 +85,4 @@ def test_a_thousand_sessions_leave_memory_flat(kind, record_property):
     blocks, heap_bytes = (round(float(word), 2) for word in done.stdout.split())
     record_property("objects_a_session", blocks)
     record_property("bytes_a_session", heap_bytes)
-    assert abs(blocks) < 0.2 and abs(heap_bytes) < 8
+    assert abs(blocks) < 0.5 and abs(heap_bytes) < 8  # what each session left would count 1 and more
