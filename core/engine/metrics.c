@@ -118,9 +118,9 @@ static int set_times(json_t *json, const rmi_histogram *h, double ns_each)
     return failed | json_object_set_new(json, "max_ns", json_real((double)h->max * ns_each));
 }
 
-/* Of work that was out the sum has what the node told of it, else all the time that it was out.
- * Where whole calls were made elsewhere the percentiles are those of these; the node's own calls
- * only hand them over. */
+/* Of calls made elsewhere the sum has what the node told of them, of other work all the time that
+ * it was out: also what a coroutine only waited. Where whole calls were made elsewhere the
+ * percentiles are those of these; the node's own calls only hand them over. */
 static json_t *time_json(const rmi_node *node, double ns_per_tick)
 {
     const rmi_histogram *h = node->time ? node->time : &no_times;
@@ -128,8 +128,9 @@ static json_t *time_json(const rmi_node *node, double ns_per_tick)
     uint64_t last_ticks = node->told_calls ? untimed_ticks(node, node->calls - node->told_calls,
                                                            mean_ticks(node), rmi_clock_ticks())
                                            : 0;
+    double work_ns = (double)node->work_ns;
     double sum_ns = (double)(node->told_ticks + last_ticks) * ns_per_tick +
-                    (node->work_ns ? (double)node->work_ns : pending_ns);
+                    (node->work || work_ns > pending_ns ? work_ns : pending_ns);
     if (node->work) {
         h = node->work;
         ns_per_tick = 1;

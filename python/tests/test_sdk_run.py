@@ -610,6 +610,16 @@ def test_time_on_a_thread_of_its_own_counts(sync):
     assert metrics["Slow"].share > 0.5
 
 
+def test_what_a_coroutine_waits_is_time_of_its_node():
+    class Waits(Node):
+        async def process(self, number):
+            await asyncio.sleep(0.005)
+
+    pipeline = Pipeline([Waits()])
+    pipeline.run_sync(list(range(10)))
+    assert pipeline.metrics["Waits"].time_ns > 45e6
+
+
 # ---- testing help
 
 
