@@ -457,7 +457,11 @@ static rm_status announce(rmi_node *node, uint16_t index, const rm_packet *packe
     }
     rm_control control = {
         .op = RM_CONTROL_FORMAT, .port = index, .kind = port->kind, .line = &port->line};
-    return node->pub.type->control(&node->pub, &control, node->error);
+    rm_status status = node->pub.type->control(&node->pub, &control, node->error);
+    if (status < 0) {
+        port->kind = RM_KIND_ANY; /* the node has not taken it: it is told with the next call */
+    }
+    return status;
 }
 
 rm_status rmi_intake_announce(rmi_node *node)

@@ -269,7 +269,53 @@ TEST(wrong_policies_are_named)
     rm_session_free(session);
 }
 
-TEST_MAIN(T(an_item_that_is_not_tried_again_goes_the_way_of_then),
+/* ---- a format that a node does not take at once */
+
+static unsigned refusals;
+
+static rm_status refuse_format(rm_node *node, const rm_control *control, rm_error *err)
+{
+    if (control->op == RM_CONTROL_FORMAT && refusals > 0) {
+        refusals--;
+        return rm_fail(err, RM_ETRANSIENT, "not now");
+    }
+    probe_of(node)->formats += control->op == RM_CONTROL_FORMAT;
+    return RM_OK;
+}
+
+static rm_status pass_known_format(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    return probe_of(node)->formats ? pass_process(node, inputs, err)
+                                   : rm_fail(err, RM_EFAIL, "its format is not known");
+}
+
+static void refuse_twice(const char *options, uint32_t sink_seen)
+{
+    probe a = {.left = 10}, b = {0}, c = {0};
+    rm_node_type source = source_type(&a), picky = node_type(&b, pass_known_format),
+                 sink = sink_type(&c);
+    picky.control = refuse_format;
+    refusals = 2;
+    rm_session *session = session_of(1, RM_DRIVER_CALLER);
+    uint32_t x = add(session, &source, "source", 0);
+    uint32_t y = add_with(session, &picky, "picky", options), z = add(session, &sink, "sink", 0);
+    join(session, x, y, 4);
+    join(session, y, z, 4);
+    start(session);
+    CHECK_INT(drive(session, 100), RM_DONE);
+    CHECK_INT(c.seen, sink_seen);
+    CHECK_INT(b.formats, 1);
+    rm_session_free(session);
+}
+
+TEST(a_format_that_a_node_refused_is_told_again)
+{
+    refuse_twice("{\"on_error\":\"skip\"}", 8);
+    refuse_twice("{\"on_error\":{\"policy\":\"retry\",\"attempts\":3,\"backoff_ms\":0}}", 10);
+}
+
+TEST_MAIN(T(a_format_that_a_node_refused_is_told_again),
+          T(an_item_that_is_not_tried_again_goes_the_way_of_then),
           T(no_try_begins_after_the_time_for_retries), T(a_dead_letter_is_the_input_with_its_error),
           T(what_metadata_was_there_stays_beside_the_error),
           T(a_breaker_opens_tries_once_and_closes),

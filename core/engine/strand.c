@@ -434,6 +434,8 @@ static void run_idle(rmi_strand *strand, rmi_node *node)
             return;
         }
         node->unprompted = false;
+    }
+    if (!node->is_source) {
         rm_status status = rmi_intake_announce(node);
         if (status < 0) {
             node->state = RMI_NODE_RUNNING;
