@@ -94,7 +94,8 @@ void rmi_node_end_border_call(rmi_node *node, rm_status status)
     for (uint16_t i = 0; i < node->n_current; i++) {
         const rm_packet *packet = node->current[i];
         if (packet && packet->header.origin_ns && now_ns >= packet->header.origin_ns) {
-            rmi_node_note(&node->age, (uint64_t)(now_ns - packet->header.origin_ns) / 1000, 1);
+            rmi_node_note(&node->age,
+                          ((uint64_t)now_ns - (uint64_t)packet->header.origin_ns) / 1000, 1);
         }
     }
 }

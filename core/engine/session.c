@@ -382,12 +382,12 @@ static void close_nodes(rm_session *session)
 {
     for (uint32_t i = session->opened; i-- > 0;) {
         rmi_node *node = session->nodes[i];
-        if (node->abandoned || node->stays_closed) {
-            continue; /* its work may still use what close() would release; or nothing to close */
+        if (node->abandoned) {
+            continue; /* its work may still use what close() would release */
         }
         rmi_node_drop_outbox(node);
         rmi_node_drop_inputs(node);
-        if (node->pub.type->close) {
+        if (node->pub.type->close && !node->stays_closed) {
             node->pub.type->close(&node->pub);
         }
         node->state = RMI_NODE_CLOSED;
