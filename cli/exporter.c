@@ -6,13 +6,15 @@
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "library.h"
+
 enum { CONNECTIONS_MAX = 16, CONNECTION_S_MAX = 5, ANSWER_MS_MAX = 1000 };
 
-/* Loaded when asked for: a program without it does all the rest. */
 /* clang-format off: it has no stable form for this */
 #define FUNCTIONS(X)                   \
     X(MHD_start_daemon)                \
@@ -30,6 +32,13 @@ typedef struct http {
     FUNCTIONS(MEMBER)
 #undef MEMBER
 } http;
+
+#define ROW(name) {#name, offsetof(http, name)},
+static const cli_function functions[] = {FUNCTIONS(ROW)};
+#undef ROW
+static const cli_library library = {CLI_HTTP_LIBRARY, "--metrics-port",
+                                    "apt-get install libmicrohttpd12", functions,
+                                    sizeof functions / sizeof functions[0]};
 
 struct cli_exporter {
     http http;
@@ -144,35 +153,9 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
 
 /* ---- the run's thread */
 
-static rm_status load(http *h, rm_error *err)
-{
-    h->library = dlopen(CLI_HTTP_LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    bool whole = h->library != NULL;
-#define LOOK_UP(name)                           \
-    if (whole) {                                \
-        void *found = dlsym(h->library, #name); \
-        memcpy(&h->name, &found, sizeof found); \
-        whole = found != NULL;                  \
-    }
-    FUNCTIONS(LOOK_UP)
-#undef LOOK_UP
-    if (whole) {
-        return RM_OK;
-    }
-    rm_status status = rm_fail_as(err, RM_CODE_DEPENDENCY_MISSING,
-                                  "--metrics-port needs %s, which is not there", CLI_HTTP_LIBRARY);
-    rm_error_help(err, "apt-get install libmicrohttpd12");
-    return status;
-}
-
 const char *cli_exporter_missing(void)
 {
-    http found = {0};
-    bool missing = load(&found, NULL) != RM_OK;
-    if (found.library) {
-        dlclose(found.library);
-    }
-    return missing ? "apt-get install libmicrohttpd12" : NULL;
+    return cli_library_missing(&library);
 }
 
 static rm_status parse_port(const char *text, uint16_t *ret_port, rm_error *err)
@@ -223,7 +206,7 @@ rm_status cli_exporter_start(const char *port_text, void (*wake)(void), cli_expo
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->answered, NULL);
     e->wake = wake;
-    status = load(&e->http, err);
+    status = cli_library_load(&library, &e->http, &e->http.library, err);
     if (status == RM_OK) {
         status = listen_on(e, port, err);
     }

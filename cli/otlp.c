@@ -2,15 +2,16 @@
 
 #define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "library.h"
 
 enum { EACH_S = 5, CONNECT_S_MAX = 2, REQUEST_S_MAX = 5, URL_BYTES_MAX = 2000 };
 enum { TRACES, METRICS, BODIES };
 
-/* Loaded when asked for: a program without it does all the rest. */
 /* clang-format off: it has no stable form for this */
 #define FUNCTIONS(X)      \
     X(curl_easy_init)     \
@@ -29,6 +30,12 @@ typedef struct http {
     FUNCTIONS(MEMBER)
 #undef MEMBER
 } http;
+
+#define ROW(name) {#name, offsetof(http, name)},
+static const cli_function functions[] = {FUNCTIONS(ROW)};
+#undef ROW
+static const cli_library library = {CLI_CURL_LIBRARY, "--otlp", "apt-get install libcurl4",
+                                    functions, sizeof functions / sizeof functions[0]};
 
 struct cli_otlp {
     http http;
@@ -115,35 +122,9 @@ static void *send_all(void *context)
 
 /* ---- beginning */
 
-static rm_status load(http *h, rm_error *err)
-{
-    h->library = dlopen(CLI_CURL_LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    bool loaded = h->library != NULL;
-#define LOOK_UP(name)                           \
-    if (loaded) {                               \
-        void *found = dlsym(h->library, #name); \
-        memcpy(&h->name, &found, sizeof found); \
-        loaded = found != NULL;                 \
-    }
-    FUNCTIONS(LOOK_UP)
-#undef LOOK_UP
-    if (loaded) {
-        return RM_OK;
-    }
-    rm_status status = rm_fail_as(err, RM_CODE_DEPENDENCY_MISSING,
-                                  "--otlp needs %s, which is not there", CLI_CURL_LIBRARY);
-    rm_error_help(err, "apt-get install libcurl4");
-    return status;
-}
-
 const char *cli_otlp_missing(void)
 {
-    http found = {0};
-    bool missing = load(&found, NULL) != RM_OK;
-    if (found.library) {
-        dlclose(found.library);
-    }
-    return missing ? "apt-get install libcurl4" : NULL;
+    return cli_library_missing(&library);
 }
 
 static char *join_url(const char *base, const char *path)
@@ -231,7 +212,7 @@ rm_status cli_otlp_start(const char *url, const char *pipeline, cli_otlp **ret_o
     o->pipeline = strdup(pipeline);
     o->resource = cli_otlp_resource(pipeline);
     o->due_ns = cli_now_ns() + EACH_S * (int64_t)1000000000;
-    rm_status status = load(&o->http, err);
+    rm_status status = cli_library_load(&library, &o->http, &o->http.library, err);
     if (status == RM_OK) {
         status = set_up(o, err);
     }
