@@ -111,7 +111,7 @@ static void run_call(rmi_strand *strand, rmi_message *message)
 
 bool rmi_session_is_direct(rm_session *session, rmi_strand *strand)
 {
-    return !session->started || session->threads[strand->index].stopped || session->closed ||
+    return !session->started || session->threads[strand->index].stopped || session->ended ||
            (strand->index == 0 && session->options.driver == RM_DRIVER_CALLER) ||
            atomic_load(&strand->thread) == rmi_thread_self();
 }

@@ -1,6 +1,8 @@
 /* live_test.c — a swap where the old code holds packets back: they come out before the new code's
- * first one, whatever room there is. */
+ * first one, whatever room there is. And what is asked of a session while it ends. */
 #include "engine/testnodes.h"
+
+#include <time.h>
 
 /* Keeps each number until its flush, which gives two of them a call. */
 static rm_status keep_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
@@ -103,6 +105,50 @@ TEST(a_node_whose_input_has_ended_is_not_swapped)
     rm_session_free(session);
 }
 
+/* ---- a session that ends */
+
+enum { CLOSING_MS_MAX = 5000 };
+
+static atomic_bool is_closing, called_while_closing;
+
+/* Lasts until the owner has asked for a call: that runs, or waits for the node's strand. */
+static void close_slowly(rm_node *node)
+{
+    const rmi_mailbox *mailbox = &RMI_CONTAINER(node, rmi_node, pub)->strand->mailbox;
+    struct timespec pause = {.tv_nsec = 1000000};
+    atomic_store(&is_closing, true);
+    for (int i = 0; i < CLOSING_MS_MAX && rmi_mailbox_is_empty(mailbox); i++) {
+        nanosleep(&pause, NULL);
+        i = atomic_load(&called_while_closing) ? CLOSING_MS_MAX : i;
+    }
+    atomic_store(&is_closing, false);
+}
+
+static void look_whether_closing(void *context)
+{
+    (void)context;
+    atomic_store(&called_while_closing, atomic_load(&is_closing));
+}
+
+TEST(a_call_on_a_strand_waits_while_the_session_closes_its_nodes)
+{
+    probe a = {.left = 5}, b = {0};
+    rm_node_type source = source_type(&a), sink = sink_type(&b);
+    sink.close = close_slowly;
+    rm_session *session = session_of(1, RM_DRIVER_THREAD);
+    uint32_t x = add(session, &source, "source", 0), y = add(session, &sink, "sink", 0);
+    join(session, x, y, 4);
+    start(session);
+    while (!atomic_load(&is_closing)) {
+        sched_yield();
+    }
+    rmi_session_call(session, session->strands[0], look_whether_closing, NULL);
+    CHECK(!atomic_load(&called_while_closing));
+    CHECK_INT(rm_session_wait(session, 20000), RM_DONE);
+    rm_session_free(session);
+}
+
 TEST_MAIN(T(what_the_old_code_held_back_comes_before_the_new_code),
           T(new_code_may_emit_more_a_call_than_the_old),
-          T(a_node_whose_input_has_ended_is_not_swapped))
+          T(a_node_whose_input_has_ended_is_not_swapped),
+          T(a_call_on_a_strand_waits_while_the_session_closes_its_nodes))

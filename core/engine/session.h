@@ -85,7 +85,8 @@ struct rm_session {
     rmi_node **inputs, **outputs;
     uint32_t input_count, output_count;
     uint32_t opened; /* nodes[0 … opened-1] are open */
-    bool started, closed;
+    bool started;
+    bool closed;      /* its end has begun; for the home strand, and for who has it stand still */
     bool simulated;   /* drivers/sim.h steps all strands: no threads */
     rmi_spans *spans; /* NULL: items are not followed */
     int64_t begin_ns;
