@@ -164,6 +164,12 @@ void rmi_strand_kick(rmi_strand *strand)
     }
 }
 
+static bool waits_for_room(const rmi_node *from)
+{
+    return from->state == RMI_NODE_HOLDING ||
+           (from->state == RMI_NODE_IDLE && from->is_source && !from->stalled && !from->on_hold);
+}
+
 bool rmi_strand_has_work(const rmi_strand *strand)
 {
     if (!rmi_mailbox_is_empty(&strand->mailbox)) {
@@ -185,9 +191,7 @@ bool rmi_strand_has_work(const rmi_strand *strand)
     for (uint16_t i = 0; i < strand->link_out_count; i++) {
         rmi_link *link = strand->links_out[i];
         const rmi_node *from = link->sending->from;
-        bool waits = from->state == RMI_NODE_HOLDING ||
-                     (from->state == RMI_NODE_IDLE && from->is_source && !from->stalled);
-        if ((waits && rmi_node_has_room(from)) ||
+        if ((waits_for_room(from) && rmi_node_has_room(from)) ||
             (atomic_load(&link->closed) && !link->sending->closed)) {
             return true;
         }

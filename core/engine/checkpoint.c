@@ -8,10 +8,17 @@
 #include "base/alloc.h"
 #include "engine/arrivals.h"
 #include "engine/clock.h"
+#include "engine/hold.h"
 #include "engine/snapshot.h"
 #include "graph/plan.h"
 
-enum { INTERVAL_MS_DEFAULT = 1000, TIMEOUT_MS = 2000, TIMEOUT_MS_MAX = 86400000, AGAIN_MS = 5 };
+enum {
+    INTERVAL_MS_DEFAULT = 1000,
+    TIMEOUT_MS = 2000,
+    TIMEOUT_MS_MAX = 86400000,
+    AGAIN_MS = 2,
+    IN_VAIN_SHARE = 10 /* of the time one part at most is spent on hold for nothing */
+};
 
 struct rmi_checkpoints {
     char *folder;
@@ -98,7 +105,23 @@ static bool runs_its_plan(const rm_session *session)
 typedef struct copied {
     rmi_bytes body;
     uint64_t digest;
+    /* Where it was not possible. */
+    uint64_t calls; /* of nodes, by then */
+    bool is_out;    /* work is */
 } copied;
+
+/* The session stands still. */
+static void look_at_work(const rm_session *session, copied *tried)
+{
+    tried->calls = 0;
+    tried->is_out = false;
+    for (uint32_t i = 0; i < session->strand_count; i++) {
+        tried->is_out |= session->strands[i]->outstanding > 0;
+    }
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        tried->calls += session->nodes[i]->calls;
+    }
+}
 
 /* One copy. RM_EAGAIN: not now. */
 static rm_status copy(rm_session *session, bool is_owner, int64_t until_ns, copied *ret_copied,
@@ -110,6 +133,7 @@ static rm_status copy(rm_session *session, bool is_owner, int64_t until_ns, copi
         (void)rm_fail(err, RM_EFAIL, "a call of a node lasts longer");
     } else {
         if (runs_its_plan(session)) {
+            look_at_work(session, ret_copied);
             status = rmi_snapshot_take(session, &ret_copied->body, err);
             ret_copied->digest = digest_of(session->plan);
         } else {
@@ -134,6 +158,18 @@ static bool wait_a_little(rm_session *session)
     return goes_on;
 }
 
+/* What is under way comes to the end of its item, and no other is begun. Where nothing has moved
+ * since the last time, a node is within an item that needs what others have: each gives one. */
+static void hold(rm_session *session, const copied *tried, uint64_t *calls)
+{
+    if (*calls == UINT64_MAX) {
+        rmi_hold_begin(session, RMI_HOLD_CHECKPOINT, NULL, NULL);
+    } else if (*calls == tried->calls && !tried->is_out) {
+        rmi_hold_pass(session);
+    }
+    *calls = tried->calls;
+}
+
 static rm_status copy_in_time(rm_session *session, bool is_owner, int64_t timeout_ms,
                               copied *ret_copied, rm_error *err)
 {
@@ -143,17 +179,25 @@ static rm_status copy_in_time(rm_session *session, bool is_owner, int64_t timeou
     int64_t until_ns = rmi_clock_ns() + wait_ms * 1000000;
     /* What is out comes back in a step of the caller's. */
     bool is_steppers_call = is_owner && session->options.driver == RM_DRIVER_CALLER;
-    for (;;) {
-        rm_status status = copy(session, is_owner, until_ns, ret_copied, err);
-        if (status != RM_EAGAIN) {
-            return status;
-        }
+    uint64_t calls = UINT64_MAX; /* of nodes; until then nothing is on hold */
+    rm_status status;
+    while ((status = copy(session, is_owner, until_ns, ret_copied, err)) == RM_EAGAIN) {
         rmi_bytes_fini(&ret_copied->body);
-        if (rmi_clock_ns() >= until_ns || is_steppers_call || !wait_a_little(session)) {
-            rm_error_wrap(err, "no checkpoint within %lld ms", (long long)timeout_ms);
-            return RM_EAGAIN;
+        if (rmi_clock_ns() >= until_ns || is_steppers_call) {
+            break;
+        }
+        hold(session, ret_copied, &calls);
+        if (!wait_a_little(session)) {
+            break;
         }
     }
+    if (calls != UINT64_MAX) {
+        rmi_hold_end(session, RMI_HOLD_CHECKPOINT);
+    }
+    if (status == RM_EAGAIN) {
+        rm_error_wrap(err, "no checkpoint within %lld ms", (long long)timeout_ms);
+    }
+    return status;
 }
 
 /* ---- one checkpoint */
@@ -232,13 +276,21 @@ uint64_t rm_session_resumed(const rm_session *session)
 
 /* ---- by themselves */
 
+/* Until the next one. Where this one was put off, what is held back for it costs little. */
+static int64_t wait_after(const rmi_checkpoints *c, rm_status status, int64_t taken_ns)
+{
+    int64_t least_ms = status == RM_EAGAIN ? taken_ns / 1000000 * IN_VAIN_SHARE : 0;
+    return least_ms > c->interval_ms ? least_ms : c->interval_ms;
+}
+
 static void *keep(void *argument)
 {
     rm_session *session = argument;
     rmi_checkpoints *c = session->checkpoints;
+    int64_t wait_ms = c->interval_ms;
     pthread_mutex_lock(&session->lock);
     while (!session->ending) {
-        struct timespec next = in_ms(c->interval_ms);
+        struct timespec next = in_ms(wait_ms);
         int timed_out = 0;
         while (!session->ending && !timed_out) {
             timed_out = pthread_cond_timedwait(&session->changed, &session->lock, &next);
@@ -248,7 +300,9 @@ static void *keep(void *argument)
         }
         pthread_mutex_unlock(&session->lock);
         rm_error why = RM_ERROR_INIT;
+        int64_t begin_ns = rmi_clock_ns();
         rm_status status = make(session, c->folder, false, TIMEOUT_MS, &why);
+        wait_ms = wait_after(c, status, rmi_clock_ns() - begin_ns);
         pthread_mutex_lock(&session->lock);
         if (status != RM_OK && status != RM_ECANCELED && !session->ending) {
             rm_log(RM_LOG_WARNING, "engine", "%s", why.message);

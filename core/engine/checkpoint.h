@@ -2,6 +2,7 @@
  *
  *     thread of its own, each interval, or rm_session_checkpoint()
  *        ─▶ every strand stops at its mailbox, between two calls     (the home strand last)
+ *           where a node is within an item: hold.h, and again
  *        ─▶ rmi_snapshot_take() ─▶ all go on ─▶ rmi_checkpoint_write()
  *
  * No strand runs while the copy is made, so no barrier on links is needed: what is in their rings

@@ -125,6 +125,8 @@ struct rmi_node {
             bool flushed;         /* flush() is over */
             bool no_input : 1;    /* this call is one that it asked for without input */
             bool marks_items : 1; /* it is a copy: parallel.h */
+            bool on_hold : 1;     /* begins no item: hold.h */
+            bool passes : 1;      /* but for one */
         };
         /* All of them at once, the state lowest (little-endian, as packets are). RMI_NODE_IDLE:
          * idle, and nothing else is so. */
@@ -134,6 +136,7 @@ struct rmi_node {
     bool is_border;  /* source or sink */
     bool is_guarded; /* an item is looked at before it is given to the node: deadline, breaker */
     bool wants_memory;
+    bool yields; /* on hold it takes from an input that is full: who feeds that is on hold, too */
     bool interrupted; /* results of the work that is out will be dropped */
     bool unprompted;  /* asked to be called without input */
     bool gave_first;  /* events.h has seen its first packet */

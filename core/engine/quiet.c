@@ -23,7 +23,8 @@ static rmi_rest sum_up(const rmi_strand *strand)
     if (strand->finished) {
         return rest;
     }
-    rest.outside = strand->outstanding || strand->timer_count || strand->cancelling;
+    rest.outside =
+        strand->outstanding || strand->timer_count || strand->cancelling || strand->holds;
     for (uint16_t i = 0; i < strand->node_count && !rest.outside; i++) {
         const rmi_node *node = strand->nodes[i];
         if (waits_for_room(node) || waits_for_memory(node)) {

@@ -71,6 +71,15 @@ typedef struct rmi_retired {
 
 typedef struct rmi_checkpoints rmi_checkpoints;
 
+/* What nodes are on hold for, and which (hold.h). */
+typedef enum rmi_hold_for { RMI_HOLD_CHECKPOINT = 0, RMI_HOLD_CHANGE, RMI_HOLDS } rmi_hold_for;
+typedef bool (*rmi_hold_wanted)(const rmi_node *node, const void *context);
+typedef struct rmi_hold {
+    bool is_on;
+    rmi_hold_wanted wanted; /* NULL: all of them */
+    const void *context;
+} rmi_hold;
+
 struct rm_session {
     rm_session_options options;
     rmi_checkpoints *checkpoints; /* checkpoint.h; NULL: none are kept */
@@ -104,6 +113,7 @@ struct rm_session {
     rmi_retired retired;
 
     rmi_message pause_message[RMI_SESSION_STRANDS_MAX];
+    rmi_message hold_message[RMI_SESSION_STRANDS_MAX];
 
     /* quiet.h, by the home strand. */
     uint32_t memory_round;    /* strands below this were given all that is free … */
@@ -127,6 +137,9 @@ struct rm_session {
     bool pausing;
     uint32_t pause_round, paused_strands;
     bool pause_posted[RMI_SESSION_STRANDS_MAX];
+    rmi_hold hold[RMI_HOLDS];
+    bool hold_posted[RMI_SESSION_STRANDS_MAX];
+    bool hold_passes[RMI_SESSION_STRANDS_MAX]; /* each node that is on hold may begin one item */
 };
 
 /* options NULL: the defaults. strand_count: 1 to RMI_SESSION_STRANDS_MAX. */

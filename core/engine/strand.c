@@ -7,6 +7,7 @@
 #include "engine/arrivals.h"
 #include "engine/clock.h"
 #include "engine/events.h"
+#include "engine/hold.h"
 #include "engine/intake.h"
 #include "engine/overrun.h"
 #include "engine/parallel.h"
@@ -18,6 +19,8 @@ enum {
 };
 /* The bytes of rmi_node.phase that are `more` and `held`. */
 #define MORE_AND_HELD UINT64_C(0xffff00)
+/* Its bits of the state, `stalled` and `on_hold`. */
+#define RESTS UINT64_C(0x4000000ff0000ff)
 /* About 10 µs: a node slower than this is timed at each call. */
 #define SLOW_TICKS 26000u
 #define CANCEL_GRACE_NS ((int64_t)2000000000)
@@ -446,13 +449,22 @@ static void run_idle(rmi_strand *strand, rmi_node *node)
     call_process(strand, node); /* a source that is ready has room: nobody else fills its edges */
 }
 
+/* It is not simply idle. */
+static __attribute__((noinline)) bool may_run(rmi_strand *strand, rmi_node *node)
+{
+    if (node->on_hold && rmi_hold_keeps(node)) {
+        return false;
+    }
+    if (node->state == RMI_NODE_HOLDING && rmi_node_commit(node)) {
+        settle(strand, node);
+        return false;
+    }
+    return node->state == RMI_NODE_IDLE && !node->stalled;
+}
+
 static void run_node(rmi_strand *strand, rmi_node *node)
 {
-    if (node->state == RMI_NODE_HOLDING) {
-        if (rmi_node_commit(node)) {
-            settle(strand, node);
-        }
-    } else if (node->state == RMI_NODE_IDLE && !node->stalled) {
+    if (RMI_LIKELY((node->phase & RESTS) == RMI_NODE_IDLE) || may_run(strand, node)) {
         run_idle(strand, node);
     }
 }

@@ -61,6 +61,7 @@ struct rmi_strand {
     rmi_spans *spans; /* the session's; NULL: items are not followed */
     bool real_clock;  /* now_ns is CLOCK_MONOTONIC, as far as is known */
     bool cancelling, finished;
+    bool holds;       /* a node here is on hold (hold.h) */
     rm_status result; /* once finished: RM_DONE or the error */
     uint64_t random;  /* state of the backoff's jitter */
     rm_error error;   /* of those nodes here that have none of their own */
