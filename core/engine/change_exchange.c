@@ -44,8 +44,12 @@ static rm_status check_session(const rm_change *change, rm_error *err)
 /* A node that goes is between two items. */
 static rm_status check_boundary(const rmi_node *node, rm_error *err)
 {
-    if (node->state >= RMI_NODE_ENDED || node->flushing || node->done) {
+    if (rmi_node_is_ending(node)) {
         return rm_fail(err, RM_EINVAL, "node '%s' has ended", node->pub.id);
+    }
+    if (node->draining) {
+        return rm_fail(err, RM_EAGAIN, "node '%s' is not done with what it holds back",
+                       node->pub.id);
     }
     bool rests = node->state == RMI_NODE_IDLE || node->state == RMI_NODE_HOLDING;
     if (!rests || node->held || node->more || (node->stalled && !node->is_source)) {
@@ -216,8 +220,10 @@ static void go_back(rm_change *change)
     const rm_session *session = change->session;
     for (uint32_t i = 0; i < session->node_count; i++) {
         rmi_node *old = session->nodes[i];
-        if (!rmi_change_is_kept(change, old) && old->state == RMI_NODE_IDLE && old->outbox_count) {
-            old->state = RMI_NODE_HOLDING;
+        bool waits = old->state == RMI_NODE_IDLE && (old->outbox_count || old->draining);
+        if (!rmi_change_is_kept(change, old) && waits) {
+            old->state = old->outbox_count ? RMI_NODE_HOLDING : RMI_NODE_IDLE;
+            old->strand->resting = false;
             rmi_strand_consider(old->strand, old);
             rmi_parking_wake(&old->strand->parking);
         }
@@ -541,7 +547,7 @@ static void settle_ends(rm_change *change)
         if (edge->from->state >= RMI_NODE_ENDED) {
             end_edge(edge);
         }
-        if (to->flushing || to->state >= RMI_NODE_ENDED) {
+        if ((to->flushing && !to->draining) || to->state >= RMI_NODE_ENDED) {
             rmi_intake_close(to->strand, edge->link ? edge->link->receiving : edge);
         }
     }

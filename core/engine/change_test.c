@@ -15,7 +15,7 @@ enum { RANDOM_SEEDS = 60, THREAD_CHANGES = 300 };
 /* ---- nodes */
 
 static probe source_probe, sink_probe[2], pass_probe, broken_probe, live_probe;
-static uint32_t delays_open, kept_open;
+static uint32_t delays_open, kept_open, flush_refusals;
 
 /* Holds some packets back; its flush gives them. */
 typedef struct delay {
@@ -63,6 +63,11 @@ static rm_status delay_flush(rm_node *node, rm_error *err)
     rm_status status = send_number(node, 0, d->number[d->given]);
     if (status != RM_OK) {
         return status;
+    }
+    if (d->given == 1 && flush_refusals) { /* what it sent is not sent: this call did nothing */
+        flush_refusals--;
+        rm_node_wake_at(node, rm_node_now(node) + 1);
+        return RM_EAGAIN;
     }
     if (++d->given < d->count) {
         return RM_MORE;
@@ -185,7 +190,7 @@ static rm_registry *registry_of_types(void)
     }
     source_probe = pass_probe = live_probe = broken_probe = (probe){0};
     sink_probe[0] = sink_probe[1] = (probe){0};
-    delays_open = kept_open = 0;
+    delays_open = kept_open = flush_refusals = 0;
     return registry;
 }
 
@@ -523,6 +528,64 @@ TEST(state_is_handed_over_where_both_know_it)
     end(&f, 300);
 }
 
+TEST(a_flush_that_is_not_over_as_a_change_is_refused_goes_on_before_the_next_item)
+{
+    for (uint32_t refusals = 1; refusals <= 6; refusals++) {
+        fixture f;
+        rm_error err = RM_ERROR_INIT;
+        begin(&f, chain, 300);
+        flush_refusals = refusals;
+        CHECK_INT(rm_change_remove(f.change, "a", NULL), RM_OK);
+        CHECK_INT(rm_change_commit(f.change, NULL, &err), RM_EAGAIN);
+        CHECK_CONTAINS(err.message, "node 'a' is not done with what it holds back");
+        int64_t now_ns = 0;
+        while (rm_change_commit(f.change, NULL, NULL) == RM_EAGAIN && now_ns < 1000) {
+            CHECK(rm_session_step(f.session, now_ns++, 1, NULL) >= RM_OK);
+        }
+        CHECK(rmi_session_find(f.session, "a") == NULL);
+        CHECK(sink_probe[0].seen < 250);
+        CHECK_INT(flush_refusals, 0);
+        end(&f, 300);
+    }
+}
+
+TEST(a_flush_that_is_not_over_as_a_swap_is_refused_goes_on_before_the_next_item)
+{
+    fixture f;
+    begin(&f, chain, 300);
+    flush_refusals = 3;
+    CHECK_INT(rm_session_swap(f.session, "a", &types[3], "{}", NULL), RM_EAGAIN);
+    int64_t now_ns = 0;
+    while (rm_session_swap(f.session, "a", &types[3], "{}", NULL) == RM_EAGAIN && now_ns < 1000) {
+        CHECK(rm_session_step(f.session, now_ns++, 1, NULL) >= RM_OK);
+    }
+    CHECK(sink_probe[0].seen < 250);
+    CHECK_INT(flush_refusals, 0);
+    end(&f, 300);
+}
+
+TEST(an_interrupt_ends_a_flush_for_a_change)
+{
+    fixture f;
+    begin(&f, chain, 300);
+    flush_refusals = UINT32_MAX;
+    CHECK_INT(rm_change_remove(f.change, "a", NULL), RM_OK);
+    CHECK_INT(rm_change_commit(f.change, NULL, NULL), RM_EAGAIN);
+    CHECK(rm_session_step(f.session, 1, 20, NULL) >= RM_OK);
+    rmi_node *a = rmi_session_find(f.session, "a");
+    CHECK(a->draining && a->flushing);
+    CHECK_INT(rm_session_interrupt(f.session, "a"), RM_OK);
+    flush_refusals = 0;
+    CHECK(rm_session_step(f.session, 2, 1, NULL) >= RM_OK);
+    CHECK(!a->draining && !a->flushing && !a->stalled);
+    CHECK_INT(drive(f.session, 100), RM_DONE);
+    CHECK_INT(sink_probe[0].last, 300);
+    rm_change_free(f.change);
+    rm_session_free(f.session);
+    rm_plan_free(f.plan);
+    rm_registry_free(f.registry);
+}
+
 TEST(a_branch_is_added_and_hears_from_then_on)
 {
     fixture f;
@@ -638,6 +701,9 @@ TEST_MAIN(T(random_changes_of_a_chain_lose_and_double_nothing),
           T(a_node_that_cannot_be_opened_leaves_the_graph_as_it_was),
           T(what_the_plan_refuses_leaves_the_graph_as_it_was), T(what_cannot_come_or_go_is_refused),
           T(live_parameters_keep_the_node_and_others_replace_it),
-          T(state_is_handed_over_where_both_know_it), T(a_branch_is_added_and_hears_from_then_on),
+          T(state_is_handed_over_where_both_know_it),
+          T(a_flush_that_is_not_over_as_a_change_is_refused_goes_on_before_the_next_item),
+          T(a_flush_that_is_not_over_as_a_swap_is_refused_goes_on_before_the_next_item),
+          T(an_interrupt_ends_a_flush_for_a_change), T(a_branch_is_added_and_hears_from_then_on),
           T(operations_say_what_is_wrong),
           T(a_resampler_of_a_running_48_khz_stream_is_replaced_without_a_gap))

@@ -287,31 +287,59 @@ static void open_ports(rmi_node *node)
     }
 }
 
+static rm_status make_room_to_flush(rmi_node *node, rm_error *err)
+{
+    uint32_t a_call = 0; /* a call may raise what the next one may emit */
+    for (uint16_t p = 0; p < node->n_out; p++) {
+        a_call += node->out[p].emit_max;
+    }
+    if (node->outbox_count > DRAIN_PACKETS_MAX) {
+        return rm_fail(err, RM_ELIMIT, "node '%s' holds more than %d packets back", node->pub.id,
+                       DRAIN_PACKETS_MAX);
+    }
+    return rmi_node_reserve_outbox(node, node->outbox_count + a_call + 1, err);
+}
+
+/* What a call emitted that did not return well. */
+static void drop_last(rmi_node *node, uint32_t outbox_count)
+{
+    while (node->outbox_count > outbox_count) {
+        rm_packet_unref(node->outbox[--node->outbox_count].packet);
+    }
+    open_ports(node);
+}
+
+/* It was begun and is not over: no item comes in between. The strand goes on with it. */
+static void flush_later(rmi_node *node, bool is_out)
+{
+    node->draining = node->flushing = node->more = true;
+    if (is_out) {
+        node->state = RMI_NODE_PENDING;
+        node->pending_begin_ticks = node->strand->metrics ? rmi_clock_ticks() : 0;
+        node->strand->outstanding++;
+    }
+}
+
 /* What the old code holds back goes out before the new one's first packet. It stays in the outbox
  * as far as edges have no room, so that nothing waits here. */
 static rm_status drain(rmi_node *node, rm_error *err)
 {
-    rm_status status = RM_MORE;
-    while (status == RM_MORE) {
-        uint32_t a_call = 0; /* a call may raise what the next one may emit */
-        for (uint16_t p = 0; p < node->n_out; p++) {
-            a_call += node->out[p].emit_max;
-        }
-        if (node->outbox_count > DRAIN_PACKETS_MAX) {
-            return rm_fail(err, RM_ELIMIT, "node '%s' holds more than %d packets back",
-                           node->pub.id, DRAIN_PACKETS_MAX);
-        }
-        status = rmi_node_reserve_outbox(node, node->outbox_count + a_call + 1, err);
-        if (status == RM_OK) {
+    rm_status status = RM_MORE, room = RM_OK;
+    while (status == RM_MORE && room == RM_OK) {
+        uint32_t outbox_count = node->outbox_count;
+        room = make_room_to_flush(node, err);
+        if (room == RM_OK) {
             open_ports(node);
             status = node->pub.type->flush(&node->pub, err);
         }
+        if (status == RM_EAGAIN || status < 0) {
+            drop_last(node, outbox_count);
+        }
     }
     node->wants_memory = false;
-    if (status == RM_PENDING) {
-        node->state = RMI_NODE_PENDING;
-        node->strand->outstanding++;
-        return RM_EAGAIN;
+    if (status == RM_MORE || status == RM_EAGAIN || status == RM_PENDING) {
+        flush_later(node, status == RM_PENDING);
+        return room == RM_OK ? RM_EAGAIN : room;
     }
     return status == RM_DONE ? RM_OK : status;
 }
@@ -361,11 +389,11 @@ static void run_swap(void *context)
 {
     swap_call *asked = context;
     rmi_node *node = asked->node, *fresh = asked->fresh;
-    if (node->state >= RMI_NODE_ENDED || node->flushing || node->done) {
+    if (rmi_node_is_ending(node)) {
         asked->status = rm_fail(asked->err, RM_EINVAL, "node '%s' has ended", node->pub.id);
         return;
     }
-    if (node->state != RMI_NODE_IDLE || node->held) {
+    if (node->state != RMI_NODE_IDLE || node->held || node->draining) {
         asked->status = RM_EAGAIN;
         return;
     }

@@ -127,6 +127,7 @@ struct rmi_node {
             bool marks_items : 1; /* it is a copy: parallel.h */
             bool on_hold : 1;     /* begins no item: hold.h */
             bool passes : 1;      /* but for one */
+            bool draining : 1;    /* it flushes for a change or a swap, and then goes on */
         };
         /* All of them at once, the state lowest (little-endian, as packets are). RMI_NODE_IDLE:
          * idle, and nothing else is so. */
@@ -216,6 +217,12 @@ struct rmi_node {
     const rm_node_type *fallback; /* if that refuses it */
     char *fell_back;              /* why it did; NULL: it did not */
 };
+
+/* Its input is over: what flush() gives is its last. */
+static inline bool rmi_node_is_ending(const rmi_node *node)
+{
+    return node->done || (node->flushing && !node->draining) || node->state >= RMI_NODE_ENDED;
+}
 
 /* ---- for the strand */
 

@@ -68,6 +68,10 @@ static rm_status check_node(const rmi_node *node, rm_error *err)
     if (!rmi_node_type_is_kept(node->pub.type)) {
         return rmi_snapshot_refuse(&node->pub, err);
     }
+    if (node->draining) {
+        (void)rm_fail(err, RM_EFAIL, "node '%s' is not done with what it holds back", node->pub.id);
+        return RM_EAGAIN;
+    }
     if (node->more && node->pub.type->state_size && !saves(node->pub.type)) {
         (void)rm_fail(err, RM_EFAIL, "node '%s' is within an item", node->pub.id);
         return RM_EAGAIN; /* between two it keeps nothing */

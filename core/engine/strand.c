@@ -76,12 +76,21 @@ static void begin_flush(rmi_strand *strand, rmi_node *node)
     rmi_strand_make_ready(strand, node);
 }
 
+static void end_drain(rmi_node *node)
+{
+    node->draining = node->flushing = node->flushed = false;
+    node->more = node->stalled = false;
+}
+
 /* The outbox is empty again: what follows the last call? */
 static void settle(rmi_strand *strand, rmi_node *node)
 {
     node->state = RMI_NODE_IDLE;
     rmi_strand_arm_timer(strand, node);
-    if (node->flushed) {
+    if (node->flushed && node->draining) {
+        end_drain(node);
+        rmi_strand_consider(strand, node);
+    } else if (node->flushed) {
         node_end(strand, node);
     } else if (node->done && !node->flushing) {
         begin_flush(strand, node);
@@ -165,7 +174,7 @@ static void after_call(rmi_strand *strand, rmi_node *node, rm_status status)
     if (!node->more) {
         end_item(node);
     }
-    node->done |= status == RM_DONE;
+    node->done |= status == RM_DONE && !node->draining;
     if (RMI_UNLIKELY(node->interrupted)) {
         node->interrupted = false;
         rmi_node_drop_outbox(node);
