@@ -423,7 +423,7 @@ static void move_packets(rm_change *change)
 
 /* ---- new nodes */
 
-static void take_over(rmi_node *node, rmi_node *old)
+static void take_outbox(rmi_node *node, rmi_node *old)
 {
     for (uint32_t i = old->outbox_sent; i < old->outbox_count; i++) {
         uint32_t port = (uint32_t)(old->outbox[i].port - old->out);
@@ -431,12 +431,19 @@ static void take_over(rmi_node *node, rmi_node *old)
             rm_packet_unref(old->outbox[i].packet);
             continue;
         }
+        if (i == old->outbox_sent) {
+            node->outbox_done = old->outbox_done != 0; /* its bits are found below */
+            node->outbox_checked = old->outbox_checked;
+        }
         node->outbox[node->outbox_count++] =
             (rmi_outgoing){old->outbox[i].packet, &node->out[port]};
     }
     old->outbox_count = old->outbox_sent = 0;
-    node->outbox_done = old->outbox_done != 0; /* its bits are found below */
-    node->outbox_checked = old->outbox_checked;
+}
+
+static void take_over(rmi_node *node, rmi_node *old)
+{
+    take_outbox(node, old);
     if (node->times && old->times && node->n_out == old->n_out) {
         EXCHANGE(node->times, old->times);
     }
@@ -485,6 +492,7 @@ static void set_front(const rm_change *change, rmi_node *node)
         done |= (uint64_t)(fresh->has_front || refuses) << e;
     }
     node->outbox_done = port->edge_count > 1 || port->checked ? done : 0;
+    node->outbox_checked &= port->checked; /* else nobody takes it back as the packet leaves */
     uint64_t all = port->edge_count == 64 ? UINT64_MAX : (UINT64_C(1) << port->edge_count) - 1;
     if (done == all && done) { /* those that had it not are gone */
         rm_packet_unref(node->outbox[node->outbox_sent++].packet);

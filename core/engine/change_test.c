@@ -16,6 +16,7 @@ enum { RANDOM_SEEDS = 60, THREAD_CHANGES = 300 };
 
 static probe source_probe, sink_probe[2], pass_probe, broken_probe, live_probe;
 static uint32_t delays_open, kept_open, flush_refusals;
+static bool gate_closed;
 
 /* Holds some packets back; its flush gives them. */
 typedef struct delay {
@@ -113,6 +114,15 @@ static rm_status forward_process(rm_node *node, const rm_inputs *inputs, rm_erro
     return rm_forward(node, 0);
 }
 
+static rm_status gated_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    if (gate_closed) {
+        rm_node_wake_at(node, rm_node_now(node) + 1);
+        return RM_EAGAIN;
+    }
+    return sink_process(node, inputs, err);
+}
+
 typedef struct live_params {
     int64_t gain, size;
 } live_params;
@@ -132,7 +142,7 @@ static const rm_param live_table[] = {{.name = "gain",
                                        .summary = "may not"},
                                       {0}};
 
-static rm_node_type types[13];
+static rm_node_type types[14];
 
 static void make_types(void)
 {
@@ -176,6 +186,9 @@ static void make_types(void)
     types[10] = types[1];
     types[10].name = "t.far_sink";
     types[10].flags = RM_NODE_BLOCKS;
+    types[12] = types[1];
+    types[12].name = "t.gated";
+    types[12].process = gated_process;
 }
 
 static rm_registry *registry_of_types(void)
@@ -191,6 +204,7 @@ static rm_registry *registry_of_types(void)
     source_probe = pass_probe = live_probe = broken_probe = (probe){0};
     sink_probe[0] = sink_probe[1] = (probe){0};
     delays_open = kept_open = flush_refusals = 0;
+    gate_closed = false;
     return registry;
 }
 
@@ -586,6 +600,41 @@ TEST(an_interrupt_ends_a_flush_for_a_change)
     rm_registry_free(f.registry);
 }
 
+static void commit_and_begin_anew(fixture *f)
+{
+    CHECK_INT(rm_change_commit(f->change, NULL, NULL), RM_OK);
+    rm_change_free(f->change);
+    CHECK_INT(rm_change_new(f->session, &f->change, NULL), RM_OK);
+}
+
+/* The packet was looked at for the condition, and leaves by an edge without one. */
+TEST(that_a_packet_met_a_condition_is_forgotten_as_it_leaves)
+{
+    static const char manifest[] = HEAD NODE("source", "t.source") "," NODE("b", "t.pass") "," NODE(
+        "sink", "t.gated") "], \"connections\": [" LINK("source", "b",
+                                                        2) ", "
+                                                           "{\"from\": \"b\", \"to\": \"sink\", "
+                                                           "\"capacity\": 2, "
+                                                           "\"when\": {\"field\": \"stream_id\", "
+                                                           "\"below\": 101}}]}";
+    fixture f;
+    begin(&f, manifest, 300);
+    gate_closed = true;
+    CHECK_INT(rm_session_step(f.session, 0, 40, NULL), RM_PENDING);
+    rmi_node *b = rmi_session_find(f.session, "b");
+    CHECK(b->state == RMI_NODE_HOLDING && b->outbox_checked);
+    CHECK_INT(rm_change_insert(f.change, NEW("x", "t.pass"), "b", NULL, NULL), RM_OK);
+    commit_and_begin_anew(&f);
+    gate_closed = false;
+    CHECK_INT(rm_session_step(f.session, 1, 200, NULL), RM_MORE);
+    CHECK(b->state == RMI_NODE_IDLE && b->calls > 110);
+    uint64_t emitted = b->emitted;
+    CHECK_INT(rm_change_remove(f.change, "x", NULL), RM_OK);
+    commit_and_begin_anew(&f);
+    CHECK_INT(b->emitted, emitted);
+    end(&f, 100);
+}
+
 TEST(a_branch_is_added_and_hears_from_then_on)
 {
     fixture f;
@@ -704,6 +753,7 @@ TEST_MAIN(T(random_changes_of_a_chain_lose_and_double_nothing),
           T(state_is_handed_over_where_both_know_it),
           T(a_flush_that_is_not_over_as_a_change_is_refused_goes_on_before_the_next_item),
           T(a_flush_that_is_not_over_as_a_swap_is_refused_goes_on_before_the_next_item),
-          T(an_interrupt_ends_a_flush_for_a_change), T(a_branch_is_added_and_hears_from_then_on),
-          T(operations_say_what_is_wrong),
+          T(an_interrupt_ends_a_flush_for_a_change),
+          T(that_a_packet_met_a_condition_is_forgotten_as_it_leaves),
+          T(a_branch_is_added_and_hears_from_then_on), T(operations_say_what_is_wrong),
           T(a_resampler_of_a_running_48_khz_stream_is_replaced_without_a_gap))
