@@ -316,17 +316,14 @@ static rm_status run(rm_session *session)
     return status == RM_DONE ? RM_OK : status;
 }
 
-/* folder: of checkpoints, or NULL. */
-static rm_status open_in(const char *folder, const char *inline_text,
-                         rm_status (*use)(rm_session *))
+static rm_status open_with(rm_session_options options, const char *inline_text,
+                           rm_status (*use)(rm_session *))
 {
     rm_registry *registry = NULL;
     rm_plan *plan = NULL;
     rm_session *session = NULL;
-    rm_session_options options = {.struct_size = sizeof options,
-                                  .driver = RM_DRIVER_CALLER,
-                                  .checkpoint_folder = folder,
-                                  .checkpoint_interval_ms = -1};
+    options.struct_size = sizeof options;
+    options.driver = RM_DRIVER_CALLER;
     rm_status status = registry_of(&registry);
     if (status == RM_OK) {
         status = plan_of(inline_text, registry, &plan);
@@ -345,7 +342,7 @@ static rm_status open_in(const char *folder, const char *inline_text,
 
 static rm_status open_and_run(const char *inline_text, rm_status (*use)(rm_session *))
 {
-    return open_in(NULL, inline_text, use);
+    return open_with((rm_session_options){0}, inline_text, use);
 }
 
 static rm_status attempt_session(void)
@@ -473,8 +470,33 @@ static rm_status attempt_checkpoint(void)
 {
     static const char line[] = "t.source ! t.pass ! t.sink";
     remove_checkpoints();
-    rm_status status = open_in(state_folder, line, leave);
-    return status == RM_OK ? open_in(state_folder, line, go_on) : status;
+    rm_session_options options = {.checkpoint_folder = state_folder, .checkpoint_interval_ms = -1};
+    rm_status status = open_with(options, line, leave);
+    return status == RM_OK ? open_with(options, line, go_on) : status;
+}
+
+static rm_status attempt_record(void)
+{
+    char record[64];
+    static const char line[] = "t.source ! t.pass ! t.sink";
+    rm_registry *registry = NULL;
+    rm_replay *replay = NULL;
+    snprintf(record, sizeof record, "/tmp/remotemedia-torture-%d.rmrec", (int)getpid());
+    rm_status status = open_with((rm_session_options){.record_path = record}, line, run);
+    if (status == RM_OK) {
+        status = registry_of(&registry);
+    }
+    if (status == RM_OK) {
+        status = rm_replay_open(record, registry, NULL, &replay, NULL);
+    }
+    if (status == RM_OK) {
+        status = rm_replay_run(replay, NULL);
+        status = status == RM_DONE ? RM_OK : status;
+    }
+    rm_replay_free(replay);
+    rm_registry_free(registry);
+    (void)unlink(record);
+    return status;
 }
 
 static rm_status attempt_harness(void)
@@ -518,6 +540,7 @@ TORTURE(session)
 TORTURE(links)
 TORTURE(operations)
 TORTURE(change)
+TORTURE(record)
 TORTURE(harness)
 
 TEST(checkpoint_survives_each_failed_allocation)
@@ -543,4 +566,5 @@ TEST_MAIN(T(report_survives_each_failed_allocation), T(value_survives_each_faile
           T(plan_survives_each_failed_allocation), T(session_survives_each_failed_allocation),
           T(links_survives_each_failed_allocation), T(operations_survives_each_failed_allocation),
           T(change_survives_each_failed_allocation), T(harness_survives_each_failed_allocation),
-          T(checkpoint_survives_each_failed_allocation), T(formats_and_log_filter_need_no_memory))
+          T(checkpoint_survives_each_failed_allocation), T(record_survives_each_failed_allocation),
+          T(formats_and_log_filter_need_no_memory))

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/near.h"
+#include "engine/record.h"
 
 enum { TRY_NS = 2000000000, RETRY_NS = 500000 };
 
@@ -40,6 +41,10 @@ rm_status rm_change_new(rm_session *session, rm_change **ret_change, rm_error *e
 {
     if (!session->plan) {
         return rm_fail(err, RM_EINVAL, "the session was not opened from a plan");
+    }
+    rm_status recorded = rmi_record_refuse(session, "change of its graph", err);
+    if (recorded != RM_OK) {
+        return recorded;
     }
     rm_change *change = RMI_NEW(rm_change);
     if (!change) {

@@ -343,7 +343,7 @@ static void run_random_simulated(const char *manifest, uint64_t seed, random_run
     rm_plan *plan = plan_of(registry, manifest);
     rmi_sim *sim = NULL;
     source_probe.left = COUNT;
-    CHECK_INT(rmi_sim_new(plan, 0, seed, &sim, NULL), RM_OK);
+    CHECK_INT(rmi_sim_new(plan, 0, NULL, seed, &sim, NULL), RM_OK);
     random_run run = {.session = sim->session, .random = seed};
     rm_status status = RM_MORE;
     while (status == RM_MORE) {

@@ -58,6 +58,7 @@ rm_status rmi_edge_reserve(rmi_edge *edge, uint32_t least)
     rmi_free(edge->ring);
     edge->stamp_at -= edge->head;
     edge->measured_until -= edge->head;
+    edge->base += edge->head;
     edge->ring = ring;
     edge->mask = slots - 1;
     edge->head = 0;

@@ -71,6 +71,7 @@ typedef struct rmi_drops {
 typedef struct rmi_edge {
     rm_packet **ring;
     uint32_t head, tail, mask; /* free-running; length = tail - head */
+    uint32_t base;             /* what head has lost where the ring was made anew */
     uint32_t capacity, capacity_max;
     rmi_load load, load_max; /* queued, kept where there is a bound; 0: no bound */
     rmi_node *from, *to;

@@ -219,7 +219,7 @@ typedef struct outcome {
 static rm_status run_plan(const rm_plan *plan, rm_error *err)
 {
     rmi_sim *sim = NULL;
-    rm_status status = rmi_sim_new(plan, 0, 1, &sim, err);
+    rm_status status = rmi_sim_new(plan, 0, NULL, 1, &sim, err);
     if (status != RM_OK) {
         return status;
     }

@@ -7,6 +7,7 @@
 #include "engine/latency.h"
 #include "engine/link.h"
 #include "engine/parallel.h"
+#include "engine/record.h"
 #include "engine/strand.h"
 
 /* ---- edges, as their consumer sees them */
@@ -264,6 +265,15 @@ static rmi_taken take_any(rmi_strand *strand, rmi_node *node)
     return all_drained ? RMI_TAKEN_END : RMI_TAKEN_NOTHING;
 }
 
+/* Of a set that has one of several edges. */
+static void take_part(rmi_strand *strand, rmi_node *node, rmi_edge *edge)
+{
+    node->current[edge->to_port] = edge_pop(strand, edge);
+    if (node->recorded) {
+        rmi_record_took(node, edge);
+    }
+}
+
 /* One for each port; the edges of one port take turns. */
 static rmi_taken take_zip(rmi_strand *strand, rmi_node *node)
 {
@@ -277,8 +287,7 @@ static rmi_taken take_zip(rmi_strand *strand, rmi_node *node)
         while (rmi_edge_length(node->in[begin + turn]) == 0) {
             turn = turn + 1 < edges ? turn + 1 : 0;
         }
-        rmi_edge *edge = node->in[begin + turn];
-        node->current[edge->to_port] = edge_pop(strand, edge);
+        take_part(strand, node, node->in[begin + turn]);
     }
     node->next_in += taken == RMI_TAKEN_SET;
     return taken;
@@ -350,7 +359,7 @@ static rmi_taken take_sync(rmi_strand *strand, rmi_node *node)
         rmi_edge *edge = earliest_of_port(node, begin, end);
         int64_t pts_ns = edge ? front_ns(edge) : 0;
         if (edge && (pts_ns == INT64_MAX || pts_ns - earliest_ns <= node->options.tolerance_ns)) {
-            node->current[edge->to_port] = edge_pop(strand, edge);
+            take_part(strand, node, edge);
         }
     }
     return RMI_TAKEN_SET;

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "engine/events.h"
+#include "engine/record.h"
 
 static uint32_t quarter_mask(uint32_t capacity, uint32_t mask)
 {
@@ -201,6 +202,7 @@ static bool holds_too_much(const rmi_link *link, rmi_load newest)
 void rmi_link_push_dropping(rmi_link *link, rm_packet *packet)
 {
     if (link->sending->policy == RMI_POLICY_DROP_NEWEST && rmi_link_is_full(link)) {
+        rmi_record_unsent(link->producer->session, link->sending);
         drop(link, packet);
         return;
     }

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/near.h"
 #include "engine/events.h"
+#include "engine/record.h"
 #include "graph/params.h"
 
 rmi_node *rmi_session_find(rm_session *session, const char *id)
@@ -140,6 +141,7 @@ void rmi_session_call(rm_session *session, rmi_strand *strand, void (*call)(void
 typedef struct params_call {
     rmi_node *node;
     void *params; /* in: the new ones; out: the old ones */
+    const char *json;
     rm_status status;
     rm_error error;
 } params_call;
@@ -166,6 +168,7 @@ rm_status rmi_node_exchange_params(rmi_node *node, void **params, rm_error *err)
 static void exchange_params(void *context)
 {
     params_call *asked = context;
+    rmi_record_params(asked->node, asked->json);
     asked->status = rmi_node_exchange_params(asked->node, &asked->params, &asked->error);
 }
 
@@ -179,6 +182,7 @@ static rm_status set_params(rm_session *session, rmi_node *node, const char *par
         return status;
     }
     asked.node = node;
+    asked.json = params_json;
     rmi_session_call(session, node->strand, exchange_params, &asked);
     if (asked.status >= 0) {
         rmi_event_tell(
@@ -461,6 +465,10 @@ static rm_status swap(rm_session *session, const char *id, const rm_node_type *t
 rm_status rm_session_swap(rm_session *session, const char *id, const rm_node_type *type,
                           const char *params_json, rm_error *err)
 {
+    rm_status recorded = rmi_record_refuse(session, "swap", err);
+    if (recorded != RM_OK) {
+        return recorded;
+    }
     rmi_session_begin_visit(session);
     rm_status status = swap(session, id, type, params_json, err);
     rmi_session_end_visit(session);

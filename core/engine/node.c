@@ -8,6 +8,7 @@
 #include "engine/events.h"
 #include "engine/intake.h"
 #include "engine/link.h"
+#include "engine/record.h"
 #include "engine/repair.h"
 #include "engine/session.h"
 #include "engine/strand.h"
@@ -62,6 +63,7 @@ int rm_node_has_input(const rm_node *pub)
     }
     /* What is put aside would leave in the context of another item. */
     any &= !node->strand->spans;
+    any &= !node->recorded; /* the answer would have to be kept as well */
     return any && (node->merge != RMI_MERGE_ZIP || rmi_intake_has_set(node));
 }
 
@@ -73,6 +75,7 @@ static void push_local(rmi_strand *strand, rmi_edge *edge, rm_packet *packet)
         rmi_event_drop(strand, edge, rmi_edge_clear(edge, strand->pool), RMI_DROP_FULL);
     } else if (edge->policy == RMI_POLICY_DROP_NEWEST && rmi_edge_is_full(edge)) {
         rmi_event_drop(strand, edge, 1, RMI_DROP_FULL);
+        rmi_record_unsent(strand->session, edge);
         rmi_pool_give(strand->pool, packet);
         return;
     }
@@ -135,6 +138,9 @@ static void check_front(rmi_node *node, rmi_outgoing *front)
         }
     }
     node->unrouted += refused > 0 && refused == port->edge_count;
+    if (node->recorded) {
+        rmi_record_sent(node, front);
+    }
     node->outbox_checked = true;
 }
 
@@ -191,6 +197,9 @@ bool rmi_node_commit(rmi_node *node)
 
 void rmi_node_drop_outbox(rmi_node *node)
 {
+    if (RMI_UNLIKELY(node->recorded != NULL)) {
+        rmi_record_dropped(node);
+    }
     while (node->outbox_sent < node->outbox_count) {
         rm_packet *packet = node->outbox[node->outbox_sent++].packet;
         node->emitted += node->mark && packet == node->mark;

@@ -205,9 +205,10 @@ struct rmi_node {
     void *owned[4];       /* memory behind pub: id, params, state, texts */
     rm_error *own_error;  /* NULL: it has none */
     bool opened, abandoned;
-    uint16_t traced;              /* line of the strand's trace that names it (trace.h) */
-    bool joins;                   /* made for a session that runs, and not yet in it */
-    rmi_node *next_retired;       /* in the session's list of those that went */
+    uint16_t traced;               /* line of the strand's trace that names it (trace.h) */
+    bool joins;                    /* made for a session that runs, and not yet in it */
+    struct rmi_recorded *recorded; /* record.h; NULL: it is not */
+    rmi_node *next_retired;        /* in the session's list of those that went */
     bool stays_closed;            /* it had ended in the checkpoint that the session goes on from */
     uint32_t index;               /* in the session: rank order */
     rm_packet *mark;              /* a copy's; NULL: it is none */

@@ -11,6 +11,7 @@
 #include "engine/io_nodes.h"
 #include "engine/overrun.h"
 #include "engine/quiet.h"
+#include "engine/record.h"
 #include "graph/route.h"
 
 enum { MEMORY_BYTES_DEFAULT = 256 << 20, THREAD_BUDGET = 1024, STOP_POLL_NS = 500000 };
@@ -333,8 +334,7 @@ rm_status rmi_session_connect(rm_session *session, const rmi_edge_spec *spec, rm
     return status;
 }
 
-/* Gives each strand its nodes, in rank order, and the tables that are sized by them. */
-static rm_status lay_out(rmi_strand *strand, rm_error *err)
+rm_status rmi_session_lay_out(rmi_strand *strand, rm_error *err)
 {
     rm_session *session = strand->session;
     uint16_t count = 0;
@@ -426,6 +426,7 @@ static void session_end(rm_session *session)
     join_threads(session);
     rmi_event_tell_rest(session);
     rmi_event_deliver(session);
+    rmi_record_end(session);
     close_nodes(session);
     rmi_checkpoints_end(session, worst_result(session));
     pthread_mutex_lock(&session->lock);
@@ -671,7 +672,7 @@ static rm_status begin_to_look(rm_session *session, rm_error *err)
 rm_status rmi_session_start(rm_session *session, rm_error *err)
 {
     for (uint32_t i = 0; i < session->strand_count; i++) {
-        rm_status status = lay_out(session->strands[i], err);
+        rm_status status = rmi_session_lay_out(session->strands[i], err);
         if (status != RM_OK) {
             return status;
         }
@@ -681,6 +682,10 @@ rm_status rmi_session_start(rm_session *session, rm_error *err)
                 ? rmi_clock_ns()
                 : 0;
         session->strands[i]->real_clock = session->strands[i]->now_ns != 0;
+    }
+    rm_status status = rmi_record_begin(session, err);
+    if (status != RM_OK) {
+        return status;
     }
     rmi_session_find_direct_edges(session);
     rmi_budget_set_ranks(session->budget, session->node_count);
@@ -692,10 +697,11 @@ rm_status rmi_session_start(rm_session *session, rm_error *err)
     }
     session->begin_ns = rmi_clock_ns();
     session->begin_ticks = rmi_clock_ticks();
-    rm_status status = open_or_go_on(session, err);
+    status = open_or_go_on(session, err);
     if (status != RM_OK) {
         return status;
     }
+    rmi_record_install(session);
     for (uint32_t i = 0; i < session->node_count; i++) {
         rmi_strand_consider(session->nodes[i]->strand, session->nodes[i]);
     }
@@ -873,6 +879,7 @@ void rm_session_free(rm_session *session)
     rmi_event_discard(session); /* who has ended hears no more */
     rmi_checkpoints_free(session->checkpoints);
     rmi_spans_free(session->spans);
+    rmi_record_free(session->recorder);
     rmi_budget_free(session->budget);
     rmi_free(session->strands);
     rmi_free(session->threads);

@@ -98,6 +98,7 @@ struct rm_session {
     bool closed;      /* its end has begun; for the home strand, and for who has it stand still */
     bool simulated;   /* drivers/sim.h steps all strands: no threads */
     rmi_spans *spans; /* NULL: items are not followed */
+    struct rmi_recorder *recorder; /* record.h; NULL: it is not recorded */
     int64_t begin_ns;
     uint64_t begin_ticks;
     _Atomic uint32_t strands_finished;
@@ -153,6 +154,8 @@ RM_MUST_USE rm_status rmi_session_connect(rm_session *session, const rmi_edge_sp
 /* The nodes and edges of a plan; not started. */
 RM_MUST_USE rm_status rmi_session_build(const rm_plan *plan, const rm_session_options *options,
                                         rm_session **ret_session, rm_error *err);
+/* Gives the strand its nodes, in rank order, and the tables that are sized by them. */
+RM_MUST_USE rm_status rmi_session_lay_out(rmi_strand *strand, rm_error *err);
 /* Opens the nodes and starts the threads. */
 RM_MUST_USE rm_status rmi_session_start(rm_session *session, rm_error *err);
 

@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "engine/clock.h"
 #include "engine/io_nodes.h"
+#include "engine/record.h"
 #include "engine/session.h"
 
 enum { HEX_BYTES = 2 * 16 + 1 };
@@ -130,7 +131,11 @@ rm_status rm_session_spans_begin(rm_session *session, uint32_t spans_max, const 
                            ? "a session without metrics has no times for spans"
                            : "the session's items are followed already");
     }
-    rm_status status = rmi_spans_new(spans_max, traceparent, &session->spans, err);
+    rm_status status = rmi_record_refuse(session, "following of items", err);
+    if (status != RM_OK) {
+        return status;
+    }
+    status = rmi_spans_new(spans_max, traceparent, &session->spans, err);
     for (uint32_t i = 0; status == RM_OK && i < session->strand_count; i++) {
         start_call asked = {session->strands[i]};
         rmi_session_call(session, asked.strand, start, &asked);

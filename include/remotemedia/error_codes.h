@@ -58,6 +58,9 @@
     X(408, CIRCUIT_OPEN, RM_ETRANSIENT, "a node that failed again and again is left alone for a while") \
     X(409, CHECKPOINT_REFUSED, RM_EUNSUPPORTED, "a session cannot be checkpointed")           \
     X(410, CHECKPOINT_BAD, RM_EINVAL, "a checkpoint is damaged, or of another graph")         \
+    X(411, RECORD_REFUSED, RM_EUNSUPPORTED, "a session cannot be recorded")                   \
+    X(412, RECORD_BAD, RM_EINVAL, "the record of a run is damaged, or does not fit")          \
+    X(413, REPLAY_DIFFERS, RM_EFAIL, "a node did otherwise in a replay")                      \
     X(501, MEDIA_OPEN, RM_EIO, "a media file could not be opened")                            \
     X(502, MEDIA_DATA, RM_EFAIL, "a media file is damaged, truncated or of an unknown format")\
     X(503, MEDIA_WRITE, RM_EIO, "an output file could not be written")                        \

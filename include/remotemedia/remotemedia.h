@@ -13,6 +13,7 @@
 #include "node.h"
 #include "packet.h"
 #include "registry.h"
+#include "replay.h"
 #include "report.h"
 #include "session.h"
 #include "status.h"

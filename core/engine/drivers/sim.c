@@ -22,12 +22,13 @@ uint32_t rmi_sim_random(rmi_sim *sim, uint32_t bound)
 }
 
 /* file: of a checkpoint to go on from, taken on success; NULL: none. */
-static rm_status start(const rm_plan *plan, uint64_t memory_bytes_max, rmi_bytes *file,
-                       rmi_sim **ret_sim, rm_error *err)
+static rm_status start(const rm_plan *plan, uint64_t memory_bytes_max, const char *record_path,
+                       rmi_bytes *file, rmi_sim **ret_sim, rm_error *err)
 {
     rm_session_options options = {.struct_size = sizeof options,
                                   .driver = RM_DRIVER_CALLER,
-                                  .memory_bytes_max = memory_bytes_max};
+                                  .memory_bytes_max = memory_bytes_max,
+                                  .record_path = record_path};
     rmi_sim *sim = RMI_NEW(rmi_sim);
     if (!sim) {
         return rm_fail(err, RM_ENOMEM, "no memory for a simulation");
@@ -50,10 +51,10 @@ static rm_status start(const rm_plan *plan, uint64_t memory_bytes_max, rmi_bytes
     return RM_OK;
 }
 
-rm_status rmi_sim_new(const rm_plan *plan, uint64_t memory_bytes_max, uint64_t seed,
-                      rmi_sim **ret_sim, rm_error *err)
+rm_status rmi_sim_new(const rm_plan *plan, uint64_t memory_bytes_max, const char *record_path,
+                      uint64_t seed, rmi_sim **ret_sim, rm_error *err)
 {
-    rm_status status = start(plan, memory_bytes_max, NULL, ret_sim, err);
+    rm_status status = start(plan, memory_bytes_max, record_path, NULL, ret_sim, err);
     if (status == RM_OK) {
         (*ret_sim)->random = seed;
     }
@@ -70,9 +71,9 @@ rm_status rmi_sim_restart(rmi_sim **sim, rm_error *err)
     if (status == RM_OK) {
         rmi_bytes_add(&file, head, sizeof head);
         rmi_bytes_add(&file, body.data, body.bytes);
-        status = file.failed
-                     ? rm_fail(err, RM_ENOMEM, "no memory for a checkpoint")
-                     : start(session->plan, session->options.memory_bytes_max, &file, &fresh, err);
+        status = file.failed ? rm_fail(err, RM_ENOMEM, "no memory for a checkpoint")
+                             : start(session->plan, session->options.memory_bytes_max, NULL, &file,
+                                     &fresh, err);
     }
     rmi_bytes_fini(&body);
     rmi_bytes_fini(&file);

@@ -23,10 +23,11 @@ typedef struct rmi_sim {
     rm_status status;                        /* RM_PENDING until the session has ended */
 } rmi_sim;
 
-/* Builds and starts a session of the plan, which must outlive it. memory_bytes_max as in
- * rm_session_options. On failure *ret_sim is left alone. */
-RM_MUST_USE rm_status rmi_sim_new(const rm_plan *plan, uint64_t memory_bytes_max, uint64_t seed,
-                                  rmi_sim **ret_sim, rm_error *err);
+/* Builds and starts a session of the plan, which must outlive it. memory_bytes_max and record_path
+ * as in rm_session_options. On failure *ret_sim is left alone. */
+RM_MUST_USE rm_status rmi_sim_new(const rm_plan *plan, uint64_t memory_bytes_max,
+                                  const char *record_path, uint64_t seed, rmi_sim **ret_sim,
+                                  rm_error *err);
 /* Another process that goes on where this one is killed between two steps: a session anew, from a
  * checkpoint of this one. RM_EAGAIN: work is out. On failure the old one is as it was. */
 RM_MUST_USE rm_status rmi_sim_restart(rmi_sim **sim, rm_error *err);

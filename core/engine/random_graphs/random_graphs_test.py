@@ -10,6 +10,7 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 
 from generate import manifest_of, memory_of
@@ -50,15 +51,25 @@ class Runner:
         return self.process.wait()
 
 
-def check(runner, seed, *, threads=False, disturb=None):
+def replay_problems(answer):
+    """The record of the run, run again: each sink gets the same, in the same order."""
+    if "replay" in answer and answer["replay"]:
+        yield f"replay: {answer['replay']}"
+    elif "sinks" in answer and answer.get("replayed") != answer["sinks"]:
+        yield "other numbers arrive in the replay"
+
+
+def check(runner, seed, *, threads=False, disturb=None, record=None):
     manifest, memory = manifest_of(seed), memory_of(seed)
     task = {"seed": seed, "threads": threads, "memory_bytes": memory, "manifest": manifest}
     if disturb:
         task["disturb"] = disturb
+    if record:
+        task["record"] = record
     expected = Expected(manifest, may_lack_memory=memory > 0, disturb=disturb)
     answer = runner.ask(task)
     runner.changes += answer.get("changes", 0)
-    return list(expected.problems(answer))
+    return list(expected.problems(answer)) + (list(replay_problems(answer)) if record else [])
 
 
 def main():
@@ -69,20 +80,24 @@ def main():
     parser.add_argument("--threads", action="store_true", help="real threads instead of the simulated driver")
     parser.add_argument("--disturb", choices=["interrupt", "cancel", "restart", "change"],
                         help="what its owner does meanwhile")
+    parser.add_argument("--record", action="store_true", help="record each run, and replay it on one thread")
     parser.add_argument("--show", type=int, metavar="SEED")
     options = parser.parse_args()
     if options.show is not None:
         print(json.dumps(manifest_of(options.show), indent=2))
         return 0
     runner = Runner(options.runner)
+    folder = tempfile.TemporaryDirectory()
+    record = f"{folder.name}/run.rmrec" if options.record else None
     wrong = 0
     for seed in range(options.first, options.first + options.seeds):
-        problems = check(runner, seed, threads=options.threads, disturb=options.disturb)
+        problems = check(runner, seed, threads=options.threads, disturb=options.disturb, record=record)
         wrong += bool(problems)
         if problems and wrong <= SHOWN_MAX:
             print(f"# seed {seed}: " + "; ".join(problems[:4]), flush=True)
     how = "on threads" if options.threads else "simulated"
     how += f", with {options.disturb}" if options.disturb else ""
+    how += ", recorded and replayed" if record else ""
     if options.disturb == "change":
         print(f"# {runner.changes} changes were made")
         wrong += runner.changes < options.seeds

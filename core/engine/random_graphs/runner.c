@@ -1,8 +1,10 @@
 /* runner.c — runs graphs, one a line of standard input, and prints what arrived, one line each:
  *
- *     {"seed": 7, "threads": false, "memory_bytes": 0, "disturb": "restart", "manifest": {…}}
+ *     {"seed": 7, "threads": false, "memory_bytes": 0, "disturb": "restart", "record": "file",
+ *      "manifest": {…}}
  *     {"status": "RM_DONE", "code": 0, "node": "", "item": 0, "message": "", "sinks": [[…], …],
- *      "drops": [edge's, …], "queued": [edge's, …], "changes": 3, "refused": ["why", …]}
+ *      "drops": [edge's, …], "queued": [edge's, …], "changes": 3, "refused": ["why", …],
+ *      "replay": "how the record of the run differs, run again", "replayed": [[…], …]}
  *
  * By the simulated driver, or on threads. That nothing moves for too long is status "stuck".
  */
@@ -12,6 +14,8 @@
 #include <string.h>
 
 #include "changes.h"
+#include <remotemedia/replay.h>
+
 #include "engine/drivers/sim.h"
 #include "nodes.h"
 
@@ -126,16 +130,40 @@ static json_t *refused(const rm_error *error)
                      (int)error->code, "message", error->message);
 }
 
+/* The record once more: on one thread, with the work of nodes ended in another order. */
+static void replay(rm_registry *registry, const char *record, json_t *answer)
+{
+    rm_error error = RM_ERROR_INIT;
+    rm_replay *replay = NULL;
+    rm_replay_options options = {.struct_size = sizeof options, .with_sinks = 1, .folder = "/tmp"};
+    nodes_reset();
+    rm_status status = rm_replay_open(record, registry, &options, &replay, &error);
+    for (int i = 0; status == RM_OK || status == RM_MORE || status == RM_PENDING; i++) {
+        status = rm_replay_step(replay, 64, &error);
+        if (status == RM_PENDING && nodes_pending() == 0) {
+            status = rm_fail(&error, RM_EDEADLOCK, "the replay waits for nothing");
+        }
+        if (nodes_pending() > 0 && (status == RM_PENDING || i % 3 == 0)) {
+            nodes_complete((uint32_t)i % nodes_pending());
+        }
+    }
+    json_object_set_new(answer, "replay", json_string(status == RM_DONE ? "" : error.message));
+    json_object_set_new(answer, "replayed", list_arrivals());
+    rm_replay_free(replay);
+}
+
 static json_t *run_plan(const rm_plan *plan, const json_t *task, changes *c)
 {
     uint64_t memory = (uint64_t)json_integer_value(json_object_get(task, "memory_bytes"));
     const char *how = json_string_value(json_object_get(task, "disturb"));
+    const char *record = json_string_value(json_object_get(task, "record"));
     rm_error error = RM_ERROR_INIT;
     how = how ? how : "";
     nodes_reset();
     if (c->threads) {
         rm_session_options options = {
             .struct_size = sizeof options, .driver = RM_DRIVER_THREAD, .memory_bytes_max = memory};
+        options.record_path = record;
         rm_session *session = NULL;
         if (rm_session_open(plan, &options, &session, &error) != RM_OK) {
             return refused(&error);
@@ -147,7 +175,7 @@ static json_t *run_plan(const rm_plan *plan, const json_t *task, changes *c)
         return answer;
     }
     rmi_sim *sim = NULL;
-    if (rmi_sim_new(plan, memory, c->random, &sim, &error) != RM_OK) {
+    if (rmi_sim_new(plan, memory, record, c->random, &sim, &error) != RM_OK) {
         return refused(&error);
     }
     error = (rm_error)RM_ERROR_INIT;
@@ -174,6 +202,10 @@ static json_t *run_task(rm_registry *registry, const json_t *task)
                  .threads = json_is_true(json_object_get(task, "threads")),
                  .refused = json_array()};
     answer = status == RM_OK ? run_plan(plan, task, &c) : refused(&error);
+    const char *record = json_string_value(json_object_get(task, "record"));
+    if (record && status == RM_OK) {
+        replay(registry, record, answer);
+    }
     json_decref(c.refused);
     rm_plan_free(plan);
     rm_graph_free(graph);
