@@ -196,6 +196,16 @@ static rm_status check_fixed(const rm_node_type *type, const char *id, const cha
     return RM_OK;
 }
 
+/* Marks of its items may be on their way. */
+static rm_status check_unmarked(const rmi_node *node, rm_error *err)
+{
+    return node->mark ? rm_fail(err, RM_EUNSUPPORTED,
+                                "node '%.60s' has a fallback or is one: it can't come, go or be "
+                                "another while the session runs",
+                                node->pub.id)
+                      : RM_OK;
+}
+
 static rm_status check_gone(const rm_change *change, rm_error *err)
 {
     const rm_session *session = change->session;
@@ -204,6 +214,7 @@ static rm_status check_gone(const rm_change *change, rm_error *err)
         const rmi_node *node = session->nodes[i];
         if (!rmi_change_is_kept(change, node)) {
             status = check_fixed(node->pub.type, node->pub.id, node->part_of, err);
+            status = status == RM_OK ? check_unmarked(node, err) : status;
         }
     }
     return status;
@@ -271,6 +282,9 @@ static rm_status make_node(rm_change *change, uint32_t index, rm_error *err)
     }
     if (status == RM_OK) {
         status = rmi_node_new(&spec, &fresh->node, err);
+    }
+    if (status == RM_OK) {
+        status = check_unmarked(fresh->node, err);
     }
     if (status != RM_OK) {
         return status;

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/near.h"
 #include "engine/events.h"
+#include "engine/parallel.h"
 #include "engine/record.h"
 #include "graph/params.h"
 
@@ -75,10 +76,7 @@ rm_status rm_session_interrupt(rm_session *session, const char *id)
         rmi_node *node = NULL;
         rmi_session_begin_visit(session);
         rm_status status = find_node(session, id, &node, NULL);
-        if (status == RM_OK && node->part_of) {
-            node = rmi_session_find(session, node->part_of); /* the copies, all of them */
-        }
-        status = status == RM_OK ? post_interrupt(node) : status;
+        status = status == RM_OK ? post_interrupt(rmi_parallel_lead(node)) : status;
         rmi_session_end_visit(session);
         return status;
     }
@@ -441,6 +439,10 @@ static rm_status swap(rm_session *session, const char *id, const rm_node_type *t
     if (node->part_of) {
         return rm_fail(err, RM_EINVAL, "node '%s' runs in several copies, which cannot be replaced",
                        node->part_of);
+    }
+    if (node->mark) {
+        return rm_fail(err, RM_EINVAL, "node '%s' has a fallback or is one: it cannot be replaced",
+                       id);
     }
     if (!same_ports(node->pub.type->inputs, type->inputs) ||
         !same_ports(node->pub.type->outputs, type->outputs)) {

@@ -197,6 +197,7 @@ static void set_recovery(json_t *json, const rmi_node *node)
 {
     const rmi_breaker *breaker = &node->breaker;
     json_object_set_new(json, "dead_letters", json_integer((json_int_t)node->dead_letters));
+    json_object_set_new(json, "fallbacks", json_integer((json_int_t)node->fallbacks));
     json_object_set_new(json, "breaker", json_string(breaker_names[breaker->state]));
     json_object_set_new(json, "refused", json_integer((json_int_t)breaker->refused));
 }

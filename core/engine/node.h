@@ -46,7 +46,8 @@ typedef enum rmi_on_error {
     RMI_ON_ERROR_SKIP,
     RMI_ON_ERROR_RETRY,
     RMI_ON_ERROR_BYPASS,
-    RMI_ON_ERROR_DEAD_LETTER /* the input goes out of the port of that name */
+    RMI_ON_ERROR_DEAD_LETTER, /* the input goes out of the port of that name … */
+    RMI_ON_ERROR_FALLBACK     /* … and another node's outputs stand in the place of its own */
 } rmi_on_error;
 
 typedef enum rmi_pts {
@@ -88,7 +89,8 @@ typedef struct rmi_out_port {
      * open: what goes there may be handed over without a queue. */
     rmi_edge *direct;
     uint16_t edge_count;
-    bool checked; /* a packet is looked at before it leaves: conditions of edges, its time */
+    bool checked;  /* a packet is looked at before it leaves: conditions of edges, its time */
+    bool is_aside; /* for items that failed */
     /* In this call: sent, and for how many the outbox has room. Room for all that the type may send
      * is made by the first call that sends more. */
     uint16_t emit_max, emitted;
@@ -161,7 +163,7 @@ struct rmi_node {
     /* timing */
     uint64_t untimed_mask; /* calls whose number has none of these bits are timed */
     uint64_t calls, items, errors, skipped, retries, emitted;
-    uint64_t dead_letters;
+    uint64_t dead_letters, fallbacks;
     uint64_t late_told;   /* of them as events */
     int64_t late_told_ns; /* when that was last; 0: never */
     uint64_t pts_repaired;
@@ -211,7 +213,7 @@ struct rmi_node {
     rmi_node *next_retired;        /* in the session's list of those that went */
     bool stays_closed;            /* it had ended in the checkpoint that the session goes on from */
     uint32_t index;               /* in the session: rank order */
-    rm_packet *mark;              /* a copy's; NULL: it is none */
+    rm_packet *mark;              /* of a copy, or of one that has a fallback; else NULL */
     uint32_t copy, copies;        /* from 1 */
     char *part_of;                /* id of the node that it is a copy or an end of; NULL: none */
     const char *place;            /* where it runs */

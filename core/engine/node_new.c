@@ -14,7 +14,8 @@ static const char *const policies[] = {[RMI_ON_ERROR_FAIL] = "fail",
                                        [RMI_ON_ERROR_SKIP] = "skip",
                                        [RMI_ON_ERROR_RETRY] = "retry",
                                        [RMI_ON_ERROR_BYPASS] = "bypass",
-                                       [RMI_ON_ERROR_DEAD_LETTER] = "dead_letter"};
+                                       [RMI_ON_ERROR_DEAD_LETTER] = "dead_letter",
+                                       [RMI_ON_ERROR_FALLBACK] = "fallback"};
 
 static rm_status read_policy(const char *field, const json_t *value, rmi_on_error *ret_policy,
                              rm_error *err)
@@ -27,7 +28,8 @@ static rm_status read_policy(const char *field, const json_t *value, rmi_on_erro
         }
     }
     return rm_fail_as(err, RM_CODE_MANIFEST_VALUE,
-                      "%s is '%.40s', want fail, skip, retry, bypass or dead_letter", field, name);
+                      "%s is '%.40s', want fail, skip, retry, bypass, dead_letter or fallback",
+                      field, name);
 }
 
 static rm_status read_ms(const json_t *object, const char *name, int64_t *ret_ns, rm_error *err)
@@ -69,8 +71,8 @@ static rm_status read_breaker(const json_t *breaker, rmi_node_options *options, 
     if (last == RMI_ON_ERROR_FAIL) {
         rm_status status = rm_fail_as(err, RM_CODE_MANIFEST_VALUE,
                                       "on_error has a breaker, and its first error ends the run");
-        rm_error_help(err, "give the policy skip, bypass or dead_letter, or retry with one of "
-                           "them as \"then\"");
+        rm_error_help(err, "give the policy skip, bypass, dead_letter or fallback, or retry "
+                           "with one of them as \"then\"");
         return status;
     }
     options->breaker = (rmi_breaker_options){5, 30 * (int64_t)1000000000};
@@ -313,21 +315,24 @@ rm_status rmi_node_add_edge(rmi_node *node, uint32_t port, bool is_output, rmi_e
     return RM_OK;
 }
 
-/* ---- dead letters */
+/* ---- the port for items that failed */
 
-/* The plan gives a node of this policy a port of that name, behind those of its type. */
-static rm_status check_dead_letter(const rmi_node *node, rm_error *err)
+/* The plan gives a node of such a policy a port of that name, behind those of its type. */
+static rm_status check_aside(rmi_node *node, rmi_on_error policy, rm_error *err)
 {
     const rmi_node_options *options = &node->options;
-    bool wanted =
-        options->on_error == RMI_ON_ERROR_DEAD_LETTER ||
-        (options->on_error == RMI_ON_ERROR_RETRY && options->then == RMI_ON_ERROR_DEAD_LETTER);
+    bool wanted = options->on_error == policy ||
+                  (options->on_error == RMI_ON_ERROR_RETRY && options->then == policy);
     const char *last = node->n_out ? node->pub.type->outputs[node->n_out - 1].name : "";
-    if (wanted && strcmp(last, RM_DEAD_LETTER_PORT) != 0) {
-        return rm_fail_as(err, RM_CODE_MANIFEST_VALUE,
-                          "on_error is dead_letter, and the last output is '%s'", last);
+    if (!wanted) {
+        return RM_OK;
     }
-    return RM_OK;
+    if (strcmp(last, policies[policy]) != 0) {
+        return rm_fail_as(err, RM_CODE_MANIFEST_VALUE,
+                          "on_error is %s, and the last output is '%s'", policies[policy], last);
+    }
+    node->out[node->n_out - 1].is_aside = true;
+    return policy == RMI_ON_ERROR_FALLBACK ? rmi_parallel_make_mark(node, err) : RM_OK;
 }
 
 /* ---- making and freeing */
@@ -358,11 +363,8 @@ static void run_complete_message(rmi_strand *strand, rmi_message *message)
 
 static rm_status be_part(rmi_node *node, const rmi_node_spec *spec, rm_error *err)
 {
-    if (!spec->part_of) {
-        return RM_OK;
-    }
-    node->part_of = rmi_strdup(spec->part_of);
-    if (!node->part_of) {
+    node->part_of = spec->part_of ? rmi_strdup(spec->part_of) : NULL;
+    if (spec->part_of && !node->part_of) {
         return rm_fail(err, RM_ENOMEM, "no memory for a node");
     }
     return spec->copy ? rmi_parallel_prepare(node, spec->copy, spec->copies, err) : RM_OK;
@@ -373,7 +375,10 @@ static rm_status follow_entry(rmi_node *node, const rmi_node_spec *spec, rm_erro
 {
     rm_status status = rmi_node_options_parse(spec->node_json, &node->options, err);
     if (status == RM_OK) {
-        status = check_dead_letter(node, err);
+        status = check_aside(node, RMI_ON_ERROR_DEAD_LETTER, err);
+    }
+    if (status == RM_OK) {
+        status = check_aside(node, RMI_ON_ERROR_FALLBACK, err);
     }
     if (status == RM_OK) {
         status = rmi_repair_prepare(node, err);

@@ -81,7 +81,7 @@ static rm_status gather_control(rm_node *node, const rm_control *control, rm_err
 }
 
 static const rm_port in[] = {{.name = "in"}, {0}};
-static const rm_port gathered[] = {{.name = "out"}, {0}};
+static const rm_port in_order[] = {{.name = "out", .same_as = "in"}, {0}};
 static const rm_port turns[RM_PORTS_MAX + 1] = {
     {.name = "out1"},  {.name = "out2"},  {.name = "out3"},  {.name = "out4"},
     {.name = "out5"},  {.name = "out6"},  {.name = "out7"},  {.name = "out8"},
@@ -107,14 +107,14 @@ const rm_node_type rmi_gather_type = {
     .name = "rm.gather",
     .summary = "Puts what the copies of a node give into the order of its items",
     .inputs = in,
-    .outputs = gathered,
+    .outputs = in_order,
     .process = gather_process,
     .control = gather_control,
 };
 
 /* ---- marks */
 
-rm_status rmi_parallel_prepare(rmi_node *node, uint32_t copy, uint32_t copies, rm_error *err)
+rm_status rmi_parallel_make_mark(rmi_node *node, rm_error *err)
 {
     node->mark = rmi_aligned_calloc(64, sizeof *node->mark);
     if (!node->mark) {
@@ -123,19 +123,25 @@ rm_status rmi_parallel_prepare(rmi_node *node, uint32_t copy, uint32_t copies, r
     node->mark->host.refs = 1; /* the node's own, which is never given away */
     node->mark->header.version = RM_PACKET_VERSION;
     node->mark->header.kind = RM_KIND_CONTROL;
-    node->copy = copy;
-    node->copies = copies;
-    node->marks_items = true;
     return RM_OK;
 }
 
-void rmi_parallel_mark(rmi_node *copy)
+rm_status rmi_parallel_prepare(rmi_node *node, uint32_t copy, uint32_t copies, rm_error *err)
 {
-    for (uint16_t p = 0; p < copy->n_out; p++) {
-        if (copy->out[p].edge_count) {
-            __atomic_fetch_add(&copy->mark->host.refs, 1, __ATOMIC_RELAXED);
-            copy->outbox[copy->outbox_count++] = (rmi_outgoing){copy->mark, &copy->out[p]};
-            copy->emitted--; /* it counts no mark */
+    node->copy = copy;
+    node->copies = copies;
+    node->marks_items = true;
+    return rmi_parallel_make_mark(node, err);
+}
+
+void rmi_parallel_mark(rmi_node *node)
+{
+    for (uint16_t p = 0; p < node->n_out; p++) {
+        bool gathered = node->copies > 1 || !node->out[p].is_aside;
+        if (node->out[p].edge_count && gathered) {
+            __atomic_fetch_add(&node->mark->host.refs, 1, __ATOMIC_RELAXED);
+            node->outbox[node->outbox_count++] = (rmi_outgoing){node->mark, &node->out[p]};
+            node->emitted--; /* it counts no mark */
         }
     }
 }
@@ -144,6 +150,15 @@ bool rmi_parallel_is_mark(const rmi_edge *edge, const rm_packet *packet)
 {
     const rmi_edge *sending = edge->link ? edge->link->sending : edge;
     return packet == sending->from->mark;
+}
+
+rmi_node *rmi_parallel_lead(rmi_node *node)
+{
+    while (node->copy || node->merge == RMI_MERGE_TURNS) { /* neither changes */
+        const rmi_edge *edge = node->in[0];
+        node = (edge->link ? edge->link->sending : edge)->from;
+    }
+    return node;
 }
 
 uint64_t rmi_parallel_item(const rmi_node *copy)

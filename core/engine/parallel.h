@@ -9,6 +9,10 @@
  * packet that each copy has from the start, so that it never lacks memory. The gather takes it
  * away. Where an output has no gather nobody hears of marks.
  *
+ * A node and its fallback (graph/on_error.h) are two such copies: their gather takes from the node
+ * until that marks that it gave an item to the fallback, then from the fallback until that marks
+ * its end. A node whose items go well sends no marks.
+ *
  * All queues are bounded: a copy that is ahead of its turn waits for room, and then the split does.
  *
  * An interrupt begins a new generation, in which the turns begin at the first copy. Its number is
@@ -27,10 +31,18 @@
 RM_MUST_USE rm_status rmi_parallel_prepare(rmi_node *node, uint32_t copy, uint32_t copies,
                                            rm_error *err);
 
-/* Puts marks into the outbox of a copy: its item is over. */
-void rmi_parallel_mark(rmi_node *copy);
+/* The mark alone, of a node that has a fallback. */
+RM_MUST_USE rm_status rmi_parallel_make_mark(rmi_node *node, rm_error *err);
+
+/* Puts marks into the outbox of a copy: its item is over. Of a node that has a fallback: what comes
+ * next is that one's. */
+void rmi_parallel_mark(rmi_node *node);
 /* True: the packet, at the front of this edge, is such a mark. */
 bool rmi_parallel_is_mark(const rmi_edge *edge, const rm_packet *packet);
+
+/* What an interrupt of a copy, of a fallback, or of a gather, begins at: what feeds them. Others:
+ * themselves. */
+rmi_node *rmi_parallel_lead(rmi_node *node);
 
 /* The item at hand, counted over all copies; from 1. */
 uint64_t rmi_parallel_item(const rmi_node *copy);

@@ -107,7 +107,8 @@ static void send_input(rmi_node *node, uint16_t port)
 
 static const char *const policy_names[] = {[RMI_ON_ERROR_SKIP] = "skip",
                                            [RMI_ON_ERROR_BYPASS] = "bypass",
-                                           [RMI_ON_ERROR_DEAD_LETTER] = "dead_letter"};
+                                           [RMI_ON_ERROR_DEAD_LETTER] = "dead_letter",
+                                           [RMI_ON_ERROR_FALLBACK] = "fallback"};
 
 /* What follows where an item is not tried again. */
 static rmi_on_error last_policy(const rmi_node *node)
@@ -115,7 +116,7 @@ static rmi_on_error last_policy(const rmi_node *node)
     return node->on_error == RMI_ON_ERROR_RETRY ? node->options.then : node->on_error;
 }
 
-/* The item is given up: skip, bypass, dead letter. False: the policy is to fail. */
+/* The item is given up: skip, bypass, dead letter, fallback. False: the policy is to fail. */
 static bool give_up_item(rmi_node *node, const rm_error *error)
 {
     rmi_on_error policy = last_policy(node);
@@ -128,6 +129,10 @@ static bool give_up_item(rmi_node *node, const rm_error *error)
         (void)rmi_dead_letter_mark(node->current[0], error, node->attempt + 1);
         send_input(node, node->n_out - 1);
         node->dead_letters++;
+    } else if (policy == RMI_ON_ERROR_FALLBACK && node->current[0]) {
+        send_input(node, node->n_out - 1);
+        rmi_parallel_mark(node);
+        node->fallbacks++;
     }
     node->skipped++;
     return true;

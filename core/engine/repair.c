@@ -16,7 +16,7 @@ rm_status rmi_repair_prepare(rmi_node *node, rm_error *err)
     }
     for (uint16_t p = 0; p < node->n_out; p++) {
         node->times[p].pts_ns = RM_TIME_NONE;
-        node->times[p].is_kept = strcmp(node->pub.type->outputs[p].name, RM_DEAD_LETTER_PORT) == 0;
+        node->times[p].is_kept = node->out[p].is_aside;
         node->out[p].checked = !node->times[p].is_kept;
     }
     return RM_OK;

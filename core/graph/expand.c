@@ -215,6 +215,13 @@ static json_t *loose_ends(const json_t *manifest, bool is_output)
     const json_t *list = json_object_get(manifest, "connections");
     json_t *loose = json_array(), *used = json_object();
     size_t count = json_array_size(nodes);
+    for (size_t i = 0; i < count; i++) { /* what is a fallback is connected by that */
+        const json_t *on_error = json_object_get(json_array_get(nodes, i), "on_error");
+        const char *spare = json_string_value(json_object_get(on_error, "fallback"));
+        if (spare) {
+            json_object_set_new(used, spare, json_true());
+        }
+    }
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *end = is_output ? "from" : "to";
         const json_t *id = json_object_get(json_array_get(list, i), end);
@@ -361,6 +368,7 @@ static void add_node(expanding *e, uint32_t number, const json_t *node, size_t i
     json_t *copy = json_copy((json_t *)(uintptr_t)node);
     json_object_set_new(copy, "id", json_sprintf("%s%s", prefix, id));
     rename_reference(copy, "placement", "with", prefix);
+    rename_reference(copy, "on_error", "fallback", prefix);
     e->no_memory |= json_array_append_new(e->nodes, copy) != 0;
     x->nodes[x->node_count++] = (rmi_origin){number, (uint32_t)index};
 }

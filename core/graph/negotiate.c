@@ -52,6 +52,9 @@ static void pass_backward(rm_plan *plan)
         const rm_plan_edge *edge = &plan->edges[e].pub;
         rmi_plan_node *from = plan->nodes[edge->from_node], *to = plan->nodes[edge->to_node];
         const char *same_as = from->pub.type->outputs[edge->from_port].same_as;
+        if (from->pub.type == &rmi_gather_type) {
+            continue; /* marks come to it: what converts stands behind */
+        }
         uint32_t input = same_as ? input_index(from->pub.type, same_as) : UINT32_MAX;
         if (input != UINT32_MAX) {
             meet_lists(&from->want[input], &to->want[edge->to_port]);

@@ -68,8 +68,7 @@ static char *dump(json_t *json)
     return copy;
 }
 
-/* The entry with the one field alone. */
-static char *only(const char *node_json, const char *field)
+char *rmi_plan_entry_only(const char *node_json, const char *field)
 {
     json_t *node = json_loads(node_json, 0, NULL);
     json_t *one = json_object();
@@ -81,12 +80,11 @@ static char *only(const char *node_json, const char *field)
     return dump(one);
 }
 
-/* The entry without what is done before the copies and behind them. */
-static char *of_copy(const char *node_json)
+char *rmi_plan_entry_without(const char *node_json, const char *field, const char *other)
 {
     json_t *node = json_loads(node_json, 0, NULL);
-    json_object_del(node, "merge");
-    json_object_del(node, "pts");
+    json_object_del(node, field);
+    json_object_del(node, other);
     return dump(node);
 }
 
@@ -135,7 +133,7 @@ static rm_status add_end(parts *p, const rm_node_type *type, const char *suffix,
              type == &rmi_split_type ? "gives items by turns to the copies of"
                                      : "keeps the order of what comes from the copies of",
              p->id);
-    return tell_part(p, end, only(p->entry, field));
+    return tell_part(p, end, rmi_plan_entry_only(p->entry, field));
 }
 
 static rm_status add_edge(parts *p, const rmi_plan_edge *like)
@@ -167,7 +165,8 @@ static rm_status name_copy(parts *p, rmi_plan_node *node, uint32_t number)
     snprintf(told, sizeof told, "copy %u of %u of '%.80s'%s%.100s", number, p->copies, p->id,
              node->reason[0] ? "; " : "", node->reason);
     memcpy(node->reason, told, sizeof told);
-    return node->id ? tell_part(p, node, of_copy(p->entry)) : no_memory(p);
+    return node->id ? tell_part(p, node, rmi_plan_entry_without(p->entry, "merge", "pts"))
+                    : no_memory(p);
 }
 
 static rm_status add_copies(parts *p)
@@ -236,7 +235,8 @@ static rm_status add_gather(parts *p, uint32_t port)
             continue;
         }
         if (gather == UINT32_MAX) {
-            status = add_end(p, &rmi_gather_type, suffix, "pts", &gather);
+            bool repairs = strcmp(outputs[port].name, RM_DEAD_LETTER_PORT) != 0;
+            status = add_end(p, &rmi_gather_type, suffix, repairs ? "pts" : "", &gather);
         }
         inner.format = edge->format;
         edge->pub.from_node = gather;

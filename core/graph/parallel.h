@@ -18,4 +18,9 @@ void rmi_parallel_check(rmi_findings *findings, const rmi_graph_node *node, rmi_
  * of the list. */
 RM_MUST_USE rm_status rmi_parallel_expand(rm_plan *plan, rm_error *err);
 
+/* The entry of a node with one field alone, and without two. The caller frees it; NULL: no memory.
+ */
+char *rmi_plan_entry_only(const char *node_json, const char *field);
+char *rmi_plan_entry_without(const char *node_json, const char *field, const char *other);
+
 #endif

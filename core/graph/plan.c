@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/near.h"
+#include "graph/on_error.h"
 #include "graph/parallel.h"
 #include "graph/params.h"
 
@@ -123,17 +124,6 @@ static void param_found(void *context, rm_severity severity, const char *name,
     rmi_findings_add(p->findings, severity, pointer, &copy);
 }
 
-static bool wants_dead_letter(const json_t *node)
-{
-    const json_t *on_error = json_object_get(node, "on_error");
-    const json_t *policy =
-        json_is_object(on_error) ? json_object_get(on_error, "policy") : on_error;
-    const json_t *then = json_object_get(on_error, "then");
-    const char *first = json_is_string(policy) ? json_string_value(policy) : "";
-    const char *last = json_is_string(then) ? json_string_value(then) : "";
-    return strcmp(strcmp(first, "retry") == 0 ? last : first, RM_DEAD_LETTER_PORT) == 0;
-}
-
 static size_t count_ports(const rm_port *ports)
 {
     size_t count = 0;
@@ -141,38 +131,6 @@ static size_t count_ports(const rm_port *ports)
         count++;
     }
     return count;
-}
-
-/* The node gets a copy of its type that has the port, too. */
-static rm_status add_dead_letter(planning *p, rmi_plan_node *node)
-{
-    const rm_node_type *type = node->pub.type;
-    size_t count = count_ports(type->outputs);
-    if (!type->inputs || count == RM_PORTS_MAX) {
-        rm_error error = RM_ERROR_INIT;
-        char pointer[64];
-        snprintf(pointer, sizeof pointer, "/nodes/%zu/on_error", p->index);
-        (void)rm_fail_as(&error, RM_CODE_MANIFEST_VALUE,
-                         "node '%s' (%s) has no %s for a dead letter", node->id, type->name,
-                         type->inputs ? "port left" : "input");
-        rmi_findings_add(p->findings, RM_SEVERITY_ERROR, pointer, &error);
-        return RM_OK;
-    }
-    node->own_type = RMI_NEW(rm_node_type);
-    node->own_outputs = rmi_calloc(count + 2, sizeof(rm_port));
-    if (!node->own_type || !node->own_outputs) {
-        return rm_fail(p->findings->err, RM_ENOMEM, "no memory for a plan");
-    }
-    if (count) {
-        memcpy(node->own_outputs, type->outputs, count * sizeof(rm_port));
-    }
-    node->own_outputs[count] =
-        (rm_port){.name = RM_DEAD_LETTER_PORT, .summary = "items that failed"};
-    memcpy(node->own_type, type,
-           type->struct_size < sizeof *type ? type->struct_size : sizeof *type);
-    node->own_type->outputs = node->own_outputs;
-    node->pub.type = node->own_type;
-    return RM_OK;
 }
 
 static bool same_ports(const rm_port *a, const rm_port *b)
@@ -193,8 +151,9 @@ static void count_param(void *context, rm_severity severity, const char *name,
 }
 
 /* Another type can take the node over only if it is one of the same kind, if it needs no port for
- * dead letters, and nobody to prepare it: what is Python is made ready before a session opens. */
-static void check_fallback(rmi_placement *placed, const json_t *params, bool dead_letter)
+ * items that failed, and nobody to prepare it: what is Python is made ready before a session opens.
+ */
+static void check_fallback(rmi_placement *placed, const json_t *params, bool has_port)
 {
     const rm_node_type *type = placed->made.type, *other = placed->fallback.type;
     unsigned found = 0;
@@ -202,7 +161,7 @@ static void check_fallback(rmi_placement *placed, const json_t *params, bool dea
         return;
     }
     (void)rmi_params_check(other, params, count_param, &found);
-    if (found || other->flags & RM_NODE_PYTHON || dead_letter ||
+    if (found || other->flags & RM_NODE_PYTHON || has_port ||
         !same_ports(type->inputs, other->inputs) || !same_ports(type->outputs, other->outputs)) {
         rmi_made_type_release(&placed->fallback);
         json_object_set_new(placed->told, "fallback", json_null());
@@ -226,7 +185,8 @@ static rm_status add_placed(planning *p, const rmi_graph_node *node, rmi_placeme
     if (rmi_params_check(type, params, param_found, p)) {
         return RM_OK;
     }
-    check_fallback(placed, params, wants_dead_letter(node->json));
+    const char *port = rmi_on_error_port(node->json);
+    check_fallback(placed, params, port != NULL);
     rm_status status = rmi_plan_add_node(p->plan, type, node->id, node->params_json, &made, &err);
     if (status != RM_OK) {
         return rm_fail(p->findings->err, status, "%s", err.message);
@@ -240,7 +200,7 @@ static rm_status add_placed(planning *p, const rmi_graph_node *node, rmi_placeme
     made->pub.fallback = placed->fallback.type;
     rmi_parallel_check(p->findings, node, made);
     *placed = (rmi_placement){0};
-    return wants_dead_letter(node->json) ? add_dead_letter(p, made) : RM_OK;
+    return port ? rmi_on_error_add_port(p->findings, port, made) : RM_OK;
 }
 
 static rm_status plan_node(planning *p)
@@ -337,7 +297,8 @@ static uint32_t fitting_output(const rmi_plan_node *from, const rmi_plan_node *t
 {
     const rm_port *ports = from->pub.type->outputs;
     for (uint32_t i = 0; ports[i].name; i++) {
-        bool is_choice = strcmp(ports[i].name, RM_DEAD_LETTER_PORT) != 0;
+        bool is_choice = strcmp(ports[i].name, RM_DEAD_LETTER_PORT) != 0 &&
+                         strcmp(ports[i].name, RM_FALLBACK_PORT) != 0;
         if (is_choice && kinds_meet(ports[i].formats, to->pub.type->inputs[to_port].formats)) {
             return i;
         }
@@ -645,7 +606,7 @@ static uint32_t place_by_flags(rm_plan *plan, uint32_t *ret_strands)
         rmi_plan_node *node = plan->nodes[i];
         uint32_t flags = flags_of(node);
         const char *why = "light: on the home strand, a hop costs nanoseconds";
-        if (node->pub.copy && strands < BLOCKING_STRANDS_MAX) {
+        if (node->pub.copy && node->pub.copies > 1 && strands < BLOCKING_STRANDS_MAX) {
             node->pub.strand = strands++;
             why = "a thread of its own";
         } else if (flags & RM_NODE_PYTHON) {
@@ -735,6 +696,9 @@ static rm_status make(planning *p, const rm_plan_options *options)
     if (status == RM_OK) {
         status = plan_edges(p);
     }
+    if (status == RM_OK && p->findings->errors == 0) {
+        status = rmi_on_error_connect(p->plan, p->findings);
+    }
     if (status != RM_OK || p->findings->errors) {
         return status;
     }
@@ -746,6 +710,7 @@ static rm_status make(planning *p, const rm_plan_options *options)
         status = rmi_plan_negotiate(p->plan, p->findings);
     }
     if (status == RM_OK) {
+        rmi_on_error_check_formats(p->plan, p->findings);
         status = rmi_parallel_expand(p->plan, p->findings->err);
     }
     if (status == RM_OK) {

@@ -66,6 +66,8 @@ typedef struct rm_port {
 /* The output of items that failed, which the plan adds behind those of a node's type where its
  * on_error says so. The name is kept for that. */
 #define RM_DEAD_LETTER_PORT "dead_letter"
+/* The same for items that another node takes. */
+#define RM_FALLBACK_PORT "fallback"
 
 typedef enum rm_param_kind {
     RM_PARAM_BOOL = 1, /* stored as bool (1 byte) */

@@ -95,7 +95,7 @@ typedef struct rmpy_registry {
  * and python.collect. */
 rm_status rmpy_registry_add(rmpy_registry *self, rm_registry *registry, rm_error *err);
 const char *rmpy_param_kind_name(uint32_t kind);
-/* Ports of a node's own code: without the one for dead letters, which the plan adds. */
+/* Ports of a node's own code: without the one for items that failed, which the plan adds. */
 uint32_t rmpy_port_count(const rm_port *list);
 
 /* ---- graph.c: the plan of a Plan, borrowed; NULL and TypeError for another object */

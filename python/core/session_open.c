@@ -9,7 +9,8 @@
 uint32_t rmpy_port_count(const rm_port *list)
 {
     uint32_t count = 0;
-    while (list && list[count].name && strcmp(list[count].name, RM_DEAD_LETTER_PORT) != 0) {
+    while (list && list[count].name && strcmp(list[count].name, RM_DEAD_LETTER_PORT) != 0 &&
+           strcmp(list[count].name, RM_FALLBACK_PORT) != 0) {
         count++;
     }
     return count;
@@ -30,22 +31,42 @@ static bool takes_objects(const rm_port *port)
     return takes;
 }
 
+static bool takes_live_objects(const rm_plan *plan, const rm_plan_edge *edge);
+
+/* What the edges of a native node that passes on what it gets lead to. */
+static bool all_take_live_objects(const rm_plan *plan, size_t index)
+{
+    bool all = true;
+    for (size_t e = 0; e < rm_plan_edge_count(plan); e++) {
+        rm_plan_edge edge;
+        rm_plan_edge_at(plan, e, &edge);
+        all &= edge.from_node != index || takes_live_objects(plan, &edge);
+    }
+    return all;
+}
+
+static bool takes_live_objects(const rm_plan *plan, const rm_plan_edge *edge)
+{
+    rm_plan_node to;
+    rm_plan_node_at(plan, edge->to_node, &to);
+    uint8_t kind = edge->format ? edge->format->kind : RM_KIND_ANY;
+    if (kind != RM_KIND_ANY && kind != RM_KIND_OBJECT) {
+        return false;
+    }
+    if (strcmp(to.type->name, "rm.gather") == 0) { /* of a node and its fallback */
+        return all_take_live_objects(plan, edge->to_node);
+    }
+    return to.type->flags & RM_NODE_PYTHON && takes_objects(&to.type->inputs[edge->to_port]);
+}
+
 /* Live objects go where only Python nodes take them and no format was agreed. */
 uint32_t rmpy_object_ports(const rm_plan *plan, size_t index)
 {
     uint32_t mask = UINT32_MAX;
     for (size_t e = 0; e < rm_plan_edge_count(plan); e++) {
         rm_plan_edge edge;
-        rm_plan_node to;
         rm_plan_edge_at(plan, e, &edge);
-        if (edge.from_node != index) {
-            continue;
-        }
-        rm_plan_node_at(plan, edge.to_node, &to);
-        uint8_t kind = edge.format ? edge.format->kind : RM_KIND_ANY;
-        bool live = kind == RM_KIND_ANY || kind == RM_KIND_OBJECT;
-        if (!(to.type->flags & RM_NODE_PYTHON) || !live ||
-            !takes_objects(&to.type->inputs[edge.to_port])) {
+        if (edge.from_node == index && !takes_live_objects(plan, &edge)) {
             mask &= ~(1u << edge.from_port);
         }
     }

@@ -55,6 +55,11 @@ def live_node(number: int) -> Any:
     return _live.get(number)
 
 
+def fallback_of(policy: Any) -> Node | str | None:
+    """The node, or its id, that an ``on_error`` names as fallback."""
+    return policy.get("fallback") if isinstance(policy, dict) else None
+
+
 class Connection(NamedTuple):
     """An edge: ids of two nodes, names of their ports (None: chosen by the plan)."""
 
@@ -109,6 +114,9 @@ class GraphBuilder:
         self._check_is_new(node)
         id = self._free_id(id or node.id, node.name)
         sources = list(self._sources(after))
+        spare = fallback_of(node.on_error)
+        if isinstance(spare, Node) and self.id_of(spare) is None:
+            self.nodes[self._free_id(spare.id, spare.name)] = spare
         self.nodes[id] = node
         for target_port, (source, port) in sources:
             self.append(Connection(source, id, port, target_port))
@@ -335,14 +343,42 @@ class GraphBuilder:
         self.extras.pop(id, None)
 
     def roots(self) -> list[str]:
-        """Ids of the nodes that nothing feeds."""
-        fed = {c.target for c in self.connections}
+        """Ids of the nodes that nothing feeds, but for fallbacks."""
+        fed = {c.target for c in self.connections} | self._fallbacks()
         return [id for id in self.nodes if id not in fed]
 
     def ends(self) -> list[str]:
-        """Ids of the nodes that feed nothing."""
-        feeding = {c.source for c in self.connections}
+        """Ids of the nodes that feed nothing, but for fallbacks."""
+        feeding = {c.source for c in self.connections} | self._fallbacks()
         return [id for id in self.nodes if id not in feeding]
+
+    def _fallbacks(self) -> set[str]:
+        """Ids of the nodes that another one falls back to."""
+        policies = (
+            self.extras.get(id, {}).get("on_error", node.on_error) for id, node in self.nodes.items()
+        )
+        spares = [fallback_of(policy) for policy in policies]
+        return {
+            id for id, node in self.nodes.items() if any(s is node or s == id for s in spares if s)
+        }
+
+    def id_of(self, node: Node) -> str | None:
+        """The id of a node, None: it is not here."""
+        return next((id for id, other in self.nodes.items() if other is node), None)
+
+    def policy_entry(self, policy: Any) -> Any:
+        """A node's ``on_error`` as a manifest has it: a fallback is named by its id."""
+        spare = fallback_of(policy)
+        if not isinstance(spare, Node):
+            return policy
+        id = self.id_of(spare)
+        if id is None:
+            raise PipelineError(
+                f"the fallback {spare!r} is not in this pipeline",
+                code=DANGLING,
+                help="set on_error before the node is added, or add the fallback with after=None",
+            )
+        return {**policy, "fallback": id}
 
     # ---- manifest
 
@@ -385,7 +421,7 @@ class GraphBuilder:
             entry["placement"] = {"where": node.placement}
         policy = node.on_error if node.on_error is not None else on_error
         if policy is not None:
-            entry["on_error"] = policy
+            entry["on_error"] = self.policy_entry(policy)
         capabilities = node.get_capabilities()
         if capabilities:
             entry["capabilities"] = capabilities

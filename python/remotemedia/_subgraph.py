@@ -66,7 +66,7 @@ def _fields(pipeline: Pipeline, id: str, name: str) -> dict[str, Any]:
     policy = fields.get("on_error", node.on_error)
     policy = pipeline.on_error if policy is None else policy
     if policy is not None:
-        fields["on_error"] = policy
+        fields["on_error"] = inner.policy_entry(policy)
     for key, reference in (("placement", "with"), ("on_error", "fallback")):
         field = fields.get(key)
         if isinstance(field, dict) and field.get(reference) in inner.nodes:

@@ -167,7 +167,9 @@ class Node(ABC):
         unchanged, goes out of the port ``dead_letter``. A dict also says how often and for how long it
         is tried again, what follows then, and when the node is left alone: ``{"policy": "retry",
         "attempts": 3, "backoff_ms": 100, "within_ms": 5000, "then": "skip", "breaker":
-        {"failures": 5, "open_ms": 30000}}``. None: as the pipeline says.
+        {"failures": 5, "open_ms": 30000}}``. ``{"policy": "fallback", "fallback": other}``: the node
+        `other`, or the one of that id, takes the item; what it gives stands in the place of what this
+        node would have given. None: as the pipeline says.
     requirements : list of dict, or None
         What it needs of its machine: alternatives in order of preference, each by
         ``schemas/capabilities.v1.json``. None: nothing special.

@@ -571,3 +571,56 @@ def test_overrun_of_a_node_that_is_no_source_is_its_own_matter():
             raise AssertionError
 
     assert Pipeline([Counts()]).run_sync([0, 1]) == [0, 1]
+
+
+# ---- fallbacks
+
+
+class Picky(Node):
+    def process(self, x):
+        if x % 3 == 0:
+            raise ValueError(f"{x} is too much")
+        return ("well", x, object)  # no manifest value: it stays live
+
+
+class Spare(Node):
+    def process(self, x):
+        return ("spare", x, object)
+
+
+class Words(Node):
+    def process(self, x):
+        return list(x[:2])
+
+
+def with_fallback(spare):
+    picky = Picky()
+    picky.on_error = {"policy": "fallback", "fallback": spare}
+    return picky
+
+
+RESCUED = [["well", 1], ["well", 2], ["spare", 3], ["well", 4], ["well", 5], ["spare", 6]]
+
+
+def test_a_fallback_takes_what_its_node_fails_on():
+    pipeline = Pipeline(with_fallback(Spare()) >> Words())
+    assert pipeline.node_ids == ["Spare", "Picky", "Words"]
+    assert pipeline.run_sync([1, 2, 3, 4, 5, 6]) == RESCUED
+    assert [(error.policy, error.node) for error in pipeline.errors] == [("fallback", "Picky")] * 2
+    assert Pipeline("outer", pipeline).run_sync([1, 2, 3, 4, 5, 6]) == RESCUED
+    manifest = pipeline.to_manifest()
+    assert manifest["nodes"][1]["on_error"] == {"policy": "fallback", "fallback": "Spare"}
+
+
+def test_a_fallback_may_be_named_and_be_native():
+    picky = with_fallback("same")
+    pipeline = Pipeline([picky, Words()])
+    pipeline.add_node("test.pass", id="same", after=None)
+    with pytest.raises(NodeError):  # what is passed on is no list
+        pipeline.run_sync([1, 2, 3])
+    picky.on_error = {"policy": "fallback", "fallback": "sane"}
+    with pytest.raises(PipelineError, match="which is no node: did you mean 'same'"):
+        pipeline.run_sync([1])
+    picky.on_error = {"policy": "fallback", "fallback": Spare()}
+    with pytest.raises(PipelineError, match="is not in this pipeline"):
+        pipeline.run_sync([1])

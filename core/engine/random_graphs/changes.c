@@ -79,13 +79,24 @@ static rm_status say_replace(changes *c, rm_change *change, const rmi_plan_node 
     return status;
 }
 
+/* It has a fallback, or is one. */
+static bool falls_back(const rmi_plan_node *node)
+{
+    bool found = node->pub.copies > 0;
+    for (const rm_port *port = node->pub.type->outputs; port && port->name; port++) {
+        found |= strcmp(port->name, RM_FALLBACK_PORT) == 0;
+    }
+    return found;
+}
+
 /* Some cannot be said: an input that is not the only one, a node that has gone by then. */
 static void say_one(changes *c, rm_change *change)
 {
     const rm_plan *plan = c->session->plan;
     const rmi_plan_node *node = plan->nodes[draw(c, (uint32_t)plan->node_count)];
     uint32_t how = draw(c, 3);
-    bool stays = node->pub.part_of || (c->threads && is_type(node->pub.type, "rg.async"));
+    bool stays = node->pub.part_of || falls_back(node) ||
+                 (c->threads && is_type(node->pub.type, "rg.async"));
     if (how == 0 && plan->edge_count > 0 && plan->node_count < NODES_MAX) {
         (void)!say_insert(c, change);
     } else if (how == 1 && !stays && passes_on(node->pub.type)) {

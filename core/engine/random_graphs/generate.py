@@ -33,10 +33,11 @@ class Generator:
         self.parallel = self.random.choice([0, 0, 0.3, 0.6])
         self.conditions = self.random.choice([0, 0, 0.1, 0.3])
 
-    def add(self, kind, inputs=(), outputs=("out",), *, exact=True, numbers=0, params=None, whole=False, **fields):
-        """whole: each number must arrive, for what follows depends on all of them."""
+    def add(self, kind, inputs=(), outputs=("out",), *, exact=True, numbers=0, params=None, whole=False, once=False,
+            **fields):
+        """whole: each number must arrive, for what follows depends on all of them. once: without copies."""
         name = f"n{len(self.nodes)}"
-        if kind in STATELESS and (kind != "rg.fail" or "on_error" in fields):
+        if not once and kind in STATELESS and (kind != "rg.fail" or "on_error" in fields):
             fields |= self.parallel_field()
         if self.random.random() < self.strands and self.own < OWN_STRANDS_MAX:
             self.own += 1
@@ -150,6 +151,22 @@ class Generator:
             self.add("rg.fail", chosen, ("out", "dead_letter"), exact=port.exact, numbers=port.numbers,
                      params={"every": self.random.randint(2, 9)}, on_error=policy)
 
+    def fallback(self):
+        """What fails is given to a node that is connected to nothing else."""
+        chosen = self.pick(1)
+        size = self.random.randint(1, 4)
+        if not chosen or chosen[0].numbers * size > NUMBERS_MAX:
+            return
+        port, kind = chosen[0], self.random.choice(["rg.map", "rg.filter", "rg.repeat", "rg.async", "rg.fail"])
+        params = {"every": self.random.randint(2, 5), "size": size, "salt": 3, "one_by_one": self.random.random() < 0.5}
+        spare = {"on_error": "skip"} if kind == "rg.fail" else {}
+        self.add(kind, (), (), params=params, once=True, **spare)
+        policy = {"policy": "fallback", "fallback": self.nodes[-1]["id"]}
+        if self.random.random() < 0.3:
+            policy |= {"policy": "retry", "attempts": 2, "backoff_ms": 1, "then": "fallback"}
+        self.add("rg.fail", chosen, exact=port.exact, numbers=port.numbers * size, once=True,
+                 params={"every": self.random.randint(2, 5)}, on_error=policy)
+
     def failing(self):
         policy = self.random.choice(["skip", "bypass"])
         self.one("rg.fail", params={"every": self.random.randint(2, 9)}, on_error={"policy": policy})
@@ -188,7 +205,7 @@ class Generator:
     def manifest(self):
         steps = [
             self.source, self.map, self.plain, self.plain, self.late, self.late, self.filter, self.repeat,
-            self.flaky, self.failing, self.dead_letters, self.fatal, self.take, self.window, self.split, self.zip, self.zip,
+            self.flaky, self.failing, self.dead_letters, self.fallback, self.fatal, self.take, self.window, self.split, self.zip, self.zip,
             self.any,
         ]  # fmt: skip
         size = self.random.choice([4, 10, 20, NODES_MAX - SINKS_MAX])

@@ -57,7 +57,10 @@ BUGS = [
      "            node->current[0] = packet;\n            node->next_in = (node->next_in + 1) % node->n_in;\n"
      "            return RMI_TAKEN_SET;"),
     ("an item that gives nothing leaves no mark", "core/engine/parallel.c",
-     "if (copy->out[p].edge_count) {", "if (copy->out[p].edge_count && copy->outbox_count) {"),
+     "if (node->out[p].edge_count && gathered) {",
+     "if (node->out[p].edge_count && gathered && node->outbox_count) {"),
+    ("what a fallback gives is not awaited", "core/engine/recover.c",
+     "        rmi_parallel_mark(node);\n        node->fallbacks++;", "        node->fallbacks++;"),
     ("a checkpoint forgets over which edges a packet went", "core/engine/snapshot.c",
      ".outbox_done = node->outbox_done,", ".outbox_done = 0,", "restart"),
     ("a checkpoint forgets that an input is worked on", "core/engine/snapshot.c",

@@ -152,6 +152,30 @@ def dead_letters(stream, p, node):
     return [Stream(well, stream.lossy), Stream(dead, stream.lossy)]
 
 
+def fallback(stream, p, spare):
+    """What goes well, and in the place of each item that does not what the other node makes of it."""
+    function = ONE_INPUT[kind_of(spare)]
+
+    def follow(numbers):
+        for n in numbers:
+            if n % p["every"] == 0:
+                yield from function([n], spare["params"], spare)
+            else:
+                yield mix(n + 1)
+
+    return [Stream([list(follow(s)) for s in stream.sequences], stream.lossy)]
+
+
+def kind_of(node):
+    return node["node_type"].removesuffix(".own")
+
+
+def fallback_of(node):
+    """Id of the node that takes what it fails on."""
+    on_error = node.get("on_error")
+    return on_error.get("fallback") if isinstance(on_error, dict) else None
+
+
 def zip_(streams):
     """One of each; ends with the first that ends."""
     result = []
@@ -169,9 +193,11 @@ def merge(streams):
     )
 
 
-def evaluate(node, inputs):
-    """The streams of a node's outputs."""
-    kind, p = node["node_type"].removesuffix(".own"), node.get("params", {})
+def evaluate(node, inputs, spare):
+    """The streams of a node's outputs. spare: the node that it falls back to."""
+    kind, p = kind_of(node), node.get("params", {})
+    if spare:
+        return fallback(inputs[0], p, spare)
     if kind == "rg.source":
         return [Stream([[mix(p["salt"] * 65536 + i) for i in range(p["count"])]])]
     if kind == "rg.split":
@@ -216,7 +242,12 @@ class Expected:
     def follow(self, manifest):
         """Fills in what each sink gets."""
         outputs = {}
+        by_id = {node["id"]: node for node in manifest["nodes"]}
+        spares = {fallback_of(node) for node in manifest["nodes"]}
         for node in manifest["nodes"]:  # the generator writes them in topological order
+            if node["id"] in spares:
+                continue
+            spare = by_id.get(fallback_of(node))
             edges = sorted(
                 (e for e in manifest["connections"] if e["to"] == node["id"]), key=lambda e: e["to_port"]
             )
@@ -225,11 +256,11 @@ class Expected:
                 self.sinks[node["params"]["count"]] = inputs[0]
                 continue
             try:
-                outputs[node["id"]] = evaluate(node, inputs)
+                outputs[node["id"]] = evaluate(node, inputs, spare)
             except Bad as bad:
                 self.failure = Failure(node["id"], bad.item)
                 kept = [s[: bad.item - 1] for s in inputs[0].sequences]
-                outputs[node["id"]] = evaluate(node, [Stream(kept)])
+                outputs[node["id"]] = evaluate(node, [Stream(kept)], spare)
 
     @staticmethod
     def carried(edge, outputs):
