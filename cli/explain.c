@@ -119,6 +119,10 @@ int cli_explain_plan(const cli *state, const cli_pipeline *pipeline)
     printf("%s%s%s: %zu node%s on %zu strand%s\n", cli_paint(color, CLI_BOLD),
            rm_graph_name(pipeline->graph), cli_reset(color), nodes, nodes == 1 ? "" : "s", strands,
            strands == 1 ? "" : "s");
+    if (rm_plan_latency_ns_max(plan)) {
+        printf("latency budget from source to sink: %g ms\n",
+               (double)rm_plan_latency_ns_max(plan) / 1e6);
+    }
     json_t *all = plan_json(plan);
     for (size_t i = 0; i < nodes; i++) {
         print_node(color, plan, i, all);

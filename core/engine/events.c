@@ -231,12 +231,38 @@ static void tell_last_of_budget(rm_session *session, rmi_edge *edge)
     }
 }
 
+static void tell_path_over_budget(rmi_node *sink)
+{
+    rmi_drops *over = &sink->over_budget;
+    rmi_event_tell(sink->strand->session, &(rmi_happening){.kind = RM_EVENT_LATE,
+                                                           .node = sink->guilty,
+                                                           .to = sink,
+                                                           .reason = "path",
+                                                           .count = over->count - over->told,
+                                                           .total = over->count});
+    over->told = over->count;
+}
+
+void rmi_event_path_over_budget(rmi_node *sink)
+{
+    rmi_strand *strand = sink->strand;
+    sink->over_budget.count++;
+    if (rmi_event_is_wanted(strand->session, RM_EVENT_LATE) &&
+        is_due(&sink->over_budget.told_ns, strand->now_ns)) {
+        sink->guilty = rmi_latency_guilty_of_path(sink);
+        tell_path_over_budget(sink);
+    }
+}
+
 void rmi_event_tell_rest(rm_session *session)
 {
     for (uint32_t i = 0; i < session->node_count; i++) {
         rmi_node *node = session->nodes[i];
         if (node->late_told_ns && node->late > node->late_told) {
             tell_late(node);
+        }
+        if (node->guilty && node->over_budget.count > node->over_budget.told) {
+            tell_path_over_budget(node);
         }
     }
     for (uint32_t i = 0; i < session->edge_count; i++) {

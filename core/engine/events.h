@@ -47,6 +47,8 @@ void rmi_event_drop(rmi_strand *strand, rmi_edge *edge, uint64_t count, rmi_drop
 void rmi_event_late(rmi_node *node);
 /* A packet was queued on the edge longer than its budget allows. Thread: the consumer's strand. */
 void rmi_event_over_budget(rmi_edge *edge);
+/* A packet was older when the sink had it than the session's budget allows. Thread: the sink's. */
+void rmi_event_path_over_budget(rmi_node *sink);
 
 /* The node's breaker was in this state before; nothing is told where it still is. */
 void rmi_event_breaker(const rmi_node *node, rmi_breaker_state before);

@@ -248,7 +248,67 @@ TEST(a_packet_that_is_queued_too_long_is_counted_and_its_cause_named)
     }
 }
 
-TEST_MAIN(T(a_packet_that_is_queued_too_long_is_counted_and_its_cause_named),
+static rm_status slow_pass(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    int64_t until_ns = rmi_clock_ns() + 200000;
+    while (rmi_clock_ns() < until_ns) {
+    }
+    return pass_process(node, inputs, err);
+}
+
+static void listen_to_path(void *context, const rm_event *event)
+{
+    told *t = context;
+    if (event->kind == RM_EVENT_LATE) {
+        t->names_cause |= strcmp(event->node, "slow") == 0 && strcmp(event->to, "sink") == 0 &&
+                          strcmp(event->reason, "path") == 0;
+        t->count++;
+        t->total = event->total;
+    }
+}
+
+static void check_path_budget(int64_t latency_ns_max, uint32_t strands, bool is_over)
+{
+    enum { packets = 400 };
+    probe a = {.left = packets}, b = {0}, c = {0}, d = {0};
+    told heard = {0};
+    rm_node_type source = source_type(&a), slow = node_type(&b, slow_pass),
+                 pass = type_of("t.pass", &c), sink = sink_type(&d);
+    rm_session_options options = {.struct_size = sizeof options,
+                                  .on_event = listen_to_path,
+                                  .event_context = &heard,
+                                  .driver = RM_DRIVER_THREAD,
+                                  .events = RM_EVENT_BIT(RM_EVENT_LATE)};
+    rm_session *session = NULL;
+    CHECK_INT(rmi_session_new(&options, strands, &session, NULL), RM_OK);
+    session->latency_ns_max = latency_ns_max;
+    uint32_t w = add(session, &source, "source", 0), x = add(session, &slow, "slow", strands - 1);
+    uint32_t y = add(session, &pass, "pass", 0), z = add(session, &sink, "sink", 0);
+    join(session, w, x, 16);
+    join(session, x, y, 16);
+    join(session, y, z, 16);
+    start(session);
+    CHECK_INT(rm_session_wait(session, 20000), RM_DONE);
+    uint64_t over = session->nodes[z]->over_budget.count;
+    CHECK_INT(over > 0, is_over);
+    CHECK_INT(heard.count > 0, is_over);
+    CHECK_INT(heard.total, over);
+    CHECK_INT(heard.names_cause, is_over);
+    CHECK_INT(d.sum, sum_to(packets));
+    rm_session_free(session);
+}
+
+TEST(a_packet_that_is_too_old_at_a_sink_is_counted_and_the_slowest_node_of_its_path_named)
+{
+    for (uint32_t strands = 1; strands <= 2; strands++) {
+        check_path_budget(100000, strands, true);
+        check_path_budget((int64_t)3600 * 1000000000, strands, false);
+        check_path_budget(0, strands, false);
+    }
+}
+
+TEST_MAIN(T(a_packet_that_is_too_old_at_a_sink_is_counted_and_the_slowest_node_of_its_path_named),
+          T(a_packet_that_is_queued_too_long_is_counted_and_its_cause_named),
           T(times_are_repaired_as_the_node_says), T(a_wrong_repair_is_refused),
           T(each_packet_goes_where_its_condition_holds),
           T(what_no_edge_takes_is_counted_and_let_go), T(a_wrong_condition_is_refused))

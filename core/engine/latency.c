@@ -3,6 +3,13 @@
 #include "engine/clock.h"
 #include "engine/events.h"
 
+/* Of a node of another strand too. */
+static uint64_t worked_ticks(const rmi_node *node)
+{
+    return __atomic_load_n(&node->told_ticks, __ATOMIC_RELAXED) +
+           __atomic_load_n(&node->pending_ticks, __ATOMIC_RELAXED);
+}
+
 static bool is_reached(const uint64_t *reached, uint16_t rank)
 {
     return reached[rank / 64] >> rank % 64 & 1;
@@ -32,7 +39,7 @@ const rmi_node *rmi_latency_guilty(const rmi_edge *edge)
             continue;
         }
         reach(reached, node);
-        uint64_t worked = node->told_ticks + node->pending_ticks;
+        uint64_t worked = worked_ticks(node);
         if (worked > most) {
             most = worked;
             guilty = node;
@@ -50,5 +57,39 @@ void rmi_latency_note(rmi_edge *edge, uint64_t ticks)
         elapsed_ticks ? (double)ticks / (double)elapsed_ticks * (double)elapsed_ns : 0;
     if (waited_ns > (double)edge->latency_ns_max) {
         rmi_event_over_budget(edge);
+    }
+}
+
+/* ---- from the source to a sink */
+
+const rmi_node *rmi_latency_guilty_of_path(const rmi_node *sink)
+{
+    const rm_session *session = sink->strand->session;
+    uint64_t reached[RMI_PLAN_NODES_MAX / 64 + 1] = {0}, most = 0;
+    const rmi_node *guilty = sink;
+    reached[sink->index / 64] |= 1ull << sink->index % 64;
+    for (uint32_t i = sink->index + 1; i-- > 0;) {
+        const rmi_node *node = session->nodes[i];
+        if (!is_reached(reached, (uint16_t)i)) {
+            continue;
+        }
+        for (uint16_t k = 0; k < node->n_in; k++) {
+            const rmi_edge *edge = node->in[k];
+            uint32_t from = (edge->link ? edge->link->sending : edge)->from->index;
+            reached[from / 64] |= 1ull << from % 64;
+        }
+        if (worked_ticks(node) > most) {
+            most = worked_ticks(node);
+            guilty = node;
+        }
+    }
+    return guilty;
+}
+
+void rmi_latency_note_age(rmi_node *sink, int64_t age_ns)
+{
+    int64_t most_ns = sink->strand->session->latency_ns_max;
+    if (most_ns && age_ns > most_ns) {
+        rmi_event_path_over_budget(sink);
     }
 }

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/process.h"
 #include "engine/clock.h"
+#include "engine/latency.h"
 #include "engine/session.h"
 
 enum { ANSWER_MS_MAX = 250 };
@@ -70,7 +71,8 @@ uint64_t rmi_node_count_call(rmi_node *node, uint64_t begin_ticks)
     uint64_t untimed = node->calls - 1 - node->told_calls;
     uint64_t like_ticks = node->flushing ? mean_ticks(node) : ticks;
     rmi_node_note(&node->time, ticks, 1);
-    node->told_ticks += untimed_ticks(node, untimed, like_ticks, begin_ticks) + ticks;
+    uint64_t sum = node->told_ticks + untimed_ticks(node, untimed, like_ticks, begin_ticks) + ticks;
+    __atomic_store_n(&node->told_ticks, sum, __ATOMIC_RELAXED); /* latency.c reads all strands' */
     node->told_calls = node->calls;
     node->told_at_ticks = now_ticks;
     return ticks;
@@ -94,8 +96,9 @@ void rmi_node_end_border_call(rmi_node *node, rm_status status)
     for (uint16_t i = 0; i < node->n_current; i++) {
         const rm_packet *packet = node->current[i];
         if (packet && packet->header.origin_ns && now_ns >= packet->header.origin_ns) {
-            rmi_node_note(&node->age,
-                          ((uint64_t)now_ns - (uint64_t)packet->header.origin_ns) / 1000, 1);
+            uint64_t age_ns = (uint64_t)now_ns - (uint64_t)packet->header.origin_ns;
+            rmi_node_note(&node->age, age_ns / 1000, 1);
+            rmi_latency_note_age(node, age_ns > INT64_MAX ? INT64_MAX : (int64_t)age_ns);
         }
     }
 }
@@ -184,8 +187,9 @@ static json_t *age_json(const rmi_node *node)
         return NULL;
     }
     double sum_ns = (double)node->age->sum * 1000;
-    json_t *json = json_pack("{s:I, s:f, s:f}", "sampled", (json_int_t)node->age->count, "sum_ns",
-                             sum_ns, "mean_ns", sum_ns / (double)node->age->count);
+    json_t *json = json_pack("{s:I, s:f, s:f, s:I}", "sampled", (json_int_t)node->age->count,
+                             "sum_ns", sum_ns, "mean_ns", sum_ns / (double)node->age->count,
+                             "over_budget", (json_int_t)node->over_budget.count);
     set_times(json, node->age, 1000);
     return json;
 }

@@ -89,6 +89,7 @@ rm_status rmi_session_build(const rm_plan *plan, const rm_session_options *optio
     }
     if (status == RM_OK) {
         session->plan = plan;
+        session->latency_ns_max = rm_plan_latency_ns_max(plan);
         *ret_session = RMI_TAKE(session);
     }
     return status;

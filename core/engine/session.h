@@ -100,6 +100,7 @@ struct rm_session {
     rmi_spans *spans; /* NULL: items are not followed */
     struct rmi_recorder *recorder; /* record.h; NULL: it is not recorded */
     int64_t begin_ns;
+    int64_t latency_ns_max; /* from source to sink; 0: no budget */
     uint64_t begin_ticks;
     _Atomic uint32_t strands_finished;
     _Atomic uint64_t events;         /* that on_event is told of, a bit a kind */

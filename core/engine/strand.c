@@ -347,7 +347,8 @@ void rmi_strand_completed(rmi_strand *strand, rmi_node *node)
     uint64_t now_ticks = 0;
     if (strand->metrics) {
         now_ticks = rmi_clock_ticks();
-        node->pending_ticks += now_ticks - node->pending_begin_ticks;
+        uint64_t sum = node->pending_ticks + now_ticks - node->pending_begin_ticks;
+        __atomic_store_n(&node->pending_ticks, sum, __ATOMIC_RELAXED);
         if (strand->trace) {
             rmi_trace_add(node, RMI_SPAN_WORK, node->pending_begin_ticks, now_ticks);
         }

@@ -805,6 +805,12 @@ void rm_plan_free(rm_plan *plan)
     rmi_free(plan);
 }
 
+int64_t rm_plan_latency_ns_max(const rm_plan *plan)
+{
+    const json_t *session = json_object_get(plan->graph->manifest, "session");
+    return (int64_t)(json_number_value(json_object_get(session, "latency_ms_max")) * 1e6);
+}
+
 size_t rm_plan_node_count(const rm_plan *plan)
 {
     return plan->node_count;

@@ -61,8 +61,10 @@ rm_status rm_plan_to_json(const rm_plan *plan, char **ret_json, rm_error *err)
     for (size_t i = 0; i < plan->edge_count; i++) {
         json_array_append_new(edges, edge_json(plan, &plan->edges[i]));
     }
-    json_t *json = json_pack("{s:s, s:i, s:o, s:o}", "name", rm_graph_name(plan->graph), "strands",
-                             (int)plan->strand_count, "nodes", nodes, "edges", edges);
+    json_t *json =
+        json_pack("{s:s, s:i, s:f, s:o, s:o}", "name", rm_graph_name(plan->graph), "strands",
+                  (int)plan->strand_count, "latency_ms_max",
+                  (double)rm_plan_latency_ns_max(plan) / 1e6, "nodes", nodes, "edges", edges);
     return dump(json, JSON_INDENT(2), ret_json, err);
 }
 

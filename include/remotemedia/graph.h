@@ -134,6 +134,9 @@ typedef struct rm_plan_edge {
     int64_t latency_ns_max; /* how long a packet may be queued; 0: no budget */
 } rm_plan_edge;
 
+/* How old a packet may be when a sink has it, from where it entered; ns. 0: no budget. */
+RM_API int64_t rm_plan_latency_ns_max(const rm_plan *plan);
+
 /* Nodes in rank order. Borrowed from the plan. */
 RM_API size_t rm_plan_node_count(const rm_plan *plan);
 RM_API size_t rm_plan_edge_count(const rm_plan *plan);

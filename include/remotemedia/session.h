@@ -40,7 +40,9 @@ typedef enum rm_event_kind {
     RM_EVENT_CHANGED = 22,       /* `node` runs otherwise from here on; reason: "params", "swap" */
     RM_EVENT_FAILED = 23,        /* `node` failed and ends the session */
     /* Items beyond the deadline of `node`; reason: "drop", "pass". Or packets that were queued
-     * before `to` longer than the budget of the edge, reason: "budget"; they waited for `node`. */
+     * before `to` longer than the budget of the edge, reason: "budget"; they waited for `node`. Or
+     * packets that were older at the sink `to` than the graph's budget, reason: "path"; of what
+     * leads there `node` works longest. */
     RM_EVENT_LATE = 24,
     RM_EVENT_BREAKER = 25 /* of `node`; reason: "open", "half_open", "closed"; count: failures
                            * in a row; total: how often it opened */

@@ -153,7 +153,9 @@ class Late(Event):
     """Items beyond the deadline of a node were dropped or passed, by its ``policy``.
 
     Or packets were queued before the node ``to`` longer than the budget of the connection allows:
-    ``policy`` is ``"budget"`` then, and they waited for ``node``. Told as `Drop` is: the counts of
+    ``policy`` is ``"budget"`` then, and they waited for ``node``. Or items were older at the sink ``to``
+    than the budget of the pipeline allows: ``policy`` is ``"path"``, and of the nodes that lead there
+    ``node`` works longest. Told as `Drop` is: the counts of
     all of them add up to ``total``.
     """
 

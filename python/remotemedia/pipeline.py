@@ -88,6 +88,9 @@ class Pipeline:
         Bound of a run's packet buffers, bytes; 0: 256 MiB. Arrays and other objects of Python pass
         by reference and are not counted: what may wait of them is bounded by the capacities of the
         connections, 16 packets each unless they say otherwise.
+    latency_ms_max : float or None
+        How old an item may be when a sink has it, from where it entered, ms. What is older is counted,
+        and told as `Late` with the node that works longest on the way. None: no budget.
     checkpoint : str, os.PathLike or None
         Folder in which runs keep checkpoints, and go on from the newest good one that is there; see
         docs/guide/recovery.md. One run at a time.
@@ -114,6 +117,7 @@ class Pipeline:
         on_error: str | dict[str, Any] | None = None,
         description: str | None = None,
         memory_bytes_max: int = 0,
+        latency_ms_max: float | None = None,
         enable_metrics: bool = True,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_interval_ms: int = 0,
@@ -134,6 +138,8 @@ class Pipeline:
         self.errors: list[NodeError] = []
         self.is_initialized = False
         self._graph = GraphBuilder()
+        if latency_ms_max is not None:
+            self._graph.top["session"] = {"latency_ms_max": latency_ms_max}
         self._sessions: list[_core.Session] = []
         self._last_metrics: tuple[str, list[str]] | None = None  # as JSON, and the ids then
         self._listeners: list[Events] = []
