@@ -368,7 +368,44 @@ TEST(a_session_that_is_cancelled_leaves_no_session_there)
     }
 }
 
-TEST_MAIN(T(what_only_another_place_meets_runs_there),
+TEST(a_slow_link_that_gets_lost_again_and_again_loses_nothing)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        world w;
+        world_init(&w);
+        w.place.link = (sim_link_options){.capacity = 1 + (uint32_t)(seed % 5),
+                                          .delay_max = (uint32_t)(seed % 7),
+                                          .lose_each = 10,
+                                          .seed = seed};
+        CHECK_INT(run(&w, "test.twice", GPU, NULL), RM_DONE);
+        CHECK_INT(atomic_load(&w.place.sent), ITEMS);
+        CHECK_INT(atomic_load(&w.place.received), ITEMS);
+        check_result();
+        world_fini(&w);
+    }
+}
+
+TEST(a_machine_that_dies_is_told_of_and_what_had_come_is_kept)
+{
+    for (uint32_t after = 1; after <= ITEMS; after += ITEMS / 4) {
+        world w;
+        rm_error err = RM_ERROR_INIT;
+        world_init(&w);
+        w.place.dies_after = after;
+        w.place.link.delay_max = 3;
+        CHECK_INT(run(&w, "test.twice", GPU, NULL), RM_EFAIL);
+        CHECK_INT(rm_session_error(w.session, &err), RM_EFAIL);
+        CHECK_TEXT(err.node, "n");
+        CHECK_CONTAINS(err.message, "at test.remote: it is gone");
+        CHECK(atomic_load(&items) <= after);
+        CHECK_INT(atomic_load(&disorder), 0);
+        world_fini(&w);
+    }
+}
+
+TEST_MAIN(T(a_slow_link_that_gets_lost_again_and_again_loses_nothing),
+          T(a_machine_that_dies_is_told_of_and_what_had_come_is_kept),
+          T(what_only_another_place_meets_runs_there),
           T(code_that_only_another_place_has_runs_there), T(where_nothing_is_said_it_runs_here),
           T(a_place_that_refuses_at_open_gives_the_node_back),
           T(without_leave_to_fall_back_a_refusal_ends_the_run),

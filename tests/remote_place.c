@@ -4,29 +4,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINK_FRAMES_MAX = 4, HEADER_BYTES = sizeof(rm_packet_header), EMIT_MAX = 16 };
+enum { LINK_FRAMES = 4, HEADER_BYTES = sizeof(rm_packet_header), EMIT_MAX = 16 };
 
 /* ---- frames: a packet as bytes */
 
-typedef struct frame {
-    uint8_t *bytes;
-    size_t size;
-} frame;
-
-static rm_status frame_of(const rm_packet *packet, frame *ret_frame)
+static rm_status frame_of(const rm_packet *packet, sim_bytes *ret_frame)
 {
     const rm_packet_header *header = &packet->header;
-    frame made = {.size = HEADER_BYTES + header->metadata_bytes + header->payload_bytes};
-    made.bytes = malloc(made.size);
-    if (!made.bytes) {
+    sim_bytes made = {.size = HEADER_BYTES + header->metadata_bytes + header->payload_bytes};
+    made.data = malloc(made.size);
+    if (!made.data) {
         return RM_ENOMEM;
     }
-    memcpy(made.bytes, header, HEADER_BYTES);
+    memcpy(made.data, header, HEADER_BYTES);
     if (header->metadata_bytes) {
-        memcpy(made.bytes + HEADER_BYTES, packet->metadata, header->metadata_bytes);
+        memcpy(made.data + HEADER_BYTES, packet->metadata, header->metadata_bytes);
     }
     if (header->payload_bytes) {
-        memcpy(made.bytes + HEADER_BYTES + header->metadata_bytes, packet->payload,
+        memcpy(made.data + HEADER_BYTES + header->metadata_bytes, packet->payload,
                header->payload_bytes);
     }
     *ret_frame = made;
@@ -34,12 +29,12 @@ static rm_status frame_of(const rm_packet *packet, frame *ret_frame)
 }
 
 /* Into a packet that is new and has the payload's size. The sequence is its new edge's. */
-static rm_status frame_read(const frame *from, rm_packet *packet)
+static rm_status frame_read(const sim_bytes *from, rm_packet *packet)
 {
     rm_packet_header header;
-    memcpy(&header, from->bytes, sizeof header);
+    memcpy(&header, from->data, sizeof header);
     if (header.payload_bytes) {
-        memcpy(packet->payload, from->bytes + HEADER_BYTES + header.metadata_bytes,
+        memcpy(packet->payload, from->data + HEADER_BYTES + header.metadata_bytes,
                header.payload_bytes);
     }
     rm_packet_header fresh = packet->header;
@@ -48,21 +43,21 @@ static rm_status frame_read(const frame *from, rm_packet *packet)
     packet->header.epoch = fresh.epoch;
     packet->header.metadata_bytes = 0;
     return header.metadata_bytes
-               ? rm_packet_set_metadata(packet, from->bytes + HEADER_BYTES, header.metadata_bytes)
+               ? rm_packet_set_metadata(packet, from->data + HEADER_BYTES, header.metadata_bytes)
                : RM_OK;
 }
 
-static uint64_t payload_of(const frame *from)
+static uint64_t payload_of(const sim_bytes *from)
 {
     rm_packet_header header;
-    memcpy(&header, from->bytes, sizeof header);
+    memcpy(&header, from->data, sizeof header);
     return header.payload_bytes;
 }
 
-static void frame_drop(frame *used)
+static void frame_drop(sim_bytes *used)
 {
-    free(used->bytes);
-    *used = (frame){0};
+    free(used->data);
+    *used = (sim_bytes){0};
 }
 
 /* ---- the type that stands for a node elsewhere */
@@ -75,11 +70,13 @@ typedef struct far_type {
     uint32_t input_count, output_count;
 } far_type;
 
+/* A link, and what waits at its far end: of an input until the other session takes it, of an output
+ * until the link does. */
 typedef struct lane {
-    frame waiting[LINK_FRAMES_MAX]; /* the link's */
-    uint32_t count;
+    sim_link *link;
+    sim_bytes held;
     uint32_t index; /* of the other session's input or output */
-    bool done;
+    bool ended;     /* an input: nothing more is sent; an output: the other session has said so */
 } lane;
 
 typedef struct far_node {
@@ -88,7 +85,6 @@ typedef struct far_node {
     rm_session *session; /* the other one */
     lane in[RM_PORTS_MAX], out[RM_PORTS_MAX];
     bool taken; /* the set at hand is on its way */
-    bool ended;
 } far_node;
 
 /* From a thread of the other session. */
@@ -99,81 +95,151 @@ static void something_changed(void *context, const rm_event *event)
     rm_node_ready(far->node);
 }
 
-static frame take_first(lane *from)
-{
-    frame first = from->waiting[0];
-    memmove(from->waiting, from->waiting + 1, --from->count * sizeof *from->waiting);
-    from->waiting[from->count] = (frame){0};
-    return first;
-}
+/* ---- there */
 
-/* What is on the link arrives there, as far as there is room. */
-static rm_status deliver(far_node *far, lane *to)
+/* The machine dies: both ends that are there. */
+static void die(far_node *far)
 {
-    while (to->count) {
-        rm_packet *packet = NULL;
-        rm_status status =
-            rm_session_packet_new(far->session, payload_of(&to->waiting[0]), &packet);
-        if (status == RM_OK) {
-            status = frame_read(&to->waiting[0], packet);
-        }
-        if (status == RM_OK) {
-            status = rm_session_push(far->session, to->index, packet);
-        }
-        if (status != RM_OK) {
-            rm_packet_unref(packet);
-            return status == RM_EAGAIN || status == RM_DONE ? RM_OK : status;
-        }
-        frame sent = take_first(to);
-        frame_drop(&sent);
-        atomic_fetch_add(&far->type->place->sent, 1);
-    }
-    return RM_OK;
-}
-
-static rm_status deliver_all(far_node *far)
-{
-    rm_status status = RM_OK;
-    for (uint32_t i = 0; i < far->type->input_count && status == RM_OK; i++) {
-        status = deliver(far, &far->in[i]);
-    }
-    return status;
-}
-
-/* Onto the link; RM_EAGAIN: it is full. */
-static rm_status send_set(far_node *far, const rm_inputs *inputs)
-{
-    rm_status status = RM_OK;
     for (uint32_t i = 0; i < far->type->input_count; i++) {
-        if (far->in[i].count == LINK_FRAMES_MAX) {
-            return RM_EAGAIN;
-        }
+        sim_link_kill(far->in[i].link, SIM_RECEIVER);
     }
-    for (uint32_t i = 0; i < inputs->count && status == RM_OK; i++) {
-        if (inputs->packet[i]) {
-            status = frame_of(inputs->packet[i], &far->in[i].waiting[far->in[i].count]);
-            far->in[i].count += status == RM_OK;
-        }
+    for (uint32_t i = 0; i < far->type->output_count; i++) {
+        sim_link_kill(far->out[i].link, SIM_SENDER);
     }
-    far->taken = status == RM_OK;
-    return status == RM_OK ? deliver_all(far) : status;
 }
 
-static rm_status emit_one(far_node *far, uint32_t port)
+/* The frame goes into the other session. RM_EAGAIN: it has no room. */
+static rm_status push_held(far_node *far, lane *to)
 {
-    lane *from = &far->out[port];
     rm_packet *packet = NULL;
-    rm_status status = rm_packet_new(far->node, payload_of(&from->waiting[0]), &packet);
-    if (status != RM_OK) {
-        return status;
+    rm_status status = rm_session_packet_new(far->session, payload_of(&to->held), &packet);
+    if (status == RM_OK) {
+        status = frame_read(&to->held, packet);
     }
-    frame got = take_first(from);
-    status = frame_read(&got, packet);
-    frame_drop(&got);
+    if (status == RM_OK) {
+        status = rm_session_push(far->session, to->index, packet);
+    }
     if (status != RM_OK) {
         rm_packet_unref(packet);
         return status;
     }
+    frame_drop(&to->held);
+    sim_link_acknowledge(to->link);
+    uint32_t sent = atomic_fetch_add(&far->type->place->sent, 1) + 1;
+    if (sent == far->type->place->dies_after) {
+        die(far);
+    }
+    return RM_OK;
+}
+
+/* What has come over the link arrives in the session, as far as there is room. */
+static rm_status deliver(far_node *far, lane *to)
+{
+    rm_status status = RM_OK;
+    while (status == RM_OK) {
+        if (!to->held.data) {
+            status = sim_link_receive(to->link, &to->held);
+        }
+        if (status == RM_OK) {
+            status = push_held(far, to);
+        } else if (status == RM_DONE) {
+            rm_session_end(far->session, to->index);
+        }
+    }
+    return status == RM_EAGAIN || status == RM_DONE ? RM_OK : status;
+}
+
+/* What the session gives goes onto the link, as far as there are credits. */
+static rm_status ship(far_node *far, lane *from)
+{
+    rm_status status = RM_OK;
+    while (status == RM_OK && !from->ended) {
+        if (!from->held.data) {
+            rm_packet *packet = NULL;
+            status = rm_session_pull(far->session, from->index, &packet);
+            if (status == RM_OK) {
+                status = frame_of(packet, &from->held);
+            }
+            rm_packet_unref(packet);
+        }
+        if (status == RM_OK) {
+            status = sim_link_send(from->link, from->held);
+        } else if (status == RM_DONE) {
+            sim_link_end(from->link);
+            from->ended = true;
+        }
+        if (status == RM_OK) {
+            from->held = (sim_bytes){0};
+        }
+    }
+    return status == RM_EAGAIN || status == RM_DONE ? RM_OK : status;
+}
+
+static bool anything_moves(const far_node *far)
+{
+    bool moves = false;
+    for (uint32_t i = 0; i < far->type->input_count; i++) {
+        moves |= sim_link_moves(far->in[i].link);
+    }
+    for (uint32_t i = 0; i < far->type->output_count; i++) {
+        moves |= sim_link_moves(far->out[i].link);
+    }
+    return moves;
+}
+
+/* Time passes on all links, and the other side does what it can. */
+static rm_status turn_there(far_node *far)
+{
+    rm_status status = RM_OK;
+    for (uint32_t i = 0; i < far->type->input_count && status == RM_OK; i++) {
+        sim_link_step(far->in[i].link);
+        status = deliver(far, &far->in[i]);
+    }
+    for (uint32_t i = 0; i < far->type->output_count && status == RM_OK; i++) {
+        sim_link_step(far->out[i].link);
+        status = ship(far, &far->out[i]);
+    }
+    return status;
+}
+
+/* ---- here */
+
+/* Onto the links; RM_EAGAIN: one has no credit. */
+static rm_status send_set(far_node *far, const rm_inputs *inputs)
+{
+    rm_status status = RM_OK;
+    for (uint32_t i = 0; i < far->type->input_count; i++) {
+        if (!sim_link_has_credit(far->in[i].link)) {
+            return RM_EAGAIN;
+        }
+    }
+    for (uint32_t i = 0; i < inputs->count && status == RM_OK; i++) {
+        sim_bytes made = {0};
+        if (inputs->packet[i]) {
+            status = frame_of(inputs->packet[i], &made);
+            status = status == RM_OK ? sim_link_send(far->in[i].link, made) : status;
+        }
+        if (status != RM_OK) {
+            frame_drop(&made);
+        }
+    }
+    far->taken = status == RM_OK;
+    return status;
+}
+
+static rm_status emit_one(far_node *far, uint32_t port, sim_bytes *got)
+{
+    rm_packet *packet = NULL;
+    rm_status status = rm_packet_new(far->node, payload_of(got), &packet);
+    if (status == RM_OK) {
+        status = frame_read(got, packet);
+    }
+    frame_drop(got);
+    if (status != RM_OK) {
+        rm_packet_unref(packet);
+        return status;
+    }
+    sim_link_acknowledge(far->out[port].link);
     atomic_fetch_add(&far->type->place->received, 1);
     return rm_emit(far->node, port, packet);
 }
@@ -181,22 +247,12 @@ static rm_status emit_one(far_node *far, uint32_t port)
 /* One output's: RM_MORE: there may be further ones. RM_EAGAIN: none now. RM_DONE: it has ended. */
 static rm_status receive(far_node *far, uint32_t port, uint32_t *emitted)
 {
-    lane *from = &far->out[port];
     for (uint32_t n = 0; n < EMIT_MAX; n++) {
-        if (!from->count) {
-            rm_packet *packet = NULL;
-            rm_status status = rm_session_pull(far->session, from->index, &packet);
-            if (status != RM_OK) {
-                return status;
-            }
-            status = frame_of(packet, &from->waiting[0]);
-            rm_packet_unref(packet);
-            if (status != RM_OK) {
-                return status;
-            }
-            from->count = 1;
+        sim_bytes got;
+        rm_status status = sim_link_receive(far->out[port].link, &got);
+        if (status == RM_OK) {
+            status = emit_one(far, port, &got);
         }
-        rm_status status = emit_one(far, port);
         if (status != RM_OK) {
             return status;
         }
@@ -207,7 +263,6 @@ static rm_status receive(far_node *far, uint32_t port, uint32_t *emitted)
 
 static rm_status receive_all(far_node *far, uint32_t *emitted, bool *more, bool *all_done)
 {
-    *more = false;
     *all_done = true;
     for (uint32_t i = 0; i < far->type->output_count; i++) {
         rm_status status = receive(far, i, emitted);
@@ -227,20 +282,27 @@ static rm_status failure(far_node *far, rm_status status, rm_error *err)
     if (rm_session_error(far->session, &why) < 0) {
         status = why.status;
     }
+    const char *otherwise = status == RM_EFAIL ? "it is gone" : rm_status_name(status);
     return rm_fail(err, status, "at %s: %s", far->type->place->row.name,
-                   why.message[0] ? why.message : rm_status_name(status));
+                   why.message[0] ? why.message : otherwise);
+}
+
+static bool has_packet(const rm_inputs *inputs)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < inputs->count; i++) {
+        any |= inputs->packet[i] != NULL;
+    }
+    return any;
 }
 
 static rm_status far_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
 {
     far_node *far = node->state;
-    bool more, all_done, has_input = false;
+    bool more = false, all_done, has_input = has_packet(inputs);
     uint32_t emitted = 0;
     rm_error why = RM_ERROR_INIT;
-    for (uint32_t i = 0; i < inputs->count; i++) {
-        has_input |= inputs->packet[i] != NULL;
-    }
-    rm_status status = deliver_all(far);
+    rm_status status = turn_there(far);
     if (status == RM_OK && has_input && !far->taken) {
         status = send_set(far, inputs);
     }
@@ -250,7 +312,7 @@ static rm_status far_process(rm_node *node, const rm_inputs *inputs, rm_error *e
     if (status != RM_OK || rm_session_error(far->session, &why) < 0) {
         return failure(far, status, err);
     }
-    if (more || (emitted && has_input && !far->taken)) {
+    if (more || anything_moves(far) || (emitted && has_input && !far->taken)) {
         return RM_MORE;
     }
     bool waits = has_input && !far->taken;
@@ -261,17 +323,16 @@ static rm_status far_process(rm_node *node, const rm_inputs *inputs, rm_error *e
 static rm_status far_flush(rm_node *node, rm_error *err)
 {
     far_node *far = node->state;
-    bool more, all_done, sent = true;
+    bool more = false, all_done;
     uint32_t emitted = 0;
     rm_error why = RM_ERROR_INIT;
-    rm_status status = deliver_all(far);
     for (uint32_t i = 0; i < far->type->input_count; i++) {
-        sent &= far->in[i].count == 0;
+        if (!far->in[i].ended) {
+            sim_link_end(far->in[i].link);
+            far->in[i].ended = true;
+        }
     }
-    for (uint32_t i = 0; i < far->type->input_count && sent && !far->ended; i++) {
-        rm_session_end(far->session, far->in[i].index);
-    }
-    far->ended |= sent;
+    rm_status status = turn_there(far);
     if (status == RM_OK) {
         status = receive_all(far, &emitted, &more, &all_done);
     }
@@ -281,21 +342,17 @@ static rm_status far_flush(rm_node *node, rm_error *err)
     if (all_done) {
         return RM_OK;
     }
-    return more || emitted ? RM_MORE : RM_EAGAIN;
+    return more || emitted || anything_moves(far) ? RM_MORE : RM_EAGAIN;
 }
 
 static void far_release(far_node *far)
 {
     rm_session_free(far->session);
     for (uint32_t i = 0; i < RM_PORTS_MAX; i++) {
-        while (far->in[i].count) {
-            frame lost = take_first(&far->in[i]);
-            frame_drop(&lost);
-        }
-        while (far->out[i].count) {
-            frame lost = take_first(&far->out[i]);
-            frame_drop(&lost);
-        }
+        sim_link_free(far->in[i].link);
+        sim_link_free(far->out[i].link);
+        frame_drop(&far->in[i].held);
+        frame_drop(&far->out[i].held);
     }
 }
 
@@ -317,6 +374,28 @@ static rm_status find_lanes(far_node *far, rm_error *err)
     return status;
 }
 
+static sim_link *link_of(remote_place *place)
+{
+    sim_link_options options = place->link;
+    options.capacity = options.capacity ? options.capacity : LINK_FRAMES;
+    options.seed += atomic_fetch_add(&place->links, 1);
+    return sim_link_new(&options);
+}
+
+static rm_status make_links(far_node *far, rm_error *err)
+{
+    bool made = true;
+    for (uint32_t i = 0; i < far->type->input_count; i++) {
+        far->in[i].link = link_of(far->type->place);
+        made &= far->in[i].link != NULL;
+    }
+    for (uint32_t i = 0; i < far->type->output_count; i++) {
+        far->out[i].link = link_of(far->type->place);
+        made &= far->out[i].link != NULL;
+    }
+    return made ? RM_OK : rm_fail(err, RM_ENOMEM, "no memory for a link");
+}
+
 static rm_status far_open(rm_node *node, rm_error *err)
 {
     far_node *far = node->state;
@@ -334,6 +413,9 @@ static rm_status far_open(rm_node *node, rm_error *err)
     if (status == RM_OK) {
         atomic_fetch_add(&place->opened, 1);
         status = find_lanes(far, err);
+    }
+    if (status == RM_OK) {
+        status = make_links(far, err);
     }
     if (status != RM_OK) {
         far_release(far);

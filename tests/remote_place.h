@@ -4,8 +4,9 @@
  *   node that stands for it ──▶ bytes: header 128 | metadata | payload ──▶ rm.input ─▶ node
  *                           ◀── bytes ◀────────────────────────────────── rm.output ◀─┘
  *
- * Nothing but bytes crosses, up to LINK_FRAMES_MAX frames each way, so that backpressure goes
- * through. On the public headers alone: to a host it is a row of its registry.
+ * Nothing but bytes crosses, over links (sim_link.h) of a few frames each way, so that backpressure
+ * goes through. They may be slow and get lost, and the machine may die. On the public headers
+ * alone: to a host it is a row of its registry.
  *
  * Ownership: the place and both registries outlive the plans. Threads: that of the registry; the
  * counters from any.
@@ -18,6 +19,8 @@
 
 #include <remotemedia/remotemedia.h>
 
+#include "sim_link.h"
+
 typedef struct remote_place {
     rm_place_type row;          /* what a registry gets */
     rm_registry *registry;      /* the node types of the other machine */
@@ -25,6 +28,9 @@ typedef struct remote_place {
     atomic_bool is_closed;      /* it refuses nodes as they are opened */
     atomic_uint opened;         /* sessions there so far */
     atomic_uint sent, received; /* frames */
+    atomic_uint links;          /* made so far */
+    sim_link_options link;      /* of the links; capacity 0: four frames */
+    uint32_t dies_after;        /* of the frames that were sent there; 0: it does not */
 } remote_place;
 
 void remote_place_init(remote_place *place, rm_registry *registry, const char *machine);
