@@ -1,5 +1,5 @@
-/* `--checkpoint FOLDER` and `--checkpoint-interval MS`: as the manifest's session.checkpoint says
- * it, so that every driver of a session does what they ask. */
+/* `--checkpoint FOLDER` and `--checkpoint-interval MS`, and what `record` asks for: as the
+ * manifest's `session` says it, so that every driver of a session does it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,19 +19,18 @@ static rm_status read_interval(const char *text, long *ret_ms, rm_error *err)
     return RM_OK;
 }
 
-/* What the manifest says besides, stays. */
-static bool set_checkpoint(json_t *manifest, const char *folder, long interval_ms)
+/* Takes the value. What the manifest says besides, stays. */
+static bool set_member(json_t *manifest, const char *key, json_t *value)
 {
     json_t *session = json_object_get(manifest, "session");
     if (!session) {
         session = json_object();
         if (json_object_set_new(manifest, "session", session) != 0) {
+            json_decref(value);
             return false;
         }
     }
-    json_t *said =
-        json_pack("{s:s, s:I}", "folder", folder, "interval_ms", (json_int_t)interval_ms);
-    return said && json_object_set_new(session, "checkpoint", said) == 0;
+    return value && json_object_set_new(session, key, value) == 0;
 }
 
 static rm_status replace_graph(cli_pipeline *pipeline, const json_t *manifest, rm_error *err)
@@ -48,30 +47,38 @@ static rm_status replace_graph(cli_pipeline *pipeline, const json_t *manifest, r
     return status;
 }
 
+rm_status cli_pipeline_say(cli_pipeline *pipeline, const char *key, json_t *value, rm_error *err)
+{
+    char *text = NULL;
+    rm_status status = rm_graph_to_json(pipeline->graph, &text, err);
+    if (status != RM_OK) {
+        json_decref(value);
+        return status;
+    }
+    json_t *manifest = json_loads(text, 0, NULL);
+    rm_free(text);
+    if (set_member(manifest, key, value)) {
+        status = replace_graph(pipeline, manifest, err);
+    } else {
+        status = rm_fail_as(err, RM_CODE_USAGE, "a name of a file is not UTF-8");
+    }
+    json_decref(manifest);
+    return status;
+}
+
 rm_status cli_pipeline_checkpoint(cli_pipeline *pipeline, const char *folder, const char *interval,
                                   rm_error *err)
 {
     long interval_ms = 1000;
-    char *text = NULL;
     if (!folder) {
         return interval ? rm_fail_as(err, RM_CODE_USAGE,
                                      "--checkpoint-interval needs --checkpoint FOLDER")
                         : RM_OK;
     }
     rm_status status = interval ? read_interval(interval, &interval_ms, err) : RM_OK;
-    if (status == RM_OK) {
-        status = rm_graph_to_json(pipeline->graph, &text, err);
-    }
-    if (status != RM_OK) {
-        return status;
-    }
-    json_t *manifest = json_loads(text, 0, NULL);
-    rm_free(text);
-    if (manifest && set_checkpoint(manifest, folder, interval_ms)) {
-        status = replace_graph(pipeline, manifest, err);
-    } else {
-        status = rm_fail_as(err, RM_CODE_USAGE, "--checkpoint '%.200s' is not UTF-8", folder);
-    }
-    json_decref(manifest);
-    return status;
+    return status == RM_OK ? cli_pipeline_say(pipeline, "checkpoint",
+                                              json_pack("{s:s, s:I}", "folder", folder,
+                                                        "interval_ms", (json_int_t)interval_ms),
+                                              err)
+                           : status;
 }

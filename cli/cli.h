@@ -30,7 +30,7 @@ typedef struct cli {
 
 typedef int cli_run_fn(cli *state, const cli_arguments *arguments);
 cli_run_fn cli_run, cli_validate, cli_nodes, cli_graph, cli_explain, cli_doctor, cli_new, cli_help,
-    cli_version, cli_completion, cli_man, cli_top, cli_profile;
+    cli_version, cli_completion, cli_man, cli_top, cli_profile, cli_record, cli_replay;
 
 /* ---- text (text.c) */
 
@@ -118,6 +118,13 @@ RM_MUST_USE rm_status cli_pipeline_plan(const cli *state, cli_pipeline *pipeline
 /* "node.param=value". */
 RM_MUST_USE rm_status cli_pipeline_set(cli_pipeline *pipeline, const char *assignment,
                                        rm_error *err);
+/* Takes the value: has the manifest's `session` say so. E0701: value is NULL, for it has text that
+ * is not UTF-8. checkpoint.c */
+RM_MUST_USE rm_status cli_pipeline_say(cli_pipeline *pipeline, const char *key, json_t *value,
+                                       rm_error *err);
+/* What --output and the other options of `record` ask for; nothing without them. record.c */
+RM_MUST_USE rm_status cli_pipeline_record(cli_pipeline *pipeline, const cli_arguments *arguments,
+                                          rm_error *err);
 /* Has the manifest say so; either may be NULL. checkpoint.c */
 RM_MUST_USE rm_status cli_pipeline_checkpoint(cli_pipeline *pipeline, const char *folder,
                                               const char *interval, rm_error *err);

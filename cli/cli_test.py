@@ -105,7 +105,7 @@ def no_word_is_a_usage_error_and_shows_the_commands():
 def help_lists_every_command_and_each_has_help():
     commands = json.loads(run("help", "--json").out)["commands"]
     names = [c["name"] for c in commands]
-    check({"run", "profile", "top", "validate", "graph", "explain", "nodes", "doctor", "new", "completion", "man",
+    check({"run", "profile", "record", "replay", "top", "validate", "graph", "explain", "nodes", "doctor", "new", "completion", "man",
            "help", "version"} == set(names))
     overview = run("help").out
     for command in commands:

@@ -168,6 +168,48 @@ static const cli_example top_examples[] = {
     {0},
 };
 
+static const cli_option record_options[] = {
+    {.name = "output",
+     .letter = 'o',
+     .value = "FILE",
+     .word = CLI_WORD_FILE,
+     .summary = "Where the record goes; what was there is lost. By habit *.rmrec."},
+    INPUT_OPTION,
+    SET_OPTION,
+    {.name = "bytes-max",
+     .value = "BYTES",
+     .summary = "The record ends there, and the run goes on; 4294967296 where nothing is said."},
+    {.name = "without-payloads",
+     .summary = "Leave out what sources give: a replay runs them again. For files that stay."},
+    {.name = "quiet", .letter = 'q', .summary = "Show neither progress nor the table at the end."},
+    JSON_OPTION("End with one line of JSON on stdout: times, speed, nodes, queues, error."),
+    {0},
+};
+
+static const cli_example record_examples[] = {
+    {"Keep a run", "remotemedia record pipeline.json --input talk.wav -o run.rmrec"},
+    {"The same, again", "remotemedia replay run.rmrec"},
+    {0},
+};
+
+static const cli_option replay_options[] = {
+    {.name = "output",
+     .letter = 'o',
+     .value = "FOLDER",
+     .word = CLI_WORD_FILE,
+     .summary = "Run the sinks too: the files that they write go into FOLDER, by their names. None "
+                "may be there already."},
+    {.name = "compare", .summary = "Run no sinks, only compare: as without --output."},
+    JSON_OPTION("Print what was done as JSON."),
+    {0},
+};
+
+static const cli_example replay_examples[] = {
+    {"Does everything come out as it did?", "remotemedia replay run.rmrec"},
+    {"Its files once more, beside the first ones", "remotemedia replay run.rmrec -o again"},
+    {0},
+};
+
 static const cli_option profile_options[] = {
     INPUT_OPTION,
     SET_OPTION,
@@ -260,6 +302,33 @@ const cli_command cli_commands[] = {
      .options = profile_options,
      .examples = profile_examples,
      .run = cli_profile},
+    {.name = "record",
+     .operands = "PIPELINE",
+     .operands_min = 1,
+     .operands_max = 1,
+     .word = CLI_WORD_FILE,
+     .summary = "Run a pipeline and keep the run in a file",
+     .text = "PIPELINE is as for `run`. FILE gets what came into the graph, in which order each "
+             "node got it, and the sums of what it gave, while the run goes on: of one that is "
+             "killed it has all up to about a second before.\n\n"
+             "Whoever may read FILE may read the pipeline and what it was given.",
+     .options = record_options,
+     .examples = record_examples,
+     .run = cli_record},
+    {.name = "replay",
+     .operands = "RECORD",
+     .operands_min = 1,
+     .operands_max = 1,
+     .word = CLI_WORD_FILE,
+     .summary = "Run again what `record` kept, and compare",
+     .text = "Each node is called with what it was given then, in the order of then, with the "
+             "merges, drops, interrupts and retries of then; what sources gave comes from the "
+             "record. What each node gives is compared with what it gave.\n\n"
+             "Exits with 0 if all is the same, and with 1 at the first difference, which names the "
+             "node and the packet.",
+     .options = replay_options,
+     .examples = replay_examples,
+     .run = cli_replay},
     {.name = "top",
      .operands = "",
      .summary = "Show the pipelines that run on this machine",

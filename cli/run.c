@@ -272,7 +272,7 @@ static int finish(rm_cli_run *run, rm_status status, rm_error *err)
     if (run->profiled) {
         return cli_profile_finish(run, code, err);
     }
-    const char *file = cli_value(run->arguments, "metrics");
+    const char *file = cli_value_at(run->arguments, "metrics", 0);
     if (file) {
         code = write_metrics(run, file, code, err);
     }
@@ -316,6 +316,9 @@ static rm_status change(rm_cli_run *run, const cli_arguments *arguments, rm_erro
     if (status == RM_OK) {
         status = cli_pipeline_checkpoint(&run->pipeline, cli_value_at(arguments, "checkpoint", 0),
                                          cli_value_at(arguments, "checkpoint-interval", 0), err);
+    }
+    if (status == RM_OK) {
+        status = cli_pipeline_record(&run->pipeline, arguments, err);
     }
     return status;
 }

@@ -9,6 +9,7 @@
  *     profile.c   … and where its time went, for `profile`
  *     live.c      what it tells to `top`
  *     watch.c     --watch: this program again and again, as a child
+ *     record.c    what `record` keeps; replay.c, what was kept once more
  *
  * Threads: all functions on the thread that owns the session, but where one says otherwise.
  */

@@ -15,6 +15,7 @@
 #include "graph/plan.h"
 
 #define RECORD_BYTES_DEFAULT ((uint64_t)4 << 30)
+#define END_BYTES 160 /* of the last entry and its chunk's head, at most */
 #define FLUSH_NS ((int64_t)1000000000)
 
 /* What is known of a node beside its entry in the engine. Its strand's. */
@@ -107,9 +108,11 @@ static rm_status end_at_bound(rmi_recorder *recorder, rm_error *err)
 
 static rm_status add(rmi_recorder *recorder, const rmi_record_entry *entry, rm_error *err)
 {
+    size_t before = recorder->body.bytes;
     rmi_record_add(&recorder->body, entry);
     uint64_t bytes = recorder->body.bytes;
-    if (recorder->written + bytes > recorder->bytes_max) {
+    if (recorder->written + bytes + END_BYTES > recorder->bytes_max) {
+        recorder->body.bytes = before;
         rm_status status = end_at_bound(recorder, err);
         stop(recorder);
         return status;
@@ -463,6 +466,13 @@ static rm_status check_session(const rm_session *session, rm_error *err)
 {
     const rm_session_options *options = &session->options;
     const char *reason = NULL;
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        const rm_node *node = &session->nodes[i]->pub;
+        if (node->type->flags & RM_NODE_PYTHON) {
+            return rm_fail_as(err, RM_CODE_RECORD_REFUSED,
+                              "the run cannot be recorded: node '%s' is a Python node", node->id);
+        }
+    }
     if (!session->plan) {
         reason = "it has no plan";
     } else if (session->checkpoints) {
@@ -478,8 +488,23 @@ static rm_status check_session(const rm_session *session, rm_error *err)
                : RM_OK;
 }
 
+/* What the options do not say, the manifest may. */
+static void ask_manifest(rm_session *session)
+{
+    rm_session_options *options = &session->options;
+    const json_t *manifest = session->plan ? session->plan->graph->manifest : NULL;
+    const json_t *said = json_object_get(json_object_get(manifest, "session"), "record");
+    if (options->record_path || !said) {
+        return;
+    }
+    options->record_path = json_string_value(json_object_get(said, "file"));
+    options->record_bytes_max = (uint64_t)json_integer_value(json_object_get(said, "bytes_max"));
+    options->record_without_payloads = json_is_false(json_object_get(said, "payloads"));
+}
+
 rm_status rmi_record_begin(rm_session *session, rm_error *err)
 {
+    ask_manifest(session);
     if (!session->options.record_path) {
         return RM_OK;
     }

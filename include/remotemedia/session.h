@@ -92,8 +92,9 @@ typedef struct rm_session_options {
     const char *checkpoint_folder;
     int64_t checkpoint_interval_ms; /* one is made so often; 0: as the manifest says, else 1,000;
                                        -1: by rm_session_checkpoint() alone */
-    /* Keeps the run in this file, so that rm_replay_open() can run it again (record.h); NULL: it is
-     * not kept. Borrowed while it opens. E0411: it cannot be kept. */
+    /* Keeps the run in this file, so that rm_replay_open() can run it again (replay.h); NULL: as
+     * the manifest's session.record says, with the next two; else it is not kept. Borrowed while it
+     * opens. E0411: it cannot be kept. */
     const char *record_path;
     uint64_t record_bytes_max;   /* the record ends there, the run goes on; 0: 4 GiB */
     int record_without_payloads; /* 1: a replay runs the sources again */
