@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "engine/arrivals.h"
 #include "engine/clock.h"
+#include "engine/events.h"
 #include "engine/hold.h"
 #include "engine/snapshot.h"
 #include "graph/plan.h"
@@ -20,6 +21,35 @@ enum {
     IN_VAIN_SHARE = 10 /* of the time one part at most is spent on hold for nothing */
 };
 
+typedef struct copied {
+    rmi_bytes body;
+    uint64_t digest;
+    /* Where it was not possible. */
+    uint64_t calls;  /* of nodes, by then */
+    bool is_out;     /* work is */
+    bool has_object; /* one that cannot be saved is on its way */
+} copied;
+
+/* Has the home strand make the copy, on the thread that steps it: there alone the code of its nodes
+ * may be called. */
+typedef struct copy_message {
+    rmi_message message;
+    copied made;
+    rm_error error;
+    rm_status status;
+    /* Under the session's lock. */
+    enum { COPY_NONE = 0, COPY_ASKED, COPY_RUNNING, COPY_DONE } phase;
+    bool posted;
+} copy_message;
+
+/* Tells on the home strand's thread what a log wants to know: elsewhere the log's sink may wait for
+ * what that thread holds. */
+typedef struct told_message {
+    rmi_message message;
+    char text[RM_ERROR_MESSAGE_MAX]; /* under the session's lock, as the next */
+    bool posted;
+} told_message;
+
 struct rmi_checkpoints {
     char *folder;
     int64_t interval_ms; /* -1: none by itself */
@@ -29,6 +59,8 @@ struct rmi_checkpoints {
     int lock;            /* keeps other sessions out of the folder */
     pthread_t thread;
     bool started;
+    copy_message at_home; /* where the caller steps the home strand */
+    told_message told;
 };
 
 /* ---- which graph it is */
@@ -47,6 +79,18 @@ static void digest_text(uint64_t *digest, const char *text)
     digest_add(digest, text ? text : "", text ? strlen(text) + 1 : 1);
 }
 
+/* A live object's number in its process says nothing of the graph. */
+static void digest_node(uint64_t *digest, const char *node_json)
+{
+    json_t *node =
+        node_json && strstr(node_json, "$python") ? json_loads(node_json, 0, NULL) : NULL;
+    json_object_del(node, "code");
+    char *text = node ? json_dumps(node, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    digest_text(digest, text ? text : node_json);
+    free(text);
+    json_decref(node);
+}
+
 /* Of nodes, their types and parameters, and of connections; not of strands, which differ by
  * machine. */
 static uint64_t digest_of(const rm_plan *plan)
@@ -58,7 +102,7 @@ static uint64_t digest_of(const rm_plan *plan)
         digest_text(&digest, node.id);
         digest_text(&digest, node.type->name);
         digest_text(&digest, node.params_json);
-        digest_text(&digest, node.node_json);
+        digest_node(&digest, node.node_json);
     }
     for (size_t i = 0; i < rm_plan_edge_count(plan); i++) {
         rm_plan_edge edge;
@@ -102,14 +146,6 @@ static bool runs_its_plan(const rm_session *session)
     return same;
 }
 
-typedef struct copied {
-    rmi_bytes body;
-    uint64_t digest;
-    /* Where it was not possible. */
-    uint64_t calls; /* of nodes, by then */
-    bool is_out;    /* work is */
-} copied;
-
 /* The session stands still. */
 static void look_at_work(const rm_session *session, copied *tried)
 {
@@ -123,22 +159,84 @@ static void look_at_work(const rm_session *session, copied *tried)
     }
 }
 
+/* All strands stand still, but for the calling thread's. RM_EAGAIN: not now. */
+static rm_status copy_now(rm_session *session, copied *ret_copied, rm_error *err)
+{
+    look_at_work(session, ret_copied);
+    if (!runs_its_plan(session)) {
+        (void)rm_fail(err, RM_EFAIL, "the graph is being changed");
+        return RM_EAGAIN;
+    }
+    ret_copied->digest = digest_of(session->plan);
+    rm_status status = rmi_snapshot_take(session, &ret_copied->body, err);
+    ret_copied->has_object = status == RM_EAGAIN && err->code == RM_CODE_PYTHON_VALUE;
+    return status;
+}
+
+/* Between two calls of the home strand. */
+static void run_copy(rmi_strand *strand, rmi_message *message)
+{
+    copy_message *asked = RMI_CONTAINER(message, copy_message, message);
+    rm_session *session = strand->session;
+    pthread_mutex_lock(&session->lock);
+    asked->posted = false;
+    bool goes = asked->phase == COPY_ASKED && !session->ending;
+    asked->phase = goes ? COPY_RUNNING : asked->phase;
+    pthread_mutex_unlock(&session->lock);
+    if (!goes) {
+        return;
+    }
+    asked->status = copy_now(session, &asked->made, &asked->error);
+    pthread_mutex_lock(&session->lock);
+    asked->phase = COPY_DONE;
+    pthread_cond_broadcast(&session->changed);
+    pthread_mutex_unlock(&session->lock);
+}
+
+/* The caller steps when it likes. The other strands stand still. */
+static rm_status copy_at_home(rm_session *session, int64_t until_ns, copied *ret_copied,
+                              rm_error *err)
+{
+    copy_message *asked = &session->checkpoints->at_home;
+    struct timespec until = in_ms((until_ns - rmi_clock_ns()) / 1000000);
+    int timed_out = 0;
+    pthread_mutex_lock(&session->lock);
+    asked->message.run = run_copy;
+    asked->error = (rm_error)RM_ERROR_INIT;
+    asked->phase = COPY_ASKED;
+    if (!asked->posted) {
+        asked->posted = true;
+        rmi_strand_post(session->strands[0], &asked->message);
+    }
+    while (asked->phase == COPY_RUNNING ||
+           (asked->phase == COPY_ASKED && !session->ending && !timed_out)) {
+        timed_out = pthread_cond_timedwait(&session->changed, &session->lock, &until);
+    }
+    bool done = asked->phase == COPY_DONE;
+    asked->phase = COPY_NONE;
+    pthread_mutex_unlock(&session->lock);
+    if (!done) {
+        (void)rm_fail(err, RM_EFAIL, "a call of a node lasts longer, or nobody steps the session");
+        return RM_EAGAIN;
+    }
+    *ret_copied = asked->made;
+    asked->made = (copied){0};
+    *err = asked->error;
+    return asked->status;
+}
+
 /* One copy. RM_EAGAIN: not now. */
 static rm_status copy(rm_session *session, bool is_owner, int64_t until_ns, copied *ret_copied,
                       rm_error *err)
 {
     rm_status status = RM_EAGAIN;
+    bool at_home = !is_owner && session->options.driver == RM_DRIVER_CALLER;
     rmi_session_begin_visit(session);
-    if (!rmi_session_pause(session, until_ns, is_owner)) {
+    if (!rmi_session_pause(session, until_ns, at_home)) {
         (void)rm_fail(err, RM_EFAIL, "a call of a node lasts longer");
     } else {
-        if (runs_its_plan(session)) {
-            look_at_work(session, ret_copied);
-            status = rmi_snapshot_take(session, &ret_copied->body, err);
-            ret_copied->digest = digest_of(session->plan);
-        } else {
-            (void)rm_fail(err, RM_EFAIL, "the graph is being changed");
-        }
+        status = at_home ? copy_at_home(session, until_ns, ret_copied, err)
+                         : copy_now(session, ret_copied, err);
         rmi_session_resume(session);
     }
     rmi_session_end_visit(session);
@@ -158,12 +256,22 @@ static bool wait_a_little(rm_session *session)
     return goes_on;
 }
 
-/* What is under way comes to the end of its item, and no other is begun. Where nothing has moved
- * since the last time, a node is within an item that needs what others have: each gives one. */
+static bool is_source(const rmi_node *node, const void *context)
+{
+    (void)context;
+    return node->is_source;
+}
+
+/* What is under way comes to the end of its item, and no other is begun; but where an object that
+ * cannot be saved is queued all goes on to the end of the graph. Where nothing has moved since the
+ * last time, a node is within an item that needs what others have: each gives one. */
 static void hold(rm_session *session, const copied *tried, uint64_t *calls)
 {
+    if (*calls == UINT64_MAX || tried->has_object) {
+        rmi_hold_begin(session, RMI_HOLD_CHECKPOINT, tried->has_object ? is_source : NULL, NULL);
+    }
     if (*calls == UINT64_MAX) {
-        rmi_hold_begin(session, RMI_HOLD_CHECKPOINT, NULL, NULL);
+        *calls = tried->calls;
     } else if (*calls == tried->calls && !tried->is_out) {
         rmi_hold_pass(session);
     }
@@ -187,7 +295,7 @@ static rm_status copy_in_time(rm_session *session, bool is_owner, int64_t timeou
             break;
         }
         hold(session, ret_copied, &calls);
-        if (!wait_a_little(session)) {
+        if (!wait_a_little(session) || rmi_clock_ns() >= until_ns) {
             break;
         }
     }
@@ -244,6 +352,8 @@ static rm_status make(rm_session *session, const char *folder, bool is_owner, in
                       rm_error *err)
 {
     copied made = {0};
+    rm_error unwanted = RM_ERROR_INIT;
+    err = err ? err : &unwanted;
     rm_status status = claim(session, err);
     if (status != RM_OK) {
         return status;
@@ -283,6 +393,40 @@ static int64_t wait_after(const rmi_checkpoints *c, rm_status status, int64_t ta
     return least_ms > c->interval_ms ? least_ms : c->interval_ms;
 }
 
+static void run_told(rmi_strand *strand, rmi_message *message)
+{
+    told_message *told = RMI_CONTAINER(message, told_message, message);
+    char text[RM_ERROR_MESSAGE_MAX];
+    pthread_mutex_lock(&strand->session->lock);
+    memcpy(text, told->text, sizeof text);
+    told->posted = false;
+    pthread_mutex_unlock(&strand->session->lock);
+    rm_log(RM_LOG_WARNING, "engine", "%s", text);
+}
+
+/* What came of one. */
+static void tell(rm_session *session, rm_status status, const rm_error *why)
+{
+    told_message *told = &session->checkpoints->told;
+    if (status == RM_ECANCELED) {
+        return;
+    }
+    rmi_event_tell(session, &(rmi_happening){.kind = RM_EVENT_CHECKPOINT,
+                                             .reason = status == RM_OK       ? "made"
+                                                       : status == RM_EAGAIN ? "put off"
+                                                                             : "failed",
+                                             .total = session->checkpoints->newest,
+                                             .error = status == RM_OK ? NULL : why});
+    pthread_mutex_lock(&session->lock);
+    if (status != RM_OK && !session->ending && !told->posted) {
+        memcpy(told->text, why->message, sizeof told->text);
+        told->message.run = run_told;
+        told->posted = true;
+        rmi_strand_post(session->strands[0], &told->message);
+    }
+    pthread_mutex_unlock(&session->lock);
+}
+
 static void *keep(void *argument)
 {
     rm_session *session = argument;
@@ -303,10 +447,8 @@ static void *keep(void *argument)
         int64_t begin_ns = rmi_clock_ns();
         rm_status status = make(session, c->folder, false, TIMEOUT_MS, &why);
         wait_ms = wait_after(c, status, rmi_clock_ns() - begin_ns);
+        tell(session, status, &why);
         pthread_mutex_lock(&session->lock);
-        if (status != RM_OK && status != RM_ECANCELED && !session->ending) {
-            rm_log(RM_LOG_WARNING, "engine", "%s", why.message);
-        }
         if (why.code == RM_CODE_CHECKPOINT_REFUSED) {
             break; /* and will be the next time */
         }
@@ -430,6 +572,7 @@ void rmi_checkpoints_free(rmi_checkpoints *c)
 {
     if (c) {
         rmi_bytes_fini(&c->resumed);
+        rmi_bytes_fini(&c->at_home.made.body);
         if (c->lock >= 0) {
             close(c->lock);
         }

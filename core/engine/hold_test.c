@@ -163,7 +163,7 @@ TEST(strands_on_threads_come_to_rest_over_full_links)
         int64_t until_ns = rmi_clock_ns() + (int64_t)20000000000;
         bool rests = false;
         rmi_hold_begin(session, RMI_HOLD_CHECKPOINT, NULL, NULL);
-        while (!rests && rmi_clock_ns() < until_ns && rmi_session_pause(session, until_ns, true)) {
+        while (!rests && rmi_clock_ns() < until_ns && rmi_session_pause(session, until_ns, false)) {
             rests = session->strands[2]->holds && !is_within(session, y);
             rests &= !is_within(session, x) && !is_within(session, p);
             rests |= session->nodes[y]->state == RMI_NODE_ENDED;

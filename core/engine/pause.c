@@ -101,22 +101,13 @@ static void run_pause(rmi_strand *strand, rmi_message *message)
     pthread_mutex_unlock(&session->lock);
 }
 
-/* Nobody else steps it. */
-static bool stands_still(rm_session *session, const rmi_strand *strand, bool is_owner)
-{
-    bool is_stepped = strand->index == 0 && session->options.driver == RM_DRIVER_CALLER;
-    return is_stepped && !is_owner
-               ? atomic_load(&strand->thread) == rmi_thread_self()
-               : rmi_session_is_direct(session, session->strands[strand->index]);
-}
-
 /* How many of these strands have to come. Under the lock. */
-static uint32_t ask_strands(rm_session *session, uint32_t first, uint32_t end, bool is_owner)
+static uint32_t ask_strands(rm_session *session, uint32_t first, uint32_t end)
 {
     uint32_t asked = 0;
     for (uint32_t i = first; i < end && !session->simulated; i++) {
         rmi_strand *strand = session->strands[i];
-        if (stands_still(session, strand, is_owner)) {
+        if (rmi_session_is_direct(session, strand)) {
             continue;
         }
         asked++;
@@ -139,17 +130,17 @@ static bool await_strands(rm_session *session, uint32_t asked, const struct time
     return session->paused_strands >= asked;
 }
 
-bool rmi_session_pause(rm_session *session, int64_t until_ns, bool is_owner)
+bool rmi_session_pause(rm_session *session, int64_t until_ns, bool but_home)
 {
     struct timespec until = time_of(until_ns);
     pthread_mutex_lock(&session->lock);
     session->pausing = true;
     session->pause_round++;
     session->paused_strands = 0;
-    uint32_t asked = ask_strands(session, 1, session->strand_count, is_owner);
+    uint32_t asked = ask_strands(session, 1, session->strand_count);
     bool paused = await_strands(session, asked, &until);
-    if (paused) {
-        asked += ask_strands(session, 0, 1, is_owner);
+    if (paused && !but_home) {
+        asked += ask_strands(session, 0, 1);
         paused = await_strands(session, asked, &until);
     }
     pthread_mutex_unlock(&session->lock);

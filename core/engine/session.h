@@ -194,9 +194,9 @@ void rmi_session_end_visit(rm_session *session);
 void rmi_session_begin_change(rm_session *session);
 void rmi_session_end_change(rm_session *session);
 /* Has every strand stand still between two calls, at most until then. False: one did not come, or
- * the session ends; all go on. is_owner: where the caller steps the home strand, that is who calls.
- * The home strand comes last: its thread may have what a call on another one waits for. */
-RM_MUST_USE bool rmi_session_pause(rm_session *session, int64_t until_ns, bool is_owner);
+ * the session ends; all go on. The home strand comes last: its thread may have what a call on
+ * another one waits for. Where the caller steps it, it is the owner who calls, or but_home. */
+RM_MUST_USE bool rmi_session_pause(rm_session *session, int64_t until_ns, bool but_home);
 void rmi_session_resume(rm_session *session);
 /* The calling thread is within a node or an event of the session. */
 bool rmi_session_is_inside(rm_session *session);

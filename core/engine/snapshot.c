@@ -34,21 +34,36 @@ static bool saves(const rm_node_type *type)
     return has_own_save(type) || (type->save && type->load);
 }
 
+static bool is_source(const rm_node_type *type)
+{
+    return !type->inputs || !type->inputs[0].name;
+}
+
 bool rmi_node_type_is_kept(const rm_node_type *type)
 {
     if (saves(type)) {
         return true;
     }
     bool is_stateless = type->flags & RM_NODE_PURE || (type->state_size == 0 && !type->user);
-    return is_stateless && type->inputs && !(type->flags & RM_NODE_PYTHON);
+    return is_stateless && !is_source(type) && !(type->flags & RM_NODE_PYTHON);
+}
+
+static const char *help_of(const rm_node_type *type)
+{
+    if (!(type->flags & RM_NODE_PYTHON)) {
+        return "run this graph without checkpoints, or put another node in its stead";
+    }
+    return is_source(type) ? "give its class save() and load(state), by its place"
+                           : "give its class save() and load(state), or stateless = True if it "
+                             "keeps nothing from one item to the next";
 }
 
 rm_status rmi_snapshot_refuse(const rm_node *node, rm_error *err)
 {
     rm_status status =
         rm_fail_as(err, RM_CODE_CHECKPOINT_REFUSED, "node '%s' (%s) cannot save its %s", node->id,
-                   node->type->name, node->type->inputs ? "state" : "place");
-    rm_error_help(err, "run this graph without checkpoints, or put another node in its stead");
+                   node->type->name, is_source(node->type) ? "place" : "state");
+    rm_error_help(err, "%s", help_of(node->type));
     return status;
 }
 
@@ -153,6 +168,9 @@ static void check_packet(snapshot *s, const rm_packet *packet, const char *from,
     if (status == RM_OK || s->status != RM_OK) {
         return;
     }
+    if (packet->header.kind == RM_KIND_OBJECT && s->session->options.pack_object) {
+        return; /* its form is made as it is written */
+    }
     if (packet->header.kind == RM_KIND_OBJECT) {
         (void)rm_fail(&why, RM_EINVAL, "a live object");
     }
@@ -231,13 +249,36 @@ static uint32_t number_of(const snapshot *s, const rmi_node *from, rm_packet *pa
     return found ? (uint32_t)(found - s->packets) : RMI_NO_PACKET;
 }
 
+/* A live object goes by its form in the value model, which its process made of it now. */
+static rm_status pack(const snapshot *s, const rm_packet *packet, rm_packet_header *header,
+                      rm_blob *blob)
+{
+    const rm_session_options *options = &s->session->options;
+    rm_status status = options->pack_object(options->event_context, packet, blob, s->err);
+    header->kind = RM_KIND_VALUE;
+    header->payload_bytes = blob->bytes;
+    if (status == RM_OK) {
+        return RM_OK;
+    }
+    rm_error_wrap(s->err, "a live object on its way");
+    return status == RM_ENOMEM ? status : RM_EAGAIN; /* once it has arrived */
+}
+
 static void write_packet(snapshot *s, const rm_packet *packet)
 {
+    rm_blob blob = {0};
     rm_packet_header header = packet->header;
+    bool is_object = header.kind == RM_KIND_OBJECT;
     header.metadata_bytes = packet->metadata ? header.metadata_bytes : 0;
-    rmi_bytes_add(s->to, &header, sizeof header);
-    rmi_bytes_add(s->to, packet->payload, header.payload_bytes);
-    rmi_bytes_add(s->to, packet->metadata, header.metadata_bytes);
+    rm_status status = is_object ? pack(s, packet, &header, &blob) : RM_OK;
+    if (status == RM_OK) {
+        rmi_bytes_add(s->to, &header, sizeof header);
+        rmi_bytes_add(s->to, is_object ? blob.data : packet->payload, header.payload_bytes);
+        rmi_bytes_add(s->to, packet->metadata, header.metadata_bytes);
+    } else {
+        s->status = status;
+    }
+    rmi_free(blob.data);
 }
 
 /* ---- nodes */
@@ -255,10 +296,11 @@ static rm_status save_code(rmi_node *node, rm_blob *blob, rm_error *err)
     } else if (type->save && type->load) {
         status = type->save(&node->pub, blob, err);
     }
-    if (status < 0) {
+    if (status < 0 || status == RM_EAGAIN) {
         rm_error_wrap(err, "saving node '%s'", node->pub.id);
+        return status;
     }
-    return status < 0 ? status : RM_OK;
+    return RM_OK;
 }
 
 static rmi_node_record record_of(const rmi_node *node)
@@ -348,7 +390,7 @@ static void write_node(snapshot *s, rmi_node *node)
 {
     rm_blob blob = {0};
     rm_status status = save_code(node, &blob, s->err);
-    if (status < 0) {
+    if (status != RM_OK) {
         s->status = status;
     } else {
         rmi_node_record record = record_of(node);
@@ -416,7 +458,7 @@ static void write_head(snapshot *s)
 static void write_all(snapshot *s)
 {
     write_head(s);
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0; i < s->count && s->status == RM_OK; i++) {
         write_packet(s, s->packets[i]);
     }
     for (uint32_t i = 0; i < s->session->node_count && s->status == RM_OK; i++) {

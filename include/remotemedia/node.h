@@ -154,6 +154,7 @@ struct rm_blob; /* growing bytes for save() and load(), see blob functions below
  *          same node of a later process goes on there. When save() may be called; nothing else of
  *          the session runs meanwhile. A node with neither that is a source, or has a state and is
  *          not RM_NODE_PURE, cannot be part of a checkpoint.
+ *          RM_EAGAIN: not now, it is within something; tried again soon.
  * restore  Gets it after open() and the RM_CONTROL_FORMAT of what came last, before the first item.
  */
 struct rm_node_type {

@@ -44,8 +44,11 @@ typedef enum rm_event_kind {
      * packets that were older at the sink `to` than the graph's budget, reason: "path"; of what
      * leads there `node` works longest. */
     RM_EVENT_LATE = 24,
-    RM_EVENT_BREAKER = 25 /* of `node`; reason: "open", "half_open", "closed"; count: failures
-                           * in a row; total: how often it opened */
+    RM_EVENT_BREAKER = 25, /* of `node`; reason: "open", "half_open", "closed"; count: failures
+                            * in a row; total: how often it opened */
+    /* One that was to be made; reason: "made", "put off", "failed", with the error; total: the
+     * number of the newest one. */
+    RM_EVENT_CHECKPOINT = 26
 } rm_event_kind;
 
 /* A kind as a bit of rm_session_options.events. */
@@ -98,6 +101,9 @@ typedef struct rm_session_options {
     const char *record_path;
     uint64_t record_bytes_max;   /* the record ends there, the run goes on; 0: 4 GiB */
     int record_without_payloads; /* 1: a replay runs the sources again */
+    /* How live objects that are on their way get into checkpoints; NULL: they cannot. Gets
+     * event_context. Thread: the one that steps. */
+    rm_pack_object pack_object;
 } rm_session_options;
 
 /* Opens all nodes, in rank order; if one fails, closes the others in reverse order and returns its

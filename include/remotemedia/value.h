@@ -60,6 +60,14 @@ typedef struct rm_leaf {
 typedef void (*rm_read_object)(void *owner, const char *path,
                                void (*found)(void *context, const rm_leaf *leaf), void *context);
 
+struct rm_blob;
+struct rm_packet;
+struct rm_error;
+/* Appends the form in the value model, as the payload of a packet of kind value, of the live object
+ * in this packet. < 0: it has none; the error names its class, and has the code E0603. */
+typedef rm_status (*rm_pack_object)(void *context, const struct rm_packet *object,
+                                    struct rm_blob *blob, struct rm_error *err);
+
 #ifdef __cplusplus
 }
 #endif

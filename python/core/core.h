@@ -183,6 +183,7 @@ void rmpy_lend_buffer(rmpy_lent *lent, rmpy_buffer *takes_buffer);
 typedef struct rmpy_writer {
     uint8_t *data;
     size_t length, capacity;
+    bool exact; /* TypeError for what would come back as another type, or as a copy of less */
     uint8_t small[4096]; /* where data points until more is needed */
 } rmpy_writer;
 
@@ -244,6 +245,12 @@ PyObject *rmpy_array_new(rmpy_state *state, rmpy_layout *layout, void **ret_data
 /* Sets the functions of a node type whose code is Python (open process flush close control cancel,
  * state_size). */
 void rmpy_node_type_fill(rm_node_type *type);
+/* keep.c: its nodes are part of checkpoints. */
+void rmpy_node_type_keep(rm_node_type *type);
+rm_status rmpy_feed_checkpoint(rm_node *node, rm_blob *blob, rm_error *err);
+rm_status rmpy_feed_restore(rm_node *node, const void *data, size_t bytes, rm_error *err);
+rm_status rmpy_collect_checkpoint(rm_node *node, rm_blob *blob, rm_error *err);
+rm_status rmpy_collect_restore(rm_node *node, const void *data, size_t bytes, rm_error *err);
 /* python.feed and python.collect, added to each Registry. */
 extern const rm_node_type rmpy_feed_type, rmpy_collect_type;
 

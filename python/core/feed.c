@@ -36,6 +36,19 @@ static rm_status feed_queue(rmpy_runner *p)
     return rmpy_emit_any(p, item);
 }
 
+/* An item of an iterable is about to go out, unless it did so before the checkpoint that the run
+ * goes on from. */
+static rm_status count_given(rmpy_runner *p, rm_status status)
+{
+    if (p->skip == 0 || status != RM_OK) {
+        p->next++;
+        return status;
+    }
+    p->skip--;
+    rm_node_ready(p->node);
+    return RM_EAGAIN; /* what the call emitted is let go */
+}
+
 static rm_status feed_process(rm_node *node, const rm_inputs *Py_UNUSED(inputs), rm_error *err)
 {
     rmpy_runner *p = rmpy_runner_of(node);
@@ -50,6 +63,9 @@ static rm_status feed_process(rm_node *node, const rm_inputs *Py_UNUSED(inputs),
         status = feed_queue(p);
     } else {
         status = p->object ? feed_sequence(p) : rmpy_source_step(p);
+    }
+    if (!p->object && p->emit_room < RM_EMIT_MAX) {
+        status = count_given(p, status);
     }
     return rmpy_answer(p, status, err);
 }
@@ -69,6 +85,8 @@ const rm_node_type rmpy_feed_type = {
     .control = rmpy_node_control,
     .cancel = rmpy_node_cancel,
     .close = rmpy_runner_close,
+    .checkpoint = rmpy_feed_checkpoint,
+    .restore = rmpy_feed_restore,
 };
 
 /* ---- python.collect */
@@ -129,6 +147,8 @@ const rm_node_type rmpy_collect_type = {
     .process = collect_process,
     .control = collect_control,
     .close = rmpy_runner_close,
+    .checkpoint = rmpy_collect_checkpoint,
+    .restore = rmpy_collect_restore,
 };
 
 /* ---- methods of Session */

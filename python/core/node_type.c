@@ -256,7 +256,7 @@ static int make_params(rmpy_node_type *self, PyObject *params)
 
 typedef struct arguments {
     PyObject *make, *name, *summary, *inputs, *outputs, *params, *example, *blocking;
-    int other_params, live;
+    int other_params, live, keeps;
 } arguments;
 
 static int fill_code(rmpy_node_type *self, const arguments *a)
@@ -307,17 +307,20 @@ static int fill(rmpy_node_type *self, const arguments *a)
         return -1;
     }
     rmpy_node_type_fill(type);
+    if (a->keeps) {
+        rmpy_node_type_keep(type);
+    }
     return 0;
 }
 
 static PyObject *node_type_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"make",    "name",     "summary",      "inputs", "outputs", "params",
-                            "example", "blocking", "other_params", "live",   NULL};
+                            "example", "blocking", "other_params", "live",   "keeps",   NULL};
     arguments a = {.inputs = Py_None, .outputs = Py_None, .params = Py_None, .blocking = Py_None};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOOOOOOpp:NodeType", names, &a.make, &a.name,
-                                     &a.summary, &a.inputs, &a.outputs, &a.params, &a.example,
-                                     &a.blocking, &a.other_params, &a.live)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOOOOOOppp:NodeType", names, &a.make,
+                                     &a.name, &a.summary, &a.inputs, &a.outputs, &a.params,
+                                     &a.example, &a.blocking, &a.other_params, &a.live, &a.keeps)) {
         return NULL;
     }
     if (!a.name) {
@@ -385,7 +388,7 @@ static PyGetSetDef node_type_getset[] = {
 
 PyDoc_STRVAR(node_type_doc,
              "NodeType(make, *, name, summary='', inputs=None, outputs=None, params=None, "
-             "example='', blocking=None, other_params=False, live=False)\n--\n\n"
+             "example='', blocking=None, other_params=False, live=False, keeps=False)\n--\n\n"
              "A node type whose code is Python; a resolver returns one, see Registry.");
 
 static PyType_Slot node_type_slots[] = {

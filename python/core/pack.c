@@ -15,6 +15,7 @@ void rmpy_writer_init(rmpy_writer *writer)
     writer->data = writer->small;
     writer->length = 0;
     writer->capacity = sizeof writer->small;
+    writer->exact = false;
 }
 
 void rmpy_writer_fini(rmpy_writer *writer)
@@ -587,9 +588,30 @@ enum {
               Py_TPFLAGS_LIST_SUBCLASS | Py_TPFLAGS_TUPLE_SUBCLASS | Py_TPFLAGS_BYTES_SUBCLASS
 };
 
+/* Of what pack() does not know by its exact type: unpacked it is the same again. */
+static bool comes_back(rmpy_state *state, PyObject *value)
+{
+    PyTypeObject *type = Py_TYPE(value);
+    return type == &PyTuple_Type || type == &PyBytes_Type || type == &PySet_Type ||
+           strcmp(type->tp_name, "numpy.ndarray") == 0 || (PyObject *)type == rmpy_datetime(state);
+}
+
+static int refuse_inexact(PyObject *value)
+{
+    PyObject *name = rmpy_type_name(value);
+    if (name && !PyErr_Occurred()) {
+        PyErr_Format(PyExc_TypeError, "a %U would not come back as what it is", name);
+    }
+    Py_XDECREF(name);
+    return -1;
+}
+
 /* Subclasses and everything else that pack() does not know by its exact type. */
 static int pack_other(rmpy_state *state, rmpy_writer *w, PyObject *value, int depth)
 {
+    if (w->exact && !comes_back(state, value)) {
+        return refuse_inexact(value);
+    }
     switch (PyType_GetFlags(Py_TYPE(value)) & FLAGGED) {
     case Py_TPFLAGS_UNICODE_SUBCLASS: return pack_str(w, value);
     case Py_TPFLAGS_LONG_SUBCLASS: return pack_long(w, value);

@@ -5,6 +5,7 @@
  *                   ├─ node.c    what the engine calls; sync calls; what goes out
  *                   ├─ failure.c    what is told of a failure
  *                   ├─ ring.c    objects that wait
+ *                   ├─ keep.c    checkpoints
  *                   ├─ interrupt.c  what a node forgets, and its own interrupt()
  *                   ├─ task.c    coroutines and generators, as the node's own Task
  *                   ├─ stream.c  the input of an is_streaming node
@@ -150,7 +151,8 @@ struct rmpy_runner {
     unsigned history_length, demotions;
 
     /* python.feed, python.collect */
-    Py_ssize_t next; /* in the sequence */
+    Py_ssize_t next; /* in the sequence; of an iterable: items given */
+    uint64_t skip;   /* items of the iterable that were given before the checkpoint */
     bool queued, wants;
 
     /* For failures. */
@@ -362,6 +364,11 @@ void rmpy_failure_keep(rmpy_runner *p, PyObject *takes_raised);
 /* (exception, node, item, excerpt of the input, attempts) of a failure. */
 PyObject *rmpy_session_failure_of(rmpy_session *s, const rm_error *error);
 void rmpy_session_on_event(void *session, const rm_event *event);
+
+/* ---- keep.c */
+
+/* For rm_session_options.pack_object; the context is the session. */
+rm_status rmpy_pack_object(void *session, const rm_packet *packet, rm_blob *blob, rm_error *err);
 
 /* ---- interrupt.c */
 

@@ -284,6 +284,7 @@ PyObject *rmpy_session_open(PyObject *self, PyObject *args, PyObject *kwargs)
                                   .spans_max = s->spans_max,
                                   .traceparent = s->traceparent[0] ? s->traceparent : NULL,
                                   .read_object = rmpy_read_object,
+                                  .pack_object = rmpy_pack_object,
                                   .checkpoint_folder = folder,
                                   .checkpoint_interval_ms = interval_ms};
     rm_error error = RM_ERROR_INIT;

@@ -78,6 +78,8 @@ class NodeType:
     other_params : True: parameters of any other name are accepted, too; one that looks like a slip
         of a name in ``params`` gets a warning.
     live : True: a source that cannot wait, whose ``overrun()`` is called where nothing it gives has room.
+    keeps : True: its nodes are part of checkpoints, with what their ``save()`` gives and ``load(state)``
+        takes, or without a state.
     merge : "any" or "zip" — see the manifest; with several input ports `process` gets a tuple.
     blocking : True: always on a thread of its own; False: always on the caller's loop; None: decided
         by measuring.
@@ -96,6 +98,7 @@ class NodeType:
         blocking: bool | None = None,
         other_params: bool = False,
         live: bool = False,
+        keeps: bool = False,
     ) -> Self: ...
     @property
     def name(self) -> str: ...

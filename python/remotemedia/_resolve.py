@@ -123,6 +123,7 @@ def _node_type(
         blocking=blocking,
         other_params=other_params,
         live=not inputs and callable(getattr(cls, "overrun", None)),
+        keeps=keeps_state(cls),
     )
 
 
@@ -173,6 +174,12 @@ def spec_of(cls: type) -> NodeSpec:
         if isinstance(spec, NodeSpec):
             return spec._replace(name="", params=None, requires=spec.requires)
     return spec if isinstance(spec, NodeSpec) else NO_SPEC
+
+
+def keeps_state(cls: type) -> bool:
+    """True where nodes of the class can be part of a checkpoint."""
+    has_both = all(callable(getattr(cls, name, None)) for name in ("save", "load"))
+    return has_both or (bool(getattr(cls, "stateless", False)) and not is_source(cls))
 
 
 def is_source(cls: type) -> bool:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Breaker",
     "Changed",
+    "Checkpoint",
     "Drop",
     "EndOfStream",
     "Ended",
@@ -182,6 +183,19 @@ class Breaker(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint(Event):
+    """A checkpoint was to be made. ``what``: ``"made"``; ``"put off"``, as a node was within an item for
+    long; ``"failed"``. ``number`` is that of the newest one, 0: there is none; ``error``: why it was not
+    made, "": it was."""
+
+    kind: ClassVar[str] = "checkpoint"
+    what: str
+    number: int
+    code: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended(Event):
     """The run is over, the last event. ``error``: why it failed or was cancelled; "": it did not."""
 
@@ -205,6 +219,7 @@ _makers: dict[int, Callable[..., Event]] = {
     23: lambda r, **both: Failed(r[1], r[9], r[8], r[10], **both),
     24: lambda r, **both: Late(r[1], r[3], r[4], r[5], r[2], **both),
     25: lambda r, **both: Breaker(r[1], r[3], r[4], r[5], **both),
+    26: lambda r, **both: Checkpoint(r[3], r[5], r[8], r[10] or "", **both),
 }
 
 

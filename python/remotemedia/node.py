@@ -147,6 +147,9 @@ class Node(ABC):
     is_streaming : bool
         True: ``process`` is an async generator that is called once, with an async iterator of all
         items.
+    stateless : bool
+        True: it keeps nothing from one item to the next, so that it can be part of a checkpoint without
+        ``save`` and ``load``. Of a source it says nothing.
     merge : "any", "priority", "zip", "sync", a dict, or None
         With several input ports ``process`` gets a tuple: the one item that came and None for the
         others ("any": by turns; "priority": of the first port that has one), one item of each
@@ -204,6 +207,14 @@ class Node(ABC):
         runs the pipeline; what it raises is told in ``errors``, and the
         run goes on.
 
+    ``save()``, ``load(state)``
+        Both: the node is part of checkpoints (``Pipeline(checkpoint=…)``). ``save`` gives what ``load``
+        needs in a later process to go on from there, as a value: None, bool, int, float, str, bytes,
+        list, tuple, dict, set, datetime, NumPy arrays. Plain functions, called between two items on
+        the thread that runs the pipeline; ``load`` after ``initialize``, before ``process``. A
+        source gives its place, counted on before it yields: its ``process`` is called anew after
+        ``load``, as that of an ``is_streaming`` node is.
+
     The arguments of a subclass's constructor are kept, so that the node can be written to a
     manifest and be made again from it. Threads: one call at a time; which thread depends on
     ``blocking``.
@@ -213,6 +224,7 @@ class Node(ABC):
     secret_fields: ClassVar[tuple[str, ...]] = ()
     blocking: bool | None = None
     is_streaming: bool = False
+    stateless: bool = False
     is_source: bool = False
     is_sink: bool = False
     is_remote: bool = False

@@ -92,7 +92,8 @@ class Pipeline:
         How old an item may be when a sink has it, from where it entered, ms. What is older is counted,
         and told as `Late` with the node that works longest on the way. None: no budget.
     checkpoint : str, os.PathLike or None
-        Folder in which runs keep checkpoints, and go on from the newest good one that is there; see
+        Folder in which runs keep checkpoints, and go on from the newest good one that is there, with
+        the same input: what was taken of it before is left out, and the results have all items; see
         docs/guide/recovery.md. One run at a time.
     checkpoint_interval_ms : int
         How often one is made, milliseconds; 0: as the manifest says, else 1000.
@@ -863,6 +864,13 @@ def _warn(findings: list[_core.Finding]) -> None:
         warnings.warn(f"E{finding.code:04}: {finding.message}{help}", stacklevel=level)
 
 
+def _log(level: int, topic: str, message: str) -> None:
+    import logging
+
+    levels = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
+    logging.getLogger(f"remotemedia.{topic}").log(levels[min(level, 4) - 1], "%s", message)
+
+
 class _Watch:
     """Keeps an eye on the session of one run: its numbers, and the errors of skipped items."""
 
@@ -897,7 +905,10 @@ class _Watch:
 
     def _checkpoint(self) -> tuple[str, int] | tuple[()]:
         folder = self._pipeline.checkpoint
-        return (os.fspath(folder), self._pipeline.checkpoint_interval_ms) if folder else ()
+        if not folder:
+            return ()
+        _core.set_log(_log)  # what is told of checkpoints only there
+        return os.fspath(folder), self._pipeline.checkpoint_interval_ms
 
     def _made(self, session: _core.Session) -> None:
         """There is a session, and it is about to be opened."""

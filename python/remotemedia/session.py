@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from . import _drive, _resolve
-from .errors import PipelineError
+from .errors import CHECKPOINT_REFUSED, PipelineError
 from .metrics import Metrics
 from .node import TypedNode
 
@@ -73,6 +73,13 @@ class Session:
         self._feed, self._collect = planned.feed, planned.collect
         inputs = [self._feed] if self._feed else []
         outputs = [self._collect] if self._collect else []
+        if options["checkpoint"] and (inputs or outputs):
+            raise PipelineError(
+                f"a session of pipeline '{pipeline.name}' cannot keep checkpoints: what its caller has "
+                "pushed, or was given, nobody could do again",
+                code=CHECKPOINT_REFUSED,
+                help="use run() with a list or an iterator, or begin with a source and end with a sink",
+            )
         del options["on_session"]
         return _drive.Stream(planned.plan, inputs, outputs, given=planned.nodes, **options)
 

@@ -1,0 +1,405 @@
+"""Checkpoints of pipelines with Python nodes: a run that is killed, at any point, goes on with the
+state of its nodes and with what was on its way, and leaves what one that was let alone leaves; what
+cannot be kept is refused by name, or put off, and the run goes on."""
+
+import asyncio
+import json
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+import remotemedia
+from remotemedia import Node, Pipeline
+
+PROGRAM = textwrap.dedent("""
+    import asyncio, sys, time
+    from remotemedia import Node, Pipeline
+
+    COUNT = 600
+    source, mode, pause_s, folder = sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4] or None
+
+    class Source(Node):
+        next = 0
+
+        def save(self):
+            return self.next
+
+        def load(self, state):
+            self.next = state
+
+    class Numbers(Source):
+        def process(self):
+            while self.next < COUNT:
+                self.next += 1
+                time.sleep(pause_s)
+                yield self.next
+
+    class Threaded(Numbers):
+        blocking = True
+
+    class Async(Source):
+        async def process(self):
+            while self.next < COUNT:
+                self.next += 1
+                await asyncio.sleep(pause_s)
+                yield self.next
+
+    class Sums(Node):
+        def __init__(self):
+            super().__init__()
+            self.total, self.seen, self.first = 0, {}, True
+
+        def process(self, number):
+            if self.first:
+                self.first = False
+                print("begins with", number, file=sys.stderr)
+            self.total += number
+            self.seen[str(number % 10)] = self.seen.get(str(number % 10), b"") + bytes([number % 256])
+            return {"number": number, "total": self.total, "bytes": sum(map(len, self.seen.values()))}
+
+        def save(self):
+            return {"total": self.total, "seen": self.seen}
+
+        def load(self, state):
+            self.total, self.seen = state["total"], state["seen"]
+
+    class Waits(Node):
+        stateless = True
+
+        async def process(self, item):
+            await asyncio.sleep(pause_s)
+            return item
+
+    class Works(Node):
+        stateless, blocking = True, True
+
+        def process(self, item):
+            time.sleep(pause_s)
+            return {**item, "pair": (item["number"], item["total"])}
+
+    class Thrice(Node):
+        stateless = True
+
+        def process(self, item):
+            for i in range(3):
+                time.sleep(pause_s / 10)
+                yield {**item, "i": i, "pair": list(item["pair"])}
+
+    class Batches(Node):
+        is_streaming = True
+
+        def __init__(self):
+            super().__init__()
+            self.held = []
+
+        async def process(self, stream):
+            async for item in stream:
+                self.held.append(item)
+                if len(self.held) == 4:
+                    batch, self.held = self.held, []
+                    yield {"batch": batch}
+
+        def save(self):
+            return self.held
+
+        def load(self, state):
+            self.held = state
+
+    first = {"sync": Numbers, "thread": Threaded, "async": Async}.get(source)
+    nodes = [Sums(), Waits(), Works(), Thrice(), Batches(), Node("json.write", path="out")]
+    nodes = ([first(id="numbers")] if first else []) + nodes
+    data = range(1, COUNT + 1)
+    given = {"list": list(data), "iterator": (n for n in data)}.get(source)
+    pipeline = Pipeline(nodes, checkpoint=folder, checkpoint_interval_ms=2)
+    pipeline.run_sync(given) if mode == "run_sync" else asyncio.run(pipeline.run(given))
+""")
+LINES = 600 * 3 // 4
+DEADLINE_S = 60
+
+
+def start(folder, source, mode, pause_s, state="state"):
+    (folder / "program.py").write_text(PROGRAM)
+    return subprocess.Popen([sys.executable, "program.py", source, mode, str(pause_s), state],
+                            cwd=folder, stderr=subprocess.PIPE, text=True)
+
+
+def newest(folder):
+    numbers = [int(p.stem.split("-")[1]) for p in (folder / "state").glob("checkpoint-*.rmc")]
+    return max(numbers, default=0)
+
+
+def kill(child, is_time):
+    """As soon as it is time; False: it has ended before."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not is_time() and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.0002)
+    child.send_signal(signal.SIGKILL)
+    told = child.communicate()[1]
+    assert child.returncode in (-signal.SIGKILL, 0), told
+    return child.returncode != 0
+
+
+def expected_of(folder):
+    child = start(folder, "sync", "run_sync", 0, "")
+    told = child.communicate()[1]
+    assert child.returncode == 0, told
+    expected = (folder / "out").read_text()
+    assert len(expected.splitlines()) == LINES
+    (folder / "out").unlink()
+    return expected
+
+
+@pytest.mark.parametrize("source", ["sync", "async", "thread", "list", "iterator"])
+@pytest.mark.parametrize("mode", ["run_sync", "run"])
+def test_a_killed_process_goes_on_with_the_state_of_its_nodes(tmp_path, source, mode):
+    expected = expected_of(tmp_path)
+    killed = 0
+    part = tmp_path / "state" / "checkpoint.part"
+    for moment in (1, 2, "within a checkpoint", "within a checkpoint"):
+        child = start(tmp_path, source, mode, 0.001)
+        after = newest(tmp_path) + (moment if isinstance(moment, int) else 1)
+        is_time = (part.exists if isinstance(moment, str) else lambda: newest(tmp_path) >= after)
+        killed += kill(child, is_time)
+    assert killed == 4
+    assert newest(tmp_path) >= 3
+    child = start(tmp_path, source, mode, 0)
+    told = child.communicate()[1]
+    assert child.returncode == 0, told
+    assert int(told.split()[-1]) > 1, told  # what was done is not done again
+    assert (tmp_path / "out").read_text() == expected
+    assert newest(tmp_path) == 0  # it has ended well
+
+
+SOUND = textwrap.dedent("""
+    import asyncio
+    from remotemedia import Node, Pipeline
+
+    class Fades(Node):
+        factor = 1.0
+
+        async def process(self, audio):
+            samples, rate = audio
+            self.factor *= 0.999
+            await asyncio.sleep(0.002)
+            return samples * self.factor, rate
+
+        def save(self):
+            return self.factor
+
+        def load(self, state):
+            self.factor = state
+
+    Pipeline([Node("wav.read", path="in.wav", packet_ms=5), Fades(), Node("wav.write", path="out.wav")],
+             checkpoint="state", checkpoint_interval_ms=3).run_sync()
+""")
+
+
+def test_sound_that_goes_through_a_coroutine_is_written_as_by_one_that_was_let_alone(tmp_path):
+    Pipeline([Node("test.tone", duration_ms=3000),
+              Node("wav.write", path=str(tmp_path / "in.wav"))]).run_sync()
+    (tmp_path / "program.py").write_text(SOUND)
+    command = [sys.executable, "program.py"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    expected = (tmp_path / "out.wav").read_bytes()
+    (tmp_path / "out.wav").unlink()
+    for number in (2, 4, 6):
+        child = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        assert kill(child, lambda: newest(tmp_path) >= number)
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert (tmp_path / "out.wav").read_bytes() == expected
+
+
+RESULTS = textwrap.dedent("""
+    import dataclasses, json, sys, time
+    from remotemedia import Node, Pipeline
+
+    @dataclasses.dataclass
+    class Box:  # the value model has no form of it
+        number: int
+
+    class Boxes(Node):
+        stateless = True
+
+        def process(self, number):
+            time.sleep(0.0005)
+            return Box(number)
+
+    class Opens(Node):
+        stateless = True
+
+        def process(self, box):
+            time.sleep(0.0005)
+            return box.number
+
+    results = Pipeline([Boxes(), Opens(), Opens2()], checkpoint="state", checkpoint_interval_ms=5)
+""").replace(", Opens2()", "") + "print(json.dumps(results.run_sync(list(range(1000)))))\n"
+
+
+def test_results_are_complete_and_objects_without_a_form_are_let_through(tmp_path):
+    (tmp_path / "program.py").write_text(RESULTS)
+    command = [sys.executable, "program.py"]
+    for number in (2, 4):
+        child = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+                                 stdout=subprocess.DEVNULL)
+        assert kill(child, lambda: newest(tmp_path) >= number)
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(ended.stdout) == list(range(1000))
+
+
+class Keeps(Node):
+    """Gives numbers up to `count`; save() gives or raises what it is told."""
+
+    def __init__(self, gives=None, count=300, **config):
+        super().__init__(**config)
+        self.gives, self.count, self.next, self.loaded = gives, count, 0, []
+
+    def process(self):
+        while self.next < self.count:
+            self.next += 1
+            time.sleep(0.0005)
+            yield self.next
+
+    def save(self):
+        if isinstance(self.gives, BaseException):
+            raise self.gives
+        return self.gives if self.gives is not None else self.next
+
+    def load(self, state):
+        self.loaded.append(state)
+        if isinstance(self.gives, BaseException):
+            raise self.gives
+        self.next = state
+
+
+class Doubles(Node):
+    def process(self, number):
+        return 2 * number
+
+
+class Same(Node):
+    stateless = True
+
+    def process(self, number):
+        return number
+
+
+class Coroutine(Keeps):
+    async def save(self):
+        return self.next
+
+
+class StatelessSource(Node):
+    stateless = True
+
+    def process(self):
+        yield 1
+
+
+def run(folder, *nodes, data=None, **options):
+    options = {"checkpoint": folder / "state", "checkpoint_interval_ms": 2} | options
+    return Pipeline([*nodes, Node("json.write", path=str(folder / "out"))], **options).run_sync(data)
+
+
+def written(folder):
+    return [json.loads(line) for line in (folder / "out").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("node,helps", [
+    (Doubles(id="odd"), "stateless = True"), (StatelessSource(id="odd"), "its place")])
+def test_what_cannot_be_kept_is_refused_by_name_and_told_what_helps(tmp_path, node, helps):
+    before = [] if isinstance(node, StatelessSource) else [Keeps(id="keeps")]
+    with pytest.raises(remotemedia.PipelineError, match="node 'odd' .* cannot save its") as caught:
+        run(tmp_path, *before, node)
+    assert caught.value.code == remotemedia.errors.CHECKPOINT_REFUSED
+    assert helps in caught.value.help
+
+
+@pytest.mark.parametrize("gives,told", [
+    (ValueError("the disk is full"), "saving node 'keeps': the disk is full"),
+    (KeyError("x"), "saving node 'keeps': KeyError: 'x'"),
+    (object(), "saving node 'keeps': "),
+    (None, "save\\(\\) is a coroutine, want a plain function")])
+def test_a_state_that_cannot_be_had_is_told_and_the_run_goes_on(tmp_path, caplog, gives, told):
+    kind = Keeps if gives is not None else Coroutine
+    run(tmp_path, kind(gives, id="keeps"), Same())
+    assert written(tmp_path) == list(range(1, 301))
+    assert re.search(told, caplog.text)
+    assert newest(tmp_path) == 0
+
+
+class Fails(Same):
+    at = None
+
+    def process(self, number):
+        if number == self.at:
+            raise ValueError("enough")
+        return number
+
+
+def leave_checkpoints(folder):
+    """A run that fails leaves those that it has made."""
+    fails = Fails(id="same")
+    fails.at = 200
+    with pytest.raises(ValueError, match="enough"):
+        run(folder, Keeps(id="keeps"), fails)
+    return sorted((folder / "state").glob("checkpoint-*.rmc"))
+
+
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used(tmp_path, caplog):
+    previous, last = leave_checkpoints(tmp_path)
+    data = bytearray(last.read_bytes())
+    data[len(data) // 2] ^= 1
+    last.write_bytes(data)
+    node = Keeps(id="keeps")
+    run(tmp_path, node, Fails(id="same"))
+    assert len(node.loaded) == 1 and 0 < node.loaded[0] < 200
+    assert written(tmp_path) == list(range(1, 301))
+    assert str(last.name) in caplog.text
+
+
+def test_a_state_that_load_refuses_ends_the_run_by_name(tmp_path):
+    leave_checkpoints(tmp_path)
+    with pytest.raises(remotemedia.PipelineError, match="'keeps'.*made by a newer version"):
+        run(tmp_path, Keeps(ValueError("made by a newer version"), id="keeps"), Fails(id="same"))
+
+
+def test_a_node_that_is_long_within_an_item_puts_checkpoints_off(tmp_path, caplog):
+    class Slow(Same):
+        blocking = True
+
+        def process(self, number):
+            time.sleep(2.5)
+            return number
+
+    run(tmp_path, Keeps(count=1), Slow(id="slow"))
+    assert written(tmp_path) == [1]
+    assert re.search("no checkpoint within 2000 ms: .*'slow'", caplog.text)
+
+
+def test_an_input_that_is_shorter_than_what_was_taken_is_refused(tmp_path):
+    class Stops(Same):
+        def process(self, number):
+            time.sleep(0.001)
+            if number == 90:
+                raise ValueError("enough")
+            return number
+
+    with pytest.raises(ValueError, match="enough"):
+        run(tmp_path, Stops(id="same"), data=list(range(100)))
+    with pytest.raises(remotemedia.PipelineError, match="items of the input were taken, and it has 2"):
+        run(tmp_path, Stops(id="same"), data=[1, 2])
+
+
+def test_two_way_sessions_are_refused_by_their_reason(tmp_path):
+    async def use():
+        async with Pipeline([Same()], checkpoint=tmp_path / "state").open():
+            pass
+
+    with pytest.raises(remotemedia.PipelineError, match="cannot keep checkpoints") as caught:
+        asyncio.run(use())
+    assert caught.value.code == remotemedia.errors.CHECKPOINT_REFUSED
