@@ -260,8 +260,80 @@ TEST(a_file_that_was_changed_is_not_read_on)
     remove_all();
 }
 
+static char *whole_of(const char *name, size_t *ret_bytes)
+{
+    struct stat about = {0};
+    char *data = content_of(name);
+    (void)stat(path_of(name), &about);
+    *ret_bytes = (size_t)about.st_size;
+    return data;
+}
+
+/* One of several processes, each of which is left behind its checkpoint. */
+static void go_on_for(const char *pattern, unsigned steps)
+{
+    setup s;
+    CHECK_INT(open_with(&s, pattern, RM_DRIVER_CALLER, path_of("state")), RM_OK);
+    CHECK_TEXT(s.error.message, "");
+    step(&s, steps);
+    CHECK_INT(rm_session_checkpoint(s.session, NULL, TIMEOUT_MS, &s.error), RM_OK);
+    CHECK_TEXT(s.error.message, "");
+    step(&s, 20); /* behind the checkpoint: will be done again */
+    end(&s);
+}
+
+/* A row of two seconds of sound, left in five places, leaves the same file, bit by bit. */
+static void check_resampler(const char *convert, const char *params)
+{
+    char pattern[512];
+    size_t bytes, expected_bytes;
+    snprintf(pattern, sizeof pattern,
+             "test.tone duration_ms=2000 packet_ms=3 rate_hz=44100 channels=2 ! audio.convert %s ! "
+             "audio.resample %s ! wav.write path=%%s/a.wav",
+             convert, params);
+    begin();
+    run_to_the_end(pattern);
+    char *expected = whole_of("a.wav", &expected_bytes);
+    CHECK(expected_bytes > 1000);
+    CHECK_INT(unlink(path_of("a.wav")), 0);
+    for (unsigned i = 0; i < 5; i++) {
+        go_on_for(pattern, 60 + 30 * i);
+    }
+    setup s;
+    CHECK_INT(open_with(&s, pattern, RM_DRIVER_THREAD, path_of("state")), RM_OK);
+    CHECK_INT(s.session ? (int)rm_session_resumed(s.session) : 0, 5);
+    CHECK_INT(s.session ? rm_session_wait(s.session, WAIT_MS) : RM_EFAIL, RM_DONE);
+    end(&s);
+    char *got = whole_of("a.wav", &bytes);
+    CHECK_INT(bytes, expected_bytes);
+    CHECK(bytes == expected_bytes && memcmp(got, expected, bytes) == 0);
+    free(got);
+    free(expected);
+    remove_all();
+}
+
+TEST(a_resampler_goes_on_bit_by_bit)
+{
+    static const char *const rates[] = {"rate_hz=16000",  "rate_hz=48000", "rate_hz=8000",
+                                        "rate_hz=192000", "rate_hz=12345", "rate_hz=44100"};
+    static const char *const qualities[] = {"", " quality=quick", " quality=very_high delay=low",
+                                            " quality=low phase=minimum"};
+    char params[128];
+    for (unsigned r = 0; r < sizeof rates / sizeof *rates; r++) {
+        for (unsigned q = 0; q < sizeof qualities / sizeof *qualities; q++) {
+            snprintf(params, sizeof params, "%s%s", rates[r], qualities[q]);
+            check_resampler("sample_format=f32", params);
+        }
+    }
+    check_resampler("sample_format=s16", rates[0]);
+    check_resampler("sample_format=u8", rates[1]);
+    check_resampler("sample_format=f32 layout=planar", rates[0]);
+    check_resampler("sample_format=s16 layout=planar channels=1", rates[4]);
+}
+
 TEST_MAIN(T(a_session_goes_on_from_its_newest_checkpoint),
           T(a_damaged_one_is_refused_and_the_one_before_used),
           T(one_that_is_cut_short_is_refused_and_the_one_before_used),
           T(where_none_is_good_the_session_does_not_begin_anew), T(one_of_another_graph_is_refused),
-          T(a_node_that_cannot_save_its_state_is_named), T(a_file_that_was_changed_is_not_read_on))
+          T(a_node_that_cannot_save_its_state_is_named), T(a_resampler_goes_on_bit_by_bit),
+          T(a_file_that_was_changed_is_not_read_on))

@@ -10,8 +10,10 @@
 #include <string.h>
 
 #include "../audio_packet.h"
+#include "history.h"
 
-enum { TAIL_PACKET_FRAMES = 4096, SPARE_FRAMES = 64 };
+enum { TAIL_PACKET_FRAMES = 4096, SPARE_FRAMES = 64, REPEAT_FRAMES = 4096 };
+#define FED_MAX (UINT64_C(1) << 42) /* months */
 
 typedef struct resample_params {
     int64_t rate_hz, quality, phase, delay;
@@ -31,6 +33,7 @@ typedef struct resampler {
     uint32_t spare_room;
     int16_t *scratch; /* u8 only: soxr has no 8 bits */
     size_t scratch_samples;
+    history history; /* of the run */
 } resampler;
 
 /* ---- setting up */
@@ -59,6 +62,11 @@ static rm_status soxr_fail(soxr_error_t why, rm_error *err)
     return rm_fail(err, memory ? RM_ENOMEM : RM_EFAIL, "libsoxr: %s", why);
 }
 
+static uint32_t soxr_sample_bytes(const resampler *r)
+{
+    return is_u8(r) ? 2 : (uint32_t)audio_sample_bytes(&r->in);
+}
+
 static rm_status make_soxr(resampler *r, const resample_params *params, rm_error *err)
 {
     static const unsigned long recipes[] = {SOXR_QQ, SOXR_LQ, SOXR_MQ, SOXR_HQ, SOXR_VHQ};
@@ -75,6 +83,9 @@ static rm_status make_soxr(resampler *r, const resample_params *params, rm_error
     }
     r->soxr = soxr_create(r->in.audio.rate_hz, r->out.audio.rate_hz, r->in.audio.channels, &why,
                           &io, &quality, &runtime);
+    bool split = r->in.audio.planar && !is_u8(r);
+    uint32_t channels = r->in.audio.channels;
+    history_begin(&r->history, split ? channels : 1, soxr_sample_bytes(r) * (split ? 1 : channels));
     return why ? soxr_fail(why, err) : RM_OK;
 }
 
@@ -123,6 +134,7 @@ static void resample_close(rm_node *node)
     drop_spare(r);
     soxr_delete(r->soxr);
     rm_free(r->scratch);
+    history_free(&r->history);
 }
 
 /* Making the filters takes time: it is done now where the plan says what will come. */
@@ -158,6 +170,7 @@ static rm_status resample_control(rm_node *node, const rm_control *control, rm_e
     if (control->op == RM_CONTROL_INTERRUPT) {
         r->gap |= r->run.running;
         r->run.running = r->taken = r->ending = false;
+        history_clear(&r->history);
         soxr_error_t why = r->soxr ? soxr_clear(r->soxr) : NULL;
         return why ? soxr_fail(why, err) : RM_OK;
     }
@@ -190,6 +203,19 @@ static const void *input_samples(resampler *r, const rm_packet *packet, size_t f
     return packet ? packet->payload : NULL;
 }
 
+/* soxr got these frames, from one place or several, and gave some. */
+static void note_call(resampler *r, const void *from, const void *const *planes, size_t frames,
+                      size_t given)
+{
+    bool split = r->in.audio.planar && !is_u8(r);
+    if (from && frames) {
+        history_add(&r->history, split ? planes : &from, frames);
+    }
+    if (given) {
+        history_note_output(&r->history);
+    }
+}
+
 /* One call of soxr. in NULL: the input has ended; in_frames 0 with an input: what is left of it. */
 static rm_status run_soxr(resampler *r, const rm_packet *in, size_t in_frames, rm_packet *out,
                           size_t *ret_frames, rm_error *err)
@@ -197,6 +223,9 @@ static rm_status run_soxr(resampler *r, const rm_packet *in, size_t in_frames, r
     const void *from = input_samples(r, in, in_frames), *in_planes[AUDIO_CHANNELS_MAX];
     void *to = out->payload, *out_planes[AUDIO_CHANNELS_MAX];
     size_t room = out->header.instance.audio.frames;
+    if (in && !history_reserve(&r->history, in_frames)) {
+        return rm_fail(err, RM_ENOMEM, "no memory for %zu frames", in_frames);
+    }
     if (r->in.audio.planar && !is_u8(r)) {
         for (uint32_t c = 0; c < r->in.audio.channels; c++) {
             rmi_audio from_audio = {0}, to_audio = audio_of(out);
@@ -215,6 +244,7 @@ static rm_status run_soxr(resampler *r, const rm_packet *in, size_t in_frames, r
     if (why) {
         return soxr_fail(why, err);
     }
+    note_call(r, in ? from : NULL, in_planes, in_frames, *ret_frames);
     if (is_u8(r) && *ret_frames) {
         rmi_audio from_audio = {to, 0, r->in.audio.channels, RMI_S16}, to_audio = audio_of(out);
         rmi_audio_convert(&to_audio, &from_audio, *ret_frames);
@@ -295,6 +325,7 @@ static rm_status give_tail(rm_node *node, rm_error *err)
         return RM_MORE;
     }
     r->run.running = r->taken = r->ending = false;
+    history_clear(&r->history);
     if (r->soxr) {
         soxr_error_t why = soxr_clear(r->soxr);
         return why ? soxr_fail(why, err) : RM_OK;
@@ -372,6 +403,163 @@ static rm_status resample_flush(rm_node *node, rm_error *err)
     return give_tail(node, err);
 }
 
+/* ---- checkpoints */
+
+typedef struct saved {
+    rm_format_line in, wanted;
+    audio_run run;
+    uint64_t given, fed, first, frames;
+    uint32_t renew, taken, ending, gap;
+} saved;
+
+/* Between two calls. */
+static rm_status resample_checkpoint(rm_node *node, rm_blob *blob, rm_error *err)
+{
+    const resampler *r = node->state;
+    const history *h = &r->history;
+    saved s;
+    if (r->soxr && h->lost) {
+        return rm_fail_as(err, RM_CODE_CHECKPOINT_REFUSED,
+                          "more than %zu MiB of sound would have to be kept",
+                          HISTORY_BYTES_MAX >> 20);
+    }
+    memset(&s, 0, sizeof s);
+    s.in = r->in;
+    s.wanted = r->wanted;
+    s.run = r->run;
+    s.given = r->given;
+    s.renew = r->renew;
+    s.taken = r->taken;
+    s.ending = r->ending;
+    s.gap = r->gap;
+    s.fed = h->fed;
+    s.first = h->first;
+    s.frames = history_wanted(h);
+    rm_status status = rm_blob_append(blob, &s, sizeof s);
+    for (uint32_t p = 0; p < h->planes && s.frames && status == RM_OK; p++) {
+        status = rm_blob_append(blob, history_plane(h, p) + (h->frames - s.frames) * h->frame_bytes,
+                                s.frames * h->frame_bytes);
+    }
+    return status == RM_OK ? RM_OK : rm_fail(err, status, "no memory to save a resampler");
+}
+
+/* soxr gets frames again, and what it gives is let go: *left frames of it are known. */
+static rm_status repeat(resampler *r, const uint8_t *data, size_t plane_bytes, size_t frames,
+                        uint64_t *left, uint8_t *sink)
+{
+    const void *from[HISTORY_PLANES_MAX] = {0};
+    void *to[HISTORY_PLANES_MAX];
+    for (uint32_t p = 0; p < r->history.planes; p++) {
+        from[p] = data ? data + p * plane_bytes : NULL;
+        to[p] = sink + (size_t)p * REPEAT_FRAMES * r->history.frame_bytes;
+    }
+    bool split = r->history.planes > 1 || (r->in.audio.planar && !is_u8(r));
+    size_t given = 0;
+    do {
+        size_t room = *left < REPEAT_FRAMES ? (size_t)*left : REPEAT_FRAMES;
+        soxr_error_t why = soxr_process(r->soxr,
+                                        !data   ? NULL
+                                        : split ? from
+                                                : from[0],
+                                        frames, NULL, split ? (void *)to : to[0], room, &given);
+        if (why) {
+            return RM_EFAIL;
+        }
+        *left -= given;
+        frames = 0;
+    } while (given && *left);
+    return RM_OK;
+}
+
+/* The run once more: silence for what the filters have forgotten, then what is kept. */
+static rm_status repeat_run(resampler *r, const saved *s, const uint8_t *kept)
+{
+    uint32_t frame_bytes = r->history.frame_bytes;
+    size_t step = (size_t)r->history.planes * frame_bytes;
+    uint8_t *silence = rm_alloc(2 * REPEAT_FRAMES * step); /* cleared; behind it the sink */
+    rm_status status = silence ? RM_OK : RM_ENOMEM;
+    uint64_t left = s->given, before = s->fed - s->frames;
+    uint8_t *sink = silence ? silence + REPEAT_FRAMES * step : NULL;
+    while (before && status == RM_OK) {
+        size_t frames = before < REPEAT_FRAMES ? (size_t)before : REPEAT_FRAMES;
+        status = repeat(r, silence, REPEAT_FRAMES * frame_bytes, frames, &left, sink);
+        before -= frames;
+    }
+    for (size_t at = 0; at < s->frames && status == RM_OK; at += REPEAT_FRAMES) {
+        size_t rest = s->frames - at, frames = rest < REPEAT_FRAMES ? rest : REPEAT_FRAMES;
+        status = repeat(r, kept + at * frame_bytes, s->frames * frame_bytes, frames, &left, sink);
+    }
+    if (s->ending && left && status == RM_OK) {
+        status = repeat(r, NULL, 0, 0, &left, sink);
+    }
+    rm_free(silence);
+    return status == RM_OK && left ? RM_EFAIL : status;
+}
+
+static rm_status keep_history(resampler *r, const saved *s, const uint8_t *kept)
+{
+    history *h = &r->history;
+    if (!history_reserve(h, s->frames)) {
+        return RM_ENOMEM;
+    }
+    const void *planes[HISTORY_PLANES_MAX];
+    for (uint32_t p = 0; p < h->planes; p++) {
+        planes[p] = kept + (size_t)p * s->frames * h->frame_bytes;
+    }
+    if (s->frames) {
+        history_add(h, planes, s->frames);
+    }
+    h->fed = s->fed;
+    h->first = s->first;
+    return RM_OK;
+}
+
+static bool is_sound(const resampler *r, const saved *s, size_t bytes)
+{
+    size_t step = (size_t)r->history.planes * r->history.frame_bytes;
+    bool fits = s->frames <= s->fed && s->fed <= FED_MAX && s->frames <= HISTORY_BYTES_MAX / step;
+    return fits && bytes == s->frames * step;
+}
+
+static rm_status resample_restore(rm_node *node, const void *data, size_t bytes, rm_error *err)
+{
+    resampler *r = node->state;
+    saved s;
+    if (bytes < sizeof s) {
+        return rm_fail(err, RM_EINVAL, "a saved resampler has %zu bytes, want %zu or more", bytes,
+                       sizeof s);
+    }
+    memcpy(&s, data, sizeof s);
+    const uint8_t *kept = (const uint8_t *)data + sizeof s;
+    rm_status status = RM_OK;
+    if (s.in.audio.rate_hz) {
+        status = audio_check_line(&s.in, err);
+        status = status == RM_OK ? configure(r, node->params, &s.in, err) : status;
+    }
+    if (status != RM_OK) {
+        return status;
+    }
+    if (r->soxr && !is_sound(r, &s, bytes - sizeof s)) {
+        return rm_fail(err, RM_EINVAL, "a saved resampler has %zu bytes for %llu frames", bytes,
+                       (unsigned long long)s.frames);
+    }
+    if (r->soxr && s.fed) {
+        status = repeat_run(r, &s, kept);
+        status = status == RM_OK ? keep_history(r, &s, kept) : status;
+    }
+    if (status != RM_OK) {
+        return rm_fail(err, status, "libsoxr does not do the same again");
+    }
+    r->wanted = s.wanted;
+    r->run = s.run;
+    r->given = s.given;
+    r->renew = s.renew;
+    r->taken = s.taken;
+    r->ending = s.ending;
+    r->gap = s.gap;
+    return RM_OK;
+}
+
 static const rm_param resample_table[] = {
     {.name = "rate_hz",
      .kind = RM_PARAM_INT,
@@ -425,6 +613,8 @@ static const rm_node_type resample_type = {
     .flush = resample_flush,
     .control = resample_control,
     .close = resample_close,
+    .checkpoint = resample_checkpoint,
+    .restore = resample_restore,
 };
 
 RM_MODULE("audio.resample", RM_VERSION, &resample_type)
