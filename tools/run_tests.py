@@ -19,8 +19,14 @@ import runners
 from runners import BUILD, ROOT, Count, Log
 
 FUZZ_S, FUZZ_LONG_S = 30, 3600
+GRAPHS_S_MAX = 3 * 3600
 KILLS_LONG = 13  # of each of four pipelines
-BENCH_S_MAX, GRAPHS_LONG = 1800, 50000
+BENCH_S_MAX = 1800
+GRAPHS_LONG = {  # how they are run, and how many seeds
+    "": 50000, "--disturb interrupt": 50000, "--disturb cancel": 50000, "--disturb restart": 50000,
+    "--disturb change": 50000, "--threads": 5000, "--threads --disturb change": 2000,
+    "--record": 20000, "--record --disturb interrupt": 20000, "--record --threads": 2000,
+}
 FAILURE_LINES_MAX = 15
 COVERAGE_PERCENT_MIN = 85
 PREFIX = BUILD / "prefix"
@@ -257,9 +263,9 @@ def graphs(log, options):
     home = ROOT / "core" / "engine" / "random_graphs"
     runner = folder / "core" / "engine" / "random_graphs" / "random_graphs_runner"
     count = Count()
-    for words in ([], *(["--disturb", how] for how in ("interrupt", "cancel", "restart"))):
-        argv = [sys.executable, home / "random_graphs_test.py", runner, "--seeds", str(GRAPHS_LONG)]
-        count += runners.tap(log, "random graphs", [*argv, *words])
+    for words, seeds in GRAPHS_LONG.items():
+        argv = [sys.executable, home / "random_graphs_test.py", runner, "--seeds", str(seeds)]
+        count += runners.tap(log, "random graphs", [*argv, *words.split()], timeout_s=GRAPHS_S_MAX)
     return count
 
 
