@@ -536,6 +536,7 @@ static rm_status try_once(rm_change *change, int64_t until_ns, int64_t *ret_paus
     rmi_session_begin_change(session);
     int64_t begin_ns = rmi_clock_ns();
     if (rmi_session_pause(session, until_ns, false)) {
+        rmi_session_release_retired(session);
         status = rmi_change_exchange(change, err);
         *ret_pause_ns = rmi_clock_ns() - begin_ns;
         rmi_session_resume(session);

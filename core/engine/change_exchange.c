@@ -461,6 +461,8 @@ static void take_over(rmi_node *node, rmi_node *old)
     node->pts_repaired = old->pts_repaired;
     node->late = old->late;
     node->late_drops = old->late_drops;
+    node->over_budget = old->over_budget;
+    node->guilty = old->guilty;
     node->gave_first = old->gave_first;
 }
 
@@ -509,6 +511,9 @@ static void connect(rm_change *change)
     for (uint32_t i = 0; i < plan->node_count; i++) {
         rmi_node *node = change->nodes[i].node;
         node->n_in = 0;
+        for (uint16_t k = 0; k < node->n_current; k++) {
+            node->in_port[k].planned = NULL; /* it may be of an older plan */
+        }
         node->next_in = node->merge == RMI_MERGE_TURNS ? node->next_in : 0;
         for (uint16_t p = 0; p < node->n_out; p++) {
             node->out[p].edge_count = 0;

@@ -293,6 +293,7 @@ static rm_status make_node(rm_change *change, uint32_t index, rm_error *err)
     node->strand = strand;
     rmi_node_choose_error(node);
     node->joins = true;
+    node->made_by = change->plan;
     node->index = index;
     return RM_OK;
 }

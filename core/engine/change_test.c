@@ -649,6 +649,41 @@ TEST(a_branch_is_added_and_hears_from_then_on)
     CHECK_INT(sink_probe[1].last, 300);
 }
 
+static uint32_t count_retired(const rm_session *session)
+{
+    uint32_t count = 0;
+    for (const rmi_node *node = session->retired.nodes; node; node = node->next_retired) {
+        count++;
+    }
+    for (const rmi_link *link = session->retired.links; link; link = link->next_retired) {
+        count++;
+    }
+    for (const rm_plan *plan = session->retired.plans; plan; plan = plan->next) {
+        count++;
+    }
+    return count;
+}
+
+TEST(what_a_change_took_out_goes_with_the_next_one)
+{
+    enum { TIMES = 50, RETIRED_MAX = 16 };
+    fixture f;
+    begin(&f, chain, 2000);
+    for (uint32_t i = 0; i < TIMES; i++) {
+        char json[100];
+        snprintf(json, sizeof json, "{\"node_type\": \"%s\", \"x-turn\": %u}",
+                 i % 2 ? "t.pass" : "t.delay", i);
+        CHECK_INT(rm_change_replace(f.change, "b", json, NULL), RM_OK);
+        if (i % 4 == 2) { /* a message about it waits for the step */
+            rm_node_ready(&rmi_session_find(f.session, "b")->pub);
+        }
+        commit_and_begin_anew(&f);
+        CHECK(count_retired(f.session) < RETIRED_MAX);
+        CHECK(i % 4 || rm_session_step(f.session, 0, 8, NULL) >= RM_OK);
+    }
+    end(&f, 2000);
+}
+
 TEST(operations_say_what_is_wrong)
 {
     fixture f;
@@ -755,5 +790,6 @@ TEST_MAIN(T(random_changes_of_a_chain_lose_and_double_nothing),
           T(a_flush_that_is_not_over_as_a_swap_is_refused_goes_on_before_the_next_item),
           T(an_interrupt_ends_a_flush_for_a_change),
           T(that_a_packet_met_a_condition_is_forgotten_as_it_leaves),
-          T(a_branch_is_added_and_hears_from_then_on), T(operations_say_what_is_wrong),
+          T(a_branch_is_added_and_hears_from_then_on),
+          T(what_a_change_took_out_goes_with_the_next_one), T(operations_say_what_is_wrong),
           T(a_resampler_of_a_running_48_khz_stream_is_replaced_without_a_gap))

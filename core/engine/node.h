@@ -213,6 +213,7 @@ struct rmi_node {
     bool joins;                    /* made for a session that runs, and not yet in it */
     struct rmi_recorded *recorded; /* record.h; NULL: it is not */
     rmi_node *next_retired;        /* in the session's list of those that went */
+    const struct rm_plan *made_by; /* a change's, which its type may be of; NULL: the first one */
     bool stays_closed;            /* it had ended in the checkpoint that the session goes on from */
     uint32_t index;               /* in the session: rank order */
     rm_packet *mark;              /* of a copy, or of one that has a fallback; else NULL */

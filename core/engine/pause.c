@@ -2,10 +2,8 @@
  * look at its lists meanwhile. */
 #include <time.h>
 
-#include "base/alloc.h"
 #include "engine/arrivals.h"
 #include "engine/session.h"
-#include "graph/plan.h"
 
 enum { LOOK_NS = 1000000 };
 
@@ -156,42 +154,4 @@ void rmi_session_resume(rm_session *session)
     session->pausing = false;
     pthread_cond_broadcast(&session->changed);
     pthread_mutex_unlock(&session->lock);
-}
-
-/* ---- what changes took out */
-
-void rmi_session_free_retired(rm_session *session)
-{
-    rmi_retired *retired = &session->retired;
-    for (rmi_link *link = retired->links, *next; link; link = next) {
-        next = link->next_retired;
-        rmi_session_free_edge(session, link->sending);
-    }
-    for (rmi_node *node = retired->nodes, *next; node; node = next) {
-        next = node->next_retired;
-        rmi_node_free(node);
-    }
-    for (rm_plan *plan = retired->plans, *next; plan; plan = next) {
-        next = plan->next;
-        rm_plan_free(plan);
-    }
-}
-
-void rmi_session_retire_node(rm_session *session, rmi_node *node)
-{
-    node->state = RMI_NODE_CLOSED;
-    node->next_retired = session->retired.nodes;
-    session->retired.nodes = node;
-}
-
-void rmi_session_retire_link(rm_session *session, rmi_link *link)
-{
-    link->next_retired = session->retired.links;
-    session->retired.links = link;
-}
-
-void rmi_session_retire_plan(rm_session *session, rm_plan *plan)
-{
-    plan->next = session->retired.plans;
-    session->retired.plans = plan;
 }

@@ -62,11 +62,12 @@ typedef struct rmi_session_thread {
     bool stopped; /* under the session's lock: posts are no longer run */
 } rmi_session_thread;
 
-/* What changes have taken out of the session: who was told of it before may still look at it. */
+/* What changes have taken out of the session: who was told of it before may still look at it. It
+ * goes with the next change, or with the session. */
 typedef struct rmi_retired {
     rmi_node *nodes;
     rmi_link *links;
-    rm_plan *plans; /* types of nodes may be theirs */
+    rm_plan *plans; /* of changes, also the one that it runs by: types of nodes may be theirs */
 } rmi_retired;
 
 typedef struct rmi_checkpoints rmi_checkpoints;
@@ -200,10 +201,12 @@ RM_MUST_USE bool rmi_session_pause(rm_session *session, int64_t until_ns, bool b
 void rmi_session_resume(rm_session *session);
 /* The calling thread is within a node or an event of the session. */
 bool rmi_session_is_inside(rm_session *session);
-/* Keeps what a change took out, or put in: until the session is freed. */
+/* retire.c: keeps what a change took out, and each plan. */
 void rmi_session_retire_node(rm_session *session, rmi_node *node);
 void rmi_session_retire_link(rm_session *session, rmi_link *link);
 void rmi_session_retire_plan(rm_session *session, rm_plan *plan);
+/* The session stands still for a change: frees of that what nobody can look at any more. */
+void rmi_session_release_retired(rm_session *session);
 void rmi_session_free_retired(rm_session *session);
 
 /* live.c: the node goes on with *params, which becomes its old ones. */

@@ -114,7 +114,8 @@ RM_API RM_MUST_USE rm_status rm_session_open(const rm_plan *plan, const rm_sessi
                                              rm_session **ret_session, rm_error *err);
 
 /* The plan that it runs by: that of rm_session_open(), or of the last change (change.h), which is
- * the session's until it is freed. Thread: owner. */
+ * the session's and stays there until two more changes were made, or the session is freed. Thread:
+ * owner. */
 RM_API const rm_plan *rm_session_plan(const rm_session *session);
 
 /* CALLER: runs the home strand: at most `budget` node calls at the clock's now_ns (ns, must not go
