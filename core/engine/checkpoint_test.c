@@ -3,6 +3,7 @@
  * when a checkpoint cannot be made. Runs clean under the thread sanitizer. */
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <remotemedia/remotemedia.h>
@@ -63,6 +64,13 @@ static rm_status wait_process(rm_node *node, const rm_inputs *inputs, rm_error *
     return RM_PENDING;
 }
 
+static rm_status never_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    (void)node;
+    (void)inputs;
+    return rm_fail(err, RM_EFAIL, "never");
+}
+
 static rm_status sink_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
 {
     state *s = node->state;
@@ -109,6 +117,7 @@ static const rm_node_type types[] = {
     TYPE("t.pass", 0, in, same, pass_process),
     TYPE("t.slow", RM_NODE_BLOCKS, in, same, pass_process),
     TYPE("t.wait", 0, in, NULL, wait_process),
+    TYPE("t.never", 0, in, same, never_process),
     TYPE("t.sink", 0, two, NULL, sink_process),
 };
 
@@ -124,6 +133,18 @@ static const char wide[] =
     "{\"from\": \"source\", \"to\": \"b\"},"
     "{\"from\": \"a\", \"to\": \"sink\", \"to_port\": \"a\"},"
     "{\"from\": \"b\", \"to\": \"sink\", \"to_port\": \"b\", \"capacity\": {\"packets\": 3}}]}";
+
+static const char spared[] =
+    "{\"version\": \"v1\", \"metadata\": {\"name\": \"m\"}, \"session\": {\"latency_ms_max\": "
+    "0.000001}, \"nodes\": ["
+    "{\"id\": \"source\", \"node_type\": \"t.near\"},"
+    "{\"id\": \"spare\", \"node_type\": \"t.pass\", \"on_error\": \"skip\"},"
+    "{\"id\": \"never\", \"node_type\": \"t.never\", \"on_error\": {\"policy\": \"fallback\","
+    " \"fallback\": \"spare\"}},"
+    "{\"id\": \"sink\", \"node_type\": \"t.sink\", \"merge\": \"zip\"}],"
+    " \"connections\": [{\"from\": \"source\", \"to\": \"never\"},"
+    "{\"from\": \"source\", \"to\": \"sink\", \"to_port\": \"b\"},"
+    "{\"from\": \"never\", \"to\": \"sink\", \"to_port\": \"a\"}]}";
 
 typedef struct setup {
     rm_registry *registry;
@@ -209,6 +230,50 @@ TEST(a_session_on_four_threads_goes_on_where_it_was_left_each_time)
     CHECK_INT(rmdir(folder), 0); /* it has ended well: nothing is left */
 }
 
+static int64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* The largest number of that name in the metrics. */
+static unsigned long counted(rm_session *session, const char *name)
+{
+    char *json = NULL;
+    unsigned long most = 0;
+    CHECK_INT(rm_session_metrics(session, &json, NULL), RM_OK);
+    for (const char *at = json; at && (at = strstr(at, name)); at += strlen(name)) {
+        unsigned long count = strtoul(at + strlen(name), NULL, 10);
+        most = count > most ? count : most;
+    }
+    rm_free(json);
+    return most;
+}
+
+TEST(what_was_counted_goes_on_with_the_session)
+{
+    static const char fallbacks[] = "\"fallbacks\":", over_budget[] = "\"over_budget\":";
+    setup s;
+    begin();
+    open_with(&s, spared, RM_DRIVER_CALLER, -1);
+    CHECK_INT(rm_session_step(s.session, monotonic_ns(), 200, NULL), RM_MORE);
+    unsigned long spares = counted(s.session, fallbacks), late = counted(s.session, over_budget);
+    CHECK(spares > 5);
+    CHECK(late > 0);
+    CHECK_INT(checkpoint(&s), RM_OK);
+    end(&s);
+    open_with(&s, spared, RM_DRIVER_CALLER, -1);
+    CHECK_INT(counted(s.session, fallbacks), spares);
+    CHECK_INT(rm_session_step(s.session, monotonic_ns(), 60, NULL), RM_MORE);
+    CHECK(counted(s.session, over_budget) > late);
+    end(&s);
+    char path[128];
+    snprintf(path, sizeof path, "%s/checkpoint-00000001.rmc", folder);
+    CHECK_INT(unlink(path), 0);
+    CHECK_INT(rmdir(folder), 0);
+}
+
 TEST(work_that_is_out_is_waited_for)
 {
     setup s;
@@ -244,4 +309,4 @@ TEST(work_that_is_out_is_waited_for)
 }
 
 TEST_MAIN(T(a_session_on_four_threads_goes_on_where_it_was_left_each_time),
-          T(work_that_is_out_is_waited_for))
+          T(what_was_counted_goes_on_with_the_session), T(work_that_is_out_is_waited_for))

@@ -261,6 +261,8 @@ static void set_counters(rmi_node *node, const rmi_node_record *record)
     node->overruns = record->overruns;
     node->overrun_calls = record->overrun_calls;
     node->late_drops = record->late_drops;
+    node->fallbacks = record->fallbacks;
+    node->over_budget.count = node->over_budget.told = record->over_budget;
     node->told_calls = record->calls; /* what they took is not known here */
 }
 

@@ -349,6 +349,8 @@ static rmi_node_record record_of(const rmi_node *node)
         .pts_repaired = node->pts_repaired,
         .overruns = node->overruns,
         .overrun_calls = node->overrun_calls,
+        .fallbacks = node->fallbacks,
+        .over_budget = node->over_budget.count,
     };
 }
 

@@ -41,7 +41,7 @@ typedef struct rmi_node_record {
     int64_t set_until_ns, asked_ns, wake_ns, retry_until_ns, breaker_until_ns;
     uint64_t breaker_failed_call, breaker_opened, breaker_refused, outbox_done;
     uint64_t calls, items, errors, skipped, retries, emitted, dead_letters, late, late_drops,
-        unrouted, pts_repaired, overruns, overrun_calls;
+        unrouted, pts_repaired, overruns, overrun_calls, fallbacks, over_budget;
 } rmi_node_record;
 
 typedef struct rmi_input_record {
