@@ -189,13 +189,23 @@ static void put_free(rmi_pool *pool, rm_packet *packet)
     pool->free[size_class] = packet;
 }
 
-static void put_free_all(rmi_pool *pool, rm_packet *first)
+/* The lines of a packet that its next taker looks at and writes are in the cache of another core:
+ * they come while the one before it is used. */
+static inline void fetch_for_write(const rm_packet *packet)
 {
-    while (first) {
-        rm_packet *next = first->host.next;
-        put_free(pool, first);
-        first = next;
-    }
+    __builtin_prefetch(&packet->host.next, 1);
+    __builtin_prefetch(&packet->header, 1);
+    __builtin_prefetch(&packet->header.format, 1);
+    __builtin_prefetch((const char *)packet + PAYLOAD_OFFSET, 1);
+}
+
+/* Sorts the first of what has come back into the free lists. */
+static void sort_first(rmi_pool *pool)
+{
+    rm_packet *packet = pool->arrived;
+    pool->arrived = packet->host.next;
+    fetch_for_write(pool->arrived);
+    put_free(pool, packet);
 }
 
 static bool is_mark(const rm_packet *head)
@@ -203,17 +213,27 @@ static bool is_mark(const rm_packet *head)
     return (uintptr_t)head <= (uintptr_t)WANTED;
 }
 
+/* True: there is something to sort. */
+static bool has_arrived(rmi_pool *pool)
+{
+    if (!pool->arrived && !is_mark(atomic_load_explicit(&pool->returned, memory_order_relaxed))) {
+        pool->arrived = atomic_exchange_explicit(&pool->returned, NULL, memory_order_acquire);
+    }
+    return pool->arrived != NULL;
+}
+
 static void drain_returned(rmi_pool *pool)
 {
-    if (!is_mark(atomic_load_explicit(&pool->returned, memory_order_relaxed))) {
-        put_free_all(pool, atomic_exchange_explicit(&pool->returned, NULL, memory_order_acquire));
+    while (has_arrived(pool)) {
+        sort_first(pool);
     }
 }
 
 bool rmi_pool_want(rmi_pool *pool)
 {
     rm_packet *empty = NULL;
-    if (!atomic_compare_exchange_strong(&pool->returned, &empty, WANTED) && empty != WANTED) {
+    if (pool->arrived ||
+        (!atomic_compare_exchange_strong(&pool->returned, &empty, WANTED) && empty != WANTED)) {
         drain_returned(pool);
         return true;
     }
@@ -271,8 +291,12 @@ void rmi_pool_free(rmi_pool *pool)
         return;
     }
     atomic_store(&pool->remaining, COUNTING);
+    drain_returned(pool);
     rm_packet *last = atomic_exchange(&pool->returned, CLOSED);
-    put_free_all(pool, is_mark(last) ? NULL : last);
+    pool->arrived = is_mark(last) ? NULL : last;
+    while (pool->arrived) {
+        sort_first(pool);
+    }
     while (atomic_load(&pool->telling)) { /* one call of on_return, which may not block */
         sched_yield();
     }
@@ -309,14 +333,19 @@ static rm_status block_new(rmi_pool *pool, uint32_t size_class, uint32_t rank,
 
 static void packet_reset(rm_packet *packet, uint64_t payload_bytes)
 {
-    /* Two lines of 64 bytes: one call for both becomes `rep stos`, which costs ten times as much.
-     */
-    memset(&packet->header, 0, 64);
-    memset(&packet->header.format, 0, 64);
-    packet->header.version = RM_PACKET_VERSION;
-    packet->header.header_units = RM_PACKET_HEADER_BYTES / 64;
-    packet->header.pts_ns = RM_TIME_NONE;
-    packet->header.payload_bytes = payload_bytes;
+    /* One call for both lines would become `rep stos`, which costs ten times as much; and what
+     * follows the first 16 bytes is cleared apart from them, or the stores would overlap, and who
+     * reads a field would wait until they have left the core. */
+    rm_packet_header *header = &packet->header;
+    memset(&header->duration_ns, 0, 64 - offsetof(rm_packet_header, duration_ns));
+    memset(&header->format, 0, 64);
+    header->version = RM_PACKET_VERSION;
+    header->kind = RM_KIND_ANY;
+    header->memory = RM_MEMORY_HOST;
+    header->header_units = RM_PACKET_HEADER_BYTES / 64;
+    header->flags = 0;
+    header->pts_ns = RM_TIME_NONE;
+    header->payload_bytes = payload_bytes;
     packet->payload = payload_bytes ? (char *)packet + PAYLOAD_OFFSET : NULL;
     __atomic_store_n(&packet->host.refs, 1, __ATOMIC_RELAXED);
 }
@@ -333,9 +362,11 @@ static void yield_to_pressure(rmi_pool *pool)
 
 static rm_status refill(rmi_pool *pool, uint32_t size_class, uint32_t rank)
 {
-    drain_returned(pool);
-    if (pool->free[size_class]) {
-        return RM_OK;
+    while (has_arrived(pool)) {
+        sort_first(pool);
+        if (pool->free[size_class]) {
+            return RM_OK;
+        }
     }
     yield_to_pressure(pool);
     rm_packet *packet = NULL;

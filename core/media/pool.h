@@ -51,6 +51,7 @@ void rmi_budget_set_ranks(rmi_budget *budget, uint32_t ranks);
 
 typedef struct rmi_pool {
     rm_packet *free[RMI_POOL_CLASSES]; /* linked by host.next */
+    rm_packet *arrived;                /* what was in `returned`, not sorted yet */
     rmi_budget *budget;
     uint64_t taken, given; /* by the owner; their difference is out */
     uint64_t pressure_seen;
