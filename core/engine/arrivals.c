@@ -133,7 +133,7 @@ static void tell_consumer(rmi_link *link)
     if (tail != link->tail_told || ended != link->end_told) {
         link->tail_told = tail;
         link->end_told = ended;
-        rmi_parking_wake(&link->consumer->parking);
+        rmi_parking_wake_light(&link->consumer->parking);
     }
 }
 

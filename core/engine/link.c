@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "engine/events.h"
+#include "engine/parking.h"
 #include "engine/record.h"
 
 static uint32_t quarter_mask(uint32_t capacity, uint32_t mask)
@@ -12,6 +13,7 @@ static uint32_t quarter_mask(uint32_t capacity, uint32_t mask)
 rm_status rmi_link_new(uint32_t capacity, rmi_policy policy, rmi_link **ret_link, rm_error *err)
 {
     rmi_edge *sending = NULL, *receiving = NULL;
+    rmi_parking_find_light();
     bool drops = policy != RMI_POLICY_BLOCK;
     uint32_t slots = capacity + (drops && capacity < RMI_EDGE_CAPACITY_MAX);
     rmi_link *link = rmi_aligned_calloc(64, sizeof *link);

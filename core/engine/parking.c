@@ -1,9 +1,11 @@
 #include "engine/parking.h"
 
+#include <pthread.h>
 #include <time.h>
 
 #if defined(__linux__)
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,9 +18,24 @@ static void futex_wake(_Atomic uint32_t *word)
 {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
-#else
-#include <pthread.h>
 
+#if defined(__SANITIZE_THREAD__) /* it knows no such fences */
+static bool can_fence_all(void)
+{
+    return false;
+}
+#else
+static bool can_fence_all(void)
+{
+    return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+#endif
+
+static void fence_all(void)
+{
+    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+#else
 /* One lock for all sleepers: a thread that parks is idle anyway. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -45,7 +62,37 @@ static void futex_wake(_Atomic uint32_t *word)
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
 }
+
+static bool can_fence_all(void)
+{
+    return false;
+}
+
+static void fence_all(void)
+{
+}
 #endif
+
+bool rmi_parking_is_light;
+
+static void find_light(void)
+{
+    rmi_parking_is_light = can_fence_all();
+}
+
+void rmi_parking_find_light(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, find_light);
+}
+
+void rmi_parking_prepare_light(rmi_parking *parking)
+{
+    rmi_parking_prepare(parking);
+    if (rmi_parking_is_light) {
+        fence_all();
+    }
+}
 
 void rmi_parking_wait(rmi_parking *parking, int64_t timeout_ns)
 {

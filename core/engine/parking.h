@@ -6,7 +6,10 @@
  *     rmi_parking_wait()     while parked == 1
  *
  * Both sides have a sequentially consistent fence between their write and their read, so at least
- * one of them sees the other. A wake costs one load where nobody sleeps.
+ * one of them sees the other. A wake costs one load where nobody sleeps, and the fence: it waits
+ * until what this side wrote has left its core, which after each packet is longer than the packet's
+ * own work. So links use rmi_parking_wake_light(), without a fence, and who sleeps for them calls
+ * rmi_parking_prepare_light(), which fences all threads of the process (membarrier(2)).
  */
 #ifndef RMI_ENGINE_PARKING_H
 #define RMI_ENGINE_PARKING_H
@@ -14,6 +17,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "base/cleanup.h"
 
 typedef struct rmi_parking {
     _Alignas(64) _Atomic uint32_t parked;
@@ -41,6 +46,15 @@ static inline void rmi_parking_prepare(rmi_parking *parking)
     rmi_parking_fence(parking);
 }
 
+/* Where the system can fence the threads of a process from one of them; else wakers do it. Set
+ * once, before a link is used. */
+extern bool rmi_parking_is_light;
+/* Asks the system. Thread: any. */
+void rmi_parking_find_light(void);
+
+/* In place of rmi_parking_prepare(), for who is woken in the light way. About as dear as a wake. */
+void rmi_parking_prepare_light(rmi_parking *parking);
+
 static inline void rmi_parking_leave(rmi_parking *parking)
 {
     atomic_store_explicit(&parking->parked, 0, memory_order_relaxed);
@@ -64,6 +78,18 @@ void rmi_parking_wake_sleeper(rmi_parking *parking);
 static inline void rmi_parking_wake(rmi_parking *parking)
 {
     rmi_parking_fence(parking);
+    if (atomic_load_explicit(&parking->parked, memory_order_relaxed)) {
+        rmi_parking_wake_sleeper(parking);
+    }
+}
+
+/* The sleeper called rmi_parking_prepare_light(). */
+static inline void rmi_parking_wake_light(rmi_parking *parking)
+{
+    if (RMI_UNLIKELY(!rmi_parking_is_light)) {
+        rmi_parking_fence(parking);
+    }
+    atomic_signal_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&parking->parked, memory_order_relaxed)) {
         rmi_parking_wake_sleeper(parking);
     }

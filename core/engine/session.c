@@ -507,6 +507,16 @@ static bool work_comes(const rmi_strand *strand)
     return false;
 }
 
+/* Links wake in the light way. */
+static void prepare_to_park(rmi_strand *strand)
+{
+    if (strand->link_in_count) {
+        rmi_parking_prepare_light(&strand->parking);
+    } else {
+        rmi_parking_prepare(&strand->parking);
+    }
+}
+
 /* Steps until there is nothing to do; then parks. Returns when the strand has finished. */
 static void drive_strand(rmi_strand *strand)
 {
@@ -519,7 +529,7 @@ static void drive_strand(rmi_strand *strand)
         if (status == RM_MORE || work_comes(strand)) {
             continue;
         }
-        rmi_parking_prepare(&strand->parking);
+        prepare_to_park(strand);
         if (rmi_strand_has_work(strand) || rmi_strand_rest(strand)) {
             rmi_parking_leave(&strand->parking);
             continue;
@@ -736,7 +746,7 @@ static rm_status step_home(rm_session *session, int64_t now_ns, uint32_t budget,
             session_end(session);
             return session->result;
         }
-        rmi_parking_prepare(&home->parking);
+        prepare_to_park(home);
         bool work = home->finished
                         ? others_finished(session) || !rmi_mailbox_is_empty(&home->mailbox)
                         : rmi_strand_has_work(home);

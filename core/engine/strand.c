@@ -199,8 +199,10 @@ static inline void finish_item(rmi_strand *strand, rmi_node *node)
         }
         return;
     }
-    node->items += !node->is_source;
-    rmi_node_drop_inputs(node);
+    if (!node->is_source) {
+        node->items++;
+        rmi_node_drop_inputs(node);
+    }
 }
 
 /* An idle node with an empty outbox becomes ready where more waits for it. */
