@@ -14,7 +14,7 @@
 
 _Thread_local rmpy_session *rmpy_opening;
 
-enum { HISTORY = 64, HISTORY_FAST = 60, DEMOTIONS_MAX = 8, CALLS_PER_SAMPLE = 8 };
+enum { HISTORY = 64, HISTORY_FAST = 60, DEMOTIONS_MAX = 8, CALLS_PER_SAMPLE = 32 };
 
 /* ---- failing */
 

@@ -212,12 +212,12 @@ struct rmpy_session {
     unsigned busy;
     uint32_t budget;
     uint64_t deadline_ticks, slice_begin_ticks;
-    uint64_t clock_ticks; /* when the clock was read last */
-    uint64_t round_ticks; /* when a source looked at it last */
-    unsigned rounds;      /* calls of sources without a suspicion */
-    unsigned suspicion;   /* not 0: each call is timed, else each eighth. A source takes it down */
-    rmpy_usage slice_usage;     /* as the slice began */
-    unsigned long thread;       /* the owner's */
+    uint64_t clock_ticks;   /* when the clock was read last */
+    uint64_t round_ticks;   /* when a source looked at it last */
+    unsigned rounds;        /* calls of sources without a suspicion */
+    unsigned suspicion;     /* not 0: each call is timed, else the 32nd; a source takes it down */
+    rmpy_usage slice_usage; /* as the slice began */
+    unsigned long thread;   /* the owner's */
     int wake_fd, wake_write_fd; /* -1: none */
     rmpy_watch watch;
     _Atomic bool woken;   /* any thread, without the GIL */
