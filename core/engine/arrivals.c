@@ -4,6 +4,9 @@
 #include "engine/recover.h"
 #include "engine/strand.h"
 
+#define HOT_TICKS 65536u /* about 25 µs */
+enum { HOT_TELLS = 16 };
+
 void rmi_strand_call_again(rmi_strand *strand, rmi_node *node)
 {
     bool by_itself = node->pub.type->flags & RM_NODE_UNPROMPTED && !node->is_source;
@@ -126,6 +129,27 @@ void rmi_strand_post(rmi_strand *strand, rmi_message *message)
     rmi_parking_wake(&strand->parking);
 }
 
+/* Packets come so fast that the consumer is woken in the light way. The one wake after `is_hot` was
+ * set is of the other kind still: who went to sleep without having seen it is seen by its fence. */
+static bool is_hot(rmi_link *link)
+{
+    uint64_t now_ticks = rmi_clock_ticks();
+    bool is_soon = now_ticks - link->told_ticks < HOT_TICKS;
+    link->told_ticks = now_ticks;
+    if (!is_soon) {
+        link->told_soon = 0;
+        atomic_store_explicit(&link->is_hot, false, memory_order_relaxed);
+        return false;
+    }
+    if (link->told_soon == HOT_TELLS) {
+        return true;
+    }
+    if (++link->told_soon == HOT_TELLS) {
+        atomic_store_explicit(&link->is_hot, true, memory_order_relaxed);
+    }
+    return false;
+}
+
 static void tell_consumer(rmi_link *link)
 {
     uint32_t tail = atomic_load_explicit(&link->tail, memory_order_relaxed);
@@ -133,7 +157,7 @@ static void tell_consumer(rmi_link *link)
     if (tail != link->tail_told || ended != link->end_told) {
         link->tail_told = tail;
         link->end_told = ended;
-        rmi_parking_wake_light(&link->consumer->parking);
+        (is_hot(link) ? rmi_parking_wake_light : rmi_parking_wake)(&link->consumer->parking);
     }
 }
 

@@ -8,6 +8,11 @@
  * to do parks (parking.h); who changes the ring then wakes it, once a burst: rmi_strand_kick(). The
  * consumer tells of room each quarter of the ring and before it sleeps, not for each packet.
  *
+ * Where packets come within microseconds of each other the link is hot: a fence for each would take
+ * longer than all else that is done for it, so the producer does without
+ * (rmi_parking_wake_light()), and the consumer makes up for that before it sleeps. Where packets
+ * come milliseconds apart, and each finds the consumer asleep, that would be the dearer way.
+ *
  * Over a link whose policy drops the producer never waits: it puts the new packet into the ring,
  * then takes the oldest out of it, so that `head` is moved by both sides, by compare-and-swap. It
  * has a slot more than its capacity, and is never empty meanwhile.
@@ -71,6 +76,9 @@ struct rmi_link {
     _Atomic bool stamped;
     uint32_t tail_told; /* what the consumer was last woken for: who looks at nothing new wakes … */
     bool end_told;
+    uint64_t told_ticks; /* when that was … */
+    uint32_t told_soon;  /* … and how often in a row it was soon after the time before */
+    _Atomic bool is_hot; /* it is woken in the light way (parking.h) */
 
     /* Written by the consumer. */
     _Alignas(64) _Atomic uint32_t head;

@@ -86,9 +86,8 @@ void rmi_parking_find_light(void)
     (void)pthread_once(&once, find_light);
 }
 
-void rmi_parking_prepare_light(rmi_parking *parking)
+void rmi_parking_fence_all(void)
 {
-    rmi_parking_prepare(parking);
     if (rmi_parking_is_light) {
         fence_all();
     }

@@ -8,8 +8,9 @@
  * Both sides have a sequentially consistent fence between their write and their read, so at least
  * one of them sees the other. A wake costs one load where nobody sleeps, and the fence: it waits
  * until what this side wrote has left its core, which after each packet is longer than the packet's
- * own work. So links use rmi_parking_wake_light(), without a fence, and who sleeps for them calls
- * rmi_parking_prepare_light(), which fences all threads of the process (membarrier(2)).
+ * own work. rmi_parking_wake_light() does without, where who prepares to sleep then calls
+ * rmi_parking_fence_all(), for all threads of the process (membarrier(2)): that costs as much as a
+ * wake, so it is for who hardly ever sleeps.
  */
 #ifndef RMI_ENGINE_PARKING_H
 #define RMI_ENGINE_PARKING_H
@@ -52,8 +53,8 @@ extern bool rmi_parking_is_light;
 /* Asks the system. Thread: any. */
 void rmi_parking_find_light(void);
 
-/* In place of rmi_parking_prepare(), for who is woken in the light way. About as dear as a wake. */
-void rmi_parking_prepare_light(rmi_parking *parking);
+/* After rmi_parking_prepare(), by who may be woken in the light way. */
+void rmi_parking_fence_all(void);
 
 static inline void rmi_parking_leave(rmi_parking *parking)
 {
@@ -83,7 +84,7 @@ static inline void rmi_parking_wake(rmi_parking *parking)
     }
 }
 
-/* The sleeper called rmi_parking_prepare_light(). */
+/* The sleeper called rmi_parking_fence_all(). */
 static inline void rmi_parking_wake_light(rmi_parking *parking)
 {
     if (RMI_UNLIKELY(!rmi_parking_is_light)) {

@@ -44,7 +44,10 @@ static void wait_for(rally *r, side *other, unsigned count)
     while (looks-- > 0 && atomic_load_explicit(&other->count, memory_order_acquire) != count) {
     }
     while (atomic_load_explicit(&other->count, memory_order_acquire) != count) {
-        (r->light ? rmi_parking_prepare_light : rmi_parking_prepare)(&other->parking);
+        rmi_parking_prepare(&other->parking);
+        if (r->light) {
+            rmi_parking_fence_all();
+        }
         if (atomic_load_explicit(&other->count, memory_order_acquire) == count) {
             rmi_parking_leave(&other->parking);
             return;

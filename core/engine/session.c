@@ -494,6 +494,15 @@ void rmi_session_node_recovered(rm_session *session, rmi_node *node, const rm_er
 
 /* ---- driving */
 
+static bool is_fed_fast(const rmi_strand *strand)
+{
+    bool is_hot = false;
+    for (uint16_t i = 0; i < strand->link_in_count; i++) {
+        is_hot |= atomic_load_explicit(&strand->links_in[i]->is_hot, memory_order_relaxed);
+    }
+    return is_hot;
+}
+
 /* To wake a sleeper costs ten times this, and packets come in bursts: so a strand that others feed
  * looks a little longer, about 2 µs, before it sleeps. */
 static bool work_comes(const rmi_strand *strand)
@@ -507,13 +516,11 @@ static bool work_comes(const rmi_strand *strand)
     return false;
 }
 
-/* Links wake in the light way. */
 static void prepare_to_park(rmi_strand *strand)
 {
-    if (strand->link_in_count) {
-        rmi_parking_prepare_light(&strand->parking);
-    } else {
-        rmi_parking_prepare(&strand->parking);
+    rmi_parking_prepare(&strand->parking);
+    if (is_fed_fast(strand)) {
+        rmi_parking_fence_all();
     }
 }
 
