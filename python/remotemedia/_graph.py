@@ -357,10 +357,10 @@ class GraphBuilder:
         policies = (
             self.extras.get(id, {}).get("on_error", node.on_error) for id, node in self.nodes.items()
         )
-        spares = [fallback_of(policy) for policy in policies]
-        return {
-            id for id, node in self.nodes.items() if any(s is node or s == id for s in spares if s)
-        }
+        spares = [spare for policy in policies if policy and (spare := fallback_of(policy))]
+        if not spares:
+            return set()
+        return {id for id, node in self.nodes.items() if any(s is node or s == id for s in spares)}
 
     def id_of(self, node: Node) -> str | None:
         """The id of a node, None: it is not here."""
