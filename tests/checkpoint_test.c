@@ -297,7 +297,7 @@ static void check_resampler(const char *convert, const char *params)
     CHECK(expected_bytes > 1000);
     CHECK_INT(unlink(path_of("a.wav")), 0);
     for (unsigned i = 0; i < 5; i++) {
-        go_on_for(pattern, 60 + 30 * i);
+        go_on_for(pattern, 15 + 5 * i); /* a step takes three packets at most, of 667 */
     }
     setup s;
     CHECK_INT(open_with(&s, pattern, RM_DRIVER_THREAD, path_of("state")), RM_OK);
