@@ -539,6 +539,9 @@ static rm_status try_once(rm_change *change, int64_t until_ns, int64_t *ret_paus
         rmi_session_release_retired(session);
         status = rmi_change_exchange(change, err);
         *ret_pause_ns = rmi_clock_ns() - begin_ns;
+        if (status == RM_EAGAIN) {
+            rmi_change_hold(change);
+        }
         rmi_session_resume(session);
     } else {
         status = rm_fail(err, RM_EAGAIN, "a node's call has lasted for 2 s");
@@ -561,11 +564,33 @@ static rm_status try_often(rm_change *change, int64_t *ret_pause_ns, rm_error *e
     return status;
 }
 
+rm_status rm_change_plan(rm_change *change, const rm_plan **ret_plan, rm_error *err)
+{
+    rm_status status = check_begin(change, err);
+    if (status == RM_OK && !change->plan) {
+        status = rmi_change_plan(change, err);
+    }
+    if (status != RM_OK) {
+        rmi_change_forget(change);
+    } else if (ret_plan) {
+        *ret_plan = change->plan;
+    }
+    return status;
+}
+
+int rm_change_is_new(const rm_change *change, size_t index)
+{
+    return change->plan && index < change->plan->node_count && !rmi_change_keeps(change, index);
+}
+
 rm_status rm_change_commit(rm_change *change, int64_t *ret_pause_ns, rm_error *err)
 {
     int64_t pause_ns = 0;
     rm_status status = check_begin(change, err);
     if (status == RM_OK && !change->plan) {
+        status = rmi_change_plan(change, err);
+    }
+    if (status == RM_OK && !change->is_prepared) {
         status = rmi_change_prepare(change, err);
     }
     if (status == RM_OK) {
@@ -575,6 +600,8 @@ rm_status rm_change_commit(rm_change *change, int64_t *ret_pause_ns, rm_error *e
         rmi_change_finish(change);
     } else if (status != RM_EAGAIN) {
         rmi_change_forget(change);
+    } else if (change->session->options.driver == RM_DRIVER_THREAD) {
+        rmi_change_release(change);
     }
     if (ret_pause_ns) {
         *ret_pause_ns = pause_ns;

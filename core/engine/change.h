@@ -41,6 +41,9 @@ typedef struct rmi_new_edge {
     bool has_front; /* the first packet of its producer's outbox is not for it */
 } rmi_new_edge;
 
+/* Whether an old node begins items while the change waits for its moment. */
+typedef enum rmi_held { RMI_NOT_HELD = 0, RMI_HELD, RMI_HELD_FOR_GOOD } rmi_held;
+
 /* What a strand has after the change. */
 typedef struct rmi_strand_tables {
     rmi_node **nodes, **timers;
@@ -62,6 +65,9 @@ struct rm_change {
     uint32_t *heir; /* of each old edge the first one; of one that is kept itself. RMI_NONE: none */
     rmi_bequest *bequests; /* of the edges that are not kept */
     uint32_t bequest_count, bequest_capacity;
+    uint8_t *holds;   /* of each old node, rmi_held */
+    bool is_holding;  /* they are told */
+    bool is_prepared; /* what is new is made and open */
     rmi_node **new_nodes;
     rmi_edge **new_edges;
     rmi_strand_tables tables[RMI_SESSION_STRANDS_MAX];
@@ -80,13 +86,22 @@ static inline bool rmi_change_is_kept(const rm_change *change, const rmi_node *o
     return place != RMI_NONE && change->nodes[place].node == old;
 }
 
+/* The node at that place of the new plan is one that runs. */
+static inline bool rmi_change_keeps(const rm_change *change, size_t index)
+{
+    const rmi_new_node *fresh = &change->nodes[index];
+    return fresh->node && fresh->node == fresh->old;
+}
+
 static inline bool rmi_change_edge_is_kept(const rm_change *change, uint32_t old_edge)
 {
     uint32_t heir = change->heir[old_edge];
     return heir != RMI_NONE && !change->edges[heir].is_made;
 }
 
-/* change_plan.c: plans the new graph, makes and opens what is new in it. */
+/* change_plan.c: plans the new graph, and finds what of it runs. */
+RM_MUST_USE rm_status rmi_change_plan(rm_change *change, rm_error *err);
+/* Makes and opens what is new in it. */
 RM_MUST_USE rm_status rmi_change_prepare(rm_change *change, rm_error *err);
 /* Closes what was opened. */
 void rmi_change_forget(rm_change *change);
@@ -97,6 +112,19 @@ void rmi_change_settle(rm_change *change);
 RM_MUST_USE rm_status rmi_change_find_heirs(rm_change *change, rm_error *err);
 /* Both lead to the same port of a node that stays. */
 bool rmi_change_leads_alike(const rm_change *change, uint32_t old_edge, uint32_t new_edge);
+
+/* change_ready.c: is it the moment? RM_EAGAIN: not yet. */
+RM_MUST_USE rm_status rmi_change_check(rm_change *change, rm_error *err);
+/* The part of it that what nodes hold back may have changed. */
+RM_MUST_USE rm_status rmi_change_check_edges(const rm_change *change, rm_error *err);
+uint32_t rmi_change_queued_on(const rmi_edge *edge);
+rm_packet *rmi_change_queued_at(const rmi_edge *edge, uint32_t index);
+/* The first packet of the node's outbox is on this edge already. */
+bool rmi_change_has_front(const rmi_node *node, const rmi_edge *edge);
+/* It is not: the nodes that go get no new items. The session is paused. */
+void rmi_change_hold(rm_change *change);
+/* They get them again. */
+void rmi_change_release(rm_change *change);
 
 /* change_exchange.c: the session is paused. RM_EAGAIN: not now. */
 RM_MUST_USE rm_status rmi_change_exchange(rm_change *change, rm_error *err);

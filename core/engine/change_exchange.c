@@ -17,175 +17,6 @@
         (b) = other;               \
     } while (0)
 
-/* ---- is it the moment? */
-
-static rm_status check_session(const rm_change *change, rm_error *err)
-{
-    const rm_session *session = change->session;
-    if (session->closed) {
-        return rm_fail(err, RM_EINVAL, "the session is over");
-    }
-    for (uint32_t i = 0; i < session->strand_count; i++) {
-        if (session->strands[i]->cancelling) {
-            return rm_fail(err, RM_ECANCELED, "the session was cancelled");
-        }
-        for (uint16_t k = 0; k < change->tables[i].node_count; k++) {
-            if (session->strands[i]->finished && change->tables[i].nodes[k]->joins) {
-                return rm_fail(err, RM_EINVAL,
-                               "the session is ending: nothing runs any more where "
-                               "'%.60s' would",
-                               change->tables[i].nodes[k]->pub.id);
-            }
-        }
-    }
-    return RM_OK;
-}
-
-/* A node that goes is between two items. */
-static rm_status check_boundary(const rmi_node *node, rm_error *err)
-{
-    if (rmi_node_is_ending(node)) {
-        return rm_fail(err, RM_EINVAL, "node '%s' has ended", node->pub.id);
-    }
-    if (node->draining) {
-        return rm_fail(err, RM_EAGAIN, "node '%s' is not done with what it holds back",
-                       node->pub.id);
-    }
-    bool rests = node->state == RMI_NODE_IDLE || node->state == RMI_NODE_HOLDING;
-    if (!rests || node->held || node->more || (node->stalled && !node->is_source)) {
-        return rm_fail(err, RM_EAGAIN, "node '%s' is within an item", node->pub.id);
-    }
-    return RM_OK;
-}
-
-static rm_status check_nodes(const rm_change *change, rm_error *err)
-{
-    const rm_session *session = change->session;
-    rm_status status = RM_OK;
-    for (uint32_t i = 0; i < session->node_count && status == RM_OK; i++) {
-        if (!rmi_change_is_kept(change, session->nodes[i])) {
-            status = check_boundary(session->nodes[i], err);
-        }
-    }
-    return status;
-}
-
-static uint32_t queued_on(const rmi_edge *edge)
-{
-    return edge->link ? atomic_load(&edge->link->tail) - atomic_load(&edge->link->head)
-                      : rmi_edge_length(edge);
-}
-
-static rm_packet *queued_at(const rmi_edge *edge, uint32_t index)
-{
-    uint32_t head = edge->link ? atomic_load(&edge->link->head) : edge->head;
-    return edge->ring[(head + index) & edge->mask];
-}
-
-static bool accepts(const rmi_in_port *port, const rm_packet *packet)
-{
-    const rm_formats *all = port->accepts;
-    bool fits = !all;
-    for (uint32_t i = 0; all && i < all->count && !fits; i++) {
-        fits = rm_format_accepts(&all->alternative[i], packet->header.kind,
-                                 &packet->header.format) != 0;
-    }
-    return fits;
-}
-
-/* What waits on this edge can be taken by a new node that it will lead to. */
-static bool is_welcome(const rm_change *change, const rmi_edge *edge, uint32_t heir)
-{
-    const rm_plan_edge *planned = &change->plan->edges[heir].pub;
-    const rmi_node *to = change->nodes[planned->to_node].node;
-    uint32_t queued = to->joins ? queued_on(edge) : 0;
-    for (uint32_t i = 0; i < queued; i++) {
-        if (!accepts(&to->in_port[planned->to_port], queued_at(edge, i))) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* By the edge itself, or by each that takes its packets. */
-static bool is_welcome_everywhere(const rm_change *change, uint32_t old_edge)
-{
-    const rmi_edge *edge = change->session->edges[old_edge];
-    bool welcome = is_welcome(change, edge, change->heir[old_edge]);
-    for (uint32_t i = 0; i < change->bequest_count && welcome; i++) {
-        if (change->bequests[i].old_edge == old_edge) {
-            welcome = is_welcome(change, edge, change->bequests[i].heir);
-        }
-    }
-    return welcome;
-}
-
-static rm_status check_edges(const rm_change *change, rm_error *err)
-{
-    const rm_session *session = change->session;
-    for (uint32_t i = 0; i < session->edge_count; i++) {
-        const rmi_edge *edge = session->edges[i];
-        if (change->heir[i] == RMI_NONE ? queued_on(edge) > 0 : !is_welcome_everywhere(change, i)) {
-            return rm_fail(err, RM_EAGAIN, "packets are queued on %s -> %s that %s",
-                           edge->from->pub.id, rmi_edge_consumer(edge)->pub.id,
-                           change->heir[i] == RMI_NONE ? "would have nowhere to go"
-                                                       : "what follows there can't take");
-        }
-    }
-    return RM_OK;
-}
-
-/* ---- the front of an outbox that some edges of its port have already */
-
-static bool has_front(const rmi_node *node, const rmi_edge *edge)
-{
-    const rmi_out_port *port = &node->out[edge->from_port];
-    if (!node->outbox_done || node->outbox[node->outbox_sent].port != port) {
-        return false;
-    }
-    for (uint32_t e = 0; e < port->edge_count; e++) {
-        if (port->edges[e] == edge) {
-            return node->outbox_done >> e & 1;
-        }
-    }
-    return false;
-}
-
-/* Edges that lead where a new one leads have the packet, or have it not. */
-static rm_status look_at_front(rm_change *change, uint32_t index, rm_error *err)
-{
-    const rm_session *session = change->session;
-    const rm_plan_edge *planned = &change->plan->edges[index].pub;
-    rmi_new_edge *fresh = &change->edges[index];
-    const rmi_node *from = change->nodes[planned->from_node].old;
-    uint32_t with = 0, without = 0;
-    fresh->has_front = false;
-    if (!from || !from->outbox_done) {
-        return RM_OK;
-    }
-    for (uint32_t i = 0; i < session->edge_count; i++) {
-        const rmi_edge *edge = session->edges[i];
-        bool alike = fresh->is_made ? edge->from == from && edge->from_port == planned->from_port &&
-                                          rmi_change_leads_alike(change, i, index)
-                                    : edge == fresh->edge;
-        with += alike && has_front(from, edge);
-        without += alike && !has_front(from, edge);
-    }
-    fresh->has_front = with > 0;
-    return with && without
-               ? rm_fail(err, RM_EAGAIN, "a packet of '%s' is on a part of its ways", from->pub.id)
-               : RM_OK;
-}
-
-static rm_status look_at_fronts(rm_change *change, rm_error *err)
-{
-    rm_status status = RM_OK;
-    for (uint32_t i = 0; i < change->plan->edge_count && status == RM_OK; i++) {
-        status = look_at_front(change, i, err);
-    }
-    return status;
-}
-
 /* ---- what nodes that go hold back */
 
 /* Of the same type: it may know the state. */
@@ -209,6 +40,8 @@ static rm_status hand_over(rm_change *change, rm_error *err)
         if (status == RM_EAGAIN) {
             (void)rm_fail(err, RM_EAGAIN, "node '%s' is not done with what it holds back",
                           old->pub.id);
+        } else if (status < 0 && err && !err->node[0]) {
+            snprintf(err->node, sizeof err->node, "%s", old->pub.id);
         }
     }
     return status;
@@ -275,7 +108,7 @@ static rm_status reserve_edge(rm_change *change, uint32_t index)
     for (uint32_t i = 0; i < change->bequest_count; i++) {
         const rmi_edge *old = session->edges[change->bequests[i].old_edge];
         if (change->bequests[i].heir == index) {
-            count += queued_on(old) + count_outgoing(old->from, old->from_port);
+            count += rmi_change_queued_on(old) + count_outgoing(old->from, old->from_port);
         }
     }
     if (count <= edge->mask) {
@@ -353,12 +186,12 @@ static bool is_taken(const rm_change *change, const rmi_edge *from, const rmi_ed
 static void copy_queue(const rm_change *change, const rmi_edge *from, rmi_edge *to)
 {
     const rmi_link *link = from->link;
-    uint32_t count = queued_on(from);
+    uint32_t count = rmi_change_queued_on(from);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t slot = link ? (atomic_load(&link->head) + i) & link->mask : 0;
         bool is_old = link && (int32_t)(link->epoch[slot] - from->epoch) < 0;
-        if (!is_old && is_taken(change, from, to, queued_at(from, i))) {
-            put(to, rm_packet_ref(queued_at(from, i)));
+        if (!is_old && is_taken(change, from, to, rmi_change_queued_at(from, i))) {
+            put(to, rm_packet_ref(rmi_change_queued_at(from, i)));
         }
     }
 }
@@ -366,9 +199,9 @@ static void copy_queue(const rm_change *change, const rmi_edge *from, rmi_edge *
 static void clear_queue(rmi_edge *edge)
 {
     rmi_link *link = edge->link;
-    uint32_t count = queued_on(edge);
+    uint32_t count = rmi_change_queued_on(edge);
     for (uint32_t i = 0; i < count; i++) {
-        rm_packet_unref(queued_at(edge, i));
+        rm_packet_unref(rmi_change_queued_at(edge, i));
     }
     if (link) {
         atomic_store(&link->head, atomic_load(&link->tail));
@@ -388,7 +221,7 @@ static void move_outgoing(const rm_change *change, const rmi_edge *old, rmi_edge
         rm_packet *packet = node->outbox[i].packet;
         bool is_front = i == node->outbox_sent;
         if (node->outbox[i].port != &node->out[old->from_port] ||
-            (is_front && has_front(node, old))) {
+            (is_front && rmi_change_has_front(node, old))) {
             continue;
         }
         bool is_checked = (is_front && node->outbox_checked) || !old->route;
@@ -686,6 +519,7 @@ static void go_on(rm_session *session)
 static void apply(rm_change *change)
 {
     rm_session *session = change->session;
+    rmi_change_release(change);
     move_packets(change);
     for (uint32_t i = 0; i < change->plan->node_count; i++) {
         if (change->nodes[i].node->joins) {
@@ -701,21 +535,9 @@ static void apply(rm_change *change)
     go_on(session);
 }
 
-static rm_status check(rm_change *change, rm_error *err)
-{
-    rm_status status = check_session(change, err);
-    if (status == RM_OK) {
-        status = check_nodes(change, err);
-    }
-    if (status == RM_OK) {
-        status = check_edges(change, err);
-    }
-    return status == RM_OK ? look_at_fronts(change, err) : status;
-}
-
 rm_status rmi_change_exchange(rm_change *change, rm_error *err)
 {
-    rm_status status = check(change, err);
+    rm_status status = rmi_change_check(change, err);
     if (status == RM_OK) {
         status = exchange_params(change, err);
     }
@@ -723,6 +545,9 @@ rm_status rmi_change_exchange(rm_change *change, rm_error *err)
         return status;
     }
     status = hand_over(change, err);
+    if (status == RM_OK) {
+        status = rmi_change_check_edges(change, err);
+    }
     if (status == RM_OK) {
         status = reserve(change, err);
     }

@@ -38,8 +38,9 @@ static rm_status make_tables(rm_change *change, rm_error *err)
     change->new_edges = rmi_calloc(edges, sizeof(rmi_edge *));
     change->place = rmi_calloc(session->node_count, sizeof *change->place);
     change->heir = rmi_calloc(session->edge_count, sizeof *change->heir);
+    change->holds = rmi_calloc(session->node_count, sizeof *change->holds);
     if (!change->nodes || !change->edges || !change->new_nodes || !change->new_edges ||
-        !change->place || !change->heir) {
+        !change->place || !change->heir || !change->holds) {
         return no_memory(err);
     }
     memset(change->place, 0xff, session->node_count * sizeof *change->place);
@@ -113,7 +114,9 @@ static rm_status match(rm_change *change, uint32_t old_index, uint32_t index)
     fresh->old = session->nodes[old_index];
     change->place[old_index] = index;
     rm_status status = is_same_entry(change, was, is) ? RM_OK : RM_EINVAL;
-    if (status != RM_OK && old_json && new_json && differs_in_params_alone(old_json, new_json)) {
+    bool is_native = !(is->pub.type->flags & RM_NODE_PYTHON); /* that could not take them back */
+    if (status != RM_OK && is_native && old_json && new_json &&
+        differs_in_params_alone(old_json, new_json)) {
         status = find_params(fresh->old, old_json, new_json, &fresh->params);
     }
     fresh->node = status == RM_OK ? fresh->old : NULL;
@@ -186,13 +189,6 @@ static rm_status check_fixed(const rm_node_type *type, const char *id, const cha
         return rm_fail(err, RM_EINVAL, "'%.60s': the graph's inputs and outputs stay while it runs",
                        id);
     }
-    if (type->flags & RM_NODE_PYTHON) {
-        rm_status status =
-            rm_fail(err, RM_EUNSUPPORTED,
-                    "node '%.60s' runs Python: it can't come or go while the session runs", id);
-        rm_error_help(err, "native nodes can");
-        return status;
-    }
     return RM_OK;
 }
 
@@ -239,10 +235,11 @@ static rm_status choose_strand(const rm_change *change, uint32_t index, rmi_stra
     const rmi_plan_node *planned = change->plan->nodes[index];
     const rmi_node *old = change->nodes[index].old;
     bool wants_thread = flags_of(planned) & (RM_NODE_BLOCKS | RM_NODE_HEAVY);
+    bool is_python = planned->pub.type->flags & RM_NODE_PYTHON; /* those run at home */
     rmi_strand *strand = change->session->strands[0];
-    if (old && (!wants_thread || old->strand->index > 0)) {
+    if (old && !is_python && (!wants_thread || old->strand->index > 0)) {
         strand = old->strand;
-    } else if (wants_thread) {
+    } else if (wants_thread && !is_python) {
         strand = find_thread(change->session);
     }
     if (!strand) {
@@ -408,18 +405,19 @@ static rm_status open_nodes(rm_change *change, rm_error *err)
     return status;
 }
 
-rm_status rmi_change_prepare(rm_change *change, rm_error *err)
+rm_status rmi_change_plan(rm_change *change, rm_error *err)
 {
     rm_status status = plan_graph(change, err);
     if (status == RM_OK) {
         status = make_tables(change, err);
     }
-    if (status == RM_OK) {
-        status = match_nodes(change, err);
-    }
-    if (status == RM_OK) {
-        status = make_nodes(change, err);
-    }
+    return status == RM_OK ? match_nodes(change, err) : status;
+}
+
+rm_status rmi_change_prepare(rm_change *change, rm_error *err)
+{
+    rm_status status = make_nodes(change, err);
+    change->is_prepared = true;
     if (status == RM_OK) {
         status = make_edges(change, err);
     }
@@ -462,13 +460,16 @@ static void free_tables(rm_change *change)
     rmi_free(change->edges);
     rmi_free(change->place);
     rmi_free(change->heir);
+    rmi_free(change->holds);
     rmi_free(change->bequests);
     rmi_free(change->new_nodes);
     rmi_free(change->new_edges);
     change->plan = NULL;
+    change->is_prepared = false;
     change->nodes = NULL;
     change->edges = NULL;
     change->place = change->heir = NULL;
+    change->holds = NULL;
     change->bequests = NULL;
     change->bequest_count = change->bequest_capacity = 0;
     change->new_nodes = NULL;
@@ -491,6 +492,7 @@ void rmi_change_forget(rm_change *change)
     if (!plan) {
         return;
     }
+    rmi_change_release(change);
     for (size_t i = 0; change->edges && i < plan->edge_count; i++) {
         if (change->edges[i].is_made) {
             rmi_session_free_edge(change->session, change->edges[i].edge);

@@ -107,6 +107,18 @@ static rm_status slow_process(rm_node *node, const rm_inputs *inputs, rm_error *
     return source_process(node, inputs, err);
 }
 
+/* The work of each item is out until the test brings it back. */
+static rm_node *busy;
+
+static rm_status busy_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    (void)err;
+    (void)inputs;
+    busy = node;
+    rm_status status = rm_forward(node, 0);
+    return status == RM_OK ? RM_PENDING : status;
+}
+
 static rm_status forward_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
 {
     (void)err;
@@ -142,7 +154,7 @@ static const rm_param live_table[] = {{.name = "gain",
                                        .summary = "may not"},
                                       {0}};
 
-static rm_node_type types[14];
+static rm_node_type types[15];
 
 static void make_types(void)
 {
@@ -183,6 +195,8 @@ static void make_types(void)
     types[9] = node_type(&pass_probe, forward_process);
     types[9].name = "t.python";
     types[9].flags = RM_NODE_PYTHON;
+    types[13] = node_type(&pass_probe, busy_process);
+    types[13].name = "t.busy";
     types[10] = types[1];
     types[10].name = "t.far_sink";
     types[10].flags = RM_NODE_BLOCKS;
@@ -486,7 +500,7 @@ TEST(what_cannot_come_or_go_is_refused)
 {
     static const struct {
         const char *type, *says;
-    } rows[] = {{"t.python", "runs Python"}, {"t.thread", "needs a thread"}};
+    } rows[] = {{"t.thread", "needs a thread"}};
     for (size_t i = 0; i < RMI_COUNT(rows); i++) {
         fixture f;
         char json[100];
@@ -592,9 +606,9 @@ TEST(an_interrupt_ends_a_flush_for_a_change)
     flush_refusals = 0;
     CHECK(rm_session_step(f.session, 2, 1, NULL) >= RM_OK);
     CHECK(!a->draining && !a->flushing && !a->stalled);
+    rm_change_free(f.change); /* it holds 'a' back */
     CHECK_INT(drive(f.session, 100), RM_DONE);
     CHECK_INT(sink_probe[0].last, 300);
-    rm_change_free(f.change);
     rm_session_free(f.session);
     rm_plan_free(f.plan);
     rm_registry_free(f.registry);
@@ -708,6 +722,76 @@ TEST(operations_say_what_is_wrong)
     end(&f, 100);
 }
 
+/* ---- waiting for the moment */
+
+static const char busy_chain[] = HEAD NODE("source", "t.source") "," NODE("a", "t.busy") "," NODE(
+    "sink", "t.sink") "], \"connections\": [" LINK("source", "a", 3) "," LINK("a", "sink", 2) "]}";
+
+/* It gets its next item within the same step. */
+static void bring_back(rm_session *session)
+{
+    rm_node *node = busy;
+    busy = NULL;
+    if (node) {
+        rm_node_complete(node, RM_OK, NULL);
+    }
+    CHECK(rm_session_step(session, 0, 40, NULL) >= RM_OK);
+}
+
+TEST(a_node_that_is_never_idle_gets_no_new_item_until_it_is_replaced)
+{
+    fixture f;
+    rm_error err = RM_ERROR_INIT;
+    begin(&f, busy_chain, 100);
+    bring_back(f.session);
+    CHECK_INT(rm_change_replace(f.change, "a", "{\"node_type\": \"t.python\"}", &err), RM_OK);
+    CHECK_INT(rm_change_commit(f.change, NULL, &err), RM_EAGAIN);
+    CHECK_CONTAINS(err.message, "'a' is within an item");
+    bring_back(f.session);
+    CHECK(busy == NULL);
+    CHECK_INT(rm_change_commit(f.change, NULL, &err), RM_OK);
+    end(&f, 100);
+}
+
+TEST(a_change_that_is_given_up_holds_nobody_back)
+{
+    fixture f;
+    rm_error err = RM_ERROR_INIT;
+    begin(&f, busy_chain, 100);
+    CHECK_INT(rm_change_remove(f.change, "a", &err), RM_OK);
+    CHECK_INT(rm_change_commit(f.change, NULL, &err), RM_EAGAIN);
+    bring_back(f.session);
+    CHECK(busy == NULL);
+    rm_change_free(f.change);
+    f.change = NULL;
+    while (sink_probe[0].seen < 100) {
+        bring_back(f.session);
+    }
+    end(&f, 100);
+}
+
+TEST(a_change_can_be_planned_before_it_is_made)
+{
+    fixture f;
+    rm_error err = RM_ERROR_INIT;
+    const rm_plan *plan = NULL;
+    rm_plan_node node;
+    begin(&f, chain, 100);
+    CHECK(!rm_change_is_new(f.change, 0));
+    CHECK_INT(rm_change_insert(f.change, NEW("x", "t.pass"), "a", NULL, &err), RM_OK);
+    CHECK_INT(rm_change_plan(f.change, &plan, &err), RM_OK);
+    CHECK_INT(rm_plan_node_count(plan), 5);
+    for (size_t i = 0; i < 5; i++) {
+        rm_plan_node_at(plan, i, &node);
+        CHECK_INT(rm_change_is_new(f.change, i) != 0, strcmp(node.id, "x") == 0);
+    }
+    CHECK(!rm_change_is_new(f.change, 5));
+    CHECK_INT(rm_change_remove(f.change, "b", &err), RM_EINVAL);
+    CHECK_INT(rm_change_commit(f.change, NULL, &err), RM_OK);
+    CHECK(rm_session_plan(f.session) == plan);
+    end(&f, 100);
+}
+
 /* ---- real nodes */
 
 static uint64_t frames_counted;
@@ -792,4 +876,7 @@ TEST_MAIN(T(random_changes_of_a_chain_lose_and_double_nothing),
           T(that_a_packet_met_a_condition_is_forgotten_as_it_leaves),
           T(a_branch_is_added_and_hears_from_then_on),
           T(what_a_change_took_out_goes_with_the_next_one), T(operations_say_what_is_wrong),
+          T(a_node_that_is_never_idle_gets_no_new_item_until_it_is_replaced),
+          T(a_change_that_is_given_up_holds_nobody_back),
+          T(a_change_can_be_planned_before_it_is_made),
           T(a_resampler_of_a_running_48_khz_stream_is_replaced_without_a_gap))

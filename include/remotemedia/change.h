@@ -9,6 +9,9 @@
  * Packets that were queued go on in their order, none twice. A change describes the session's graph
  * as a manifest does, so what the plan puts in (converters) follows by itself.
  *
+ * A change that has to wait for its moment holds back the nodes that go: they come to the end of
+ * their items and get no new ones, until it is made, fails or is freed.
+ *
  * What the session must be: opened by rm_session_open(). Its plan's registry must outlive it.
  * Ownership: the caller owns a change and frees it before the session. Threads: one at a time;
  * CALLER: the session's owner, outside of rm_session_step(); THREAD: any but from within a node or
@@ -63,15 +66,24 @@ RM_API RM_MUST_USE rm_status rm_change_add(rm_change *change, const char *node_j
 RM_API RM_MUST_USE rm_status rm_change_params(rm_change *change, const char *id,
                                               const char *params_json, rm_error *err);
 
+/* Plans the changed graph, which rm_change_commit() does else, so that what its new nodes need can
+ * be made before they are opened. What is said of the change afterwards fails. *ret_plan (may be
+ * NULL) is the change's, then the session's. On an error the change is forgotten. */
+RM_API RM_MUST_USE rm_status rm_change_plan(rm_change *change, const rm_plan **ret_plan,
+                                            rm_error *err);
+/* Not 0: the node at that place of the changed plan does not run yet. 0 too before it is planned,
+ * and beyond its nodes. */
+RM_API int rm_change_is_new(const rm_change *change, size_t index);
+
 /* Makes it so. *ret_pause_ns (may be NULL): how long the session stood still.
  *
  * RM_OK: the new graph runs. RM_EAGAIN: a node that goes is within an item, or something is queued
- * that has nowhere to go; the session goes on as it was and the new nodes stay open: commit again
- * later (THREAD: it has tried for 2 s). Any other error: the session goes on as it was, and the
- * change is forgotten: the plan's findings (as rm_graph_plan()), a node that can't be opened
- * (E0401), a node that blocks where the session has no thread for one, a Python node, the graph's
- * inputs and outputs (they stay), a node that has ended, or another change that was committed since
- * this one began (RM_EINVAL). */
+ * that has nowhere to go; the session goes on, without new items for the nodes that go, and the new
+ * nodes stay open: commit again soon (THREAD: it has tried for 2 s). Any other error: the session
+ * goes on as it was, and the change is forgotten: the plan's findings (as rm_graph_plan()), a node
+ * that can't be opened (E0401), a node that blocks where the session has no thread for one, the
+ * graph's inputs and outputs (they stay), a node that has ended, one that fails as it gives what it
+ * holds back, or another change that was committed since this one began (RM_EINVAL). */
 RM_API RM_MUST_USE rm_status rm_change_commit(rm_change *change, int64_t *ret_pause_ns,
                                               rm_error *err);
 

@@ -101,6 +101,8 @@ uint32_t rmpy_port_count(const rm_port *list);
 /* ---- graph.c: the plan of a Plan, borrowed; NULL and TypeError for another object */
 
 const rm_plan *rmpy_plan_of(rmpy_state *state, PyObject *plan);
+/* {id: names of outputs} of the Python nodes that have several. */
+PyObject *rmpy_connected_outputs(const rm_plan *plan);
 /* That it was planned with, borrowed. */
 rmpy_registry *rmpy_plan_registry(PyObject *plan);
 /* A Plan around somebody else's plan, until rmpy_plan_take_back(): its methods raise then. */

@@ -102,10 +102,65 @@ static rm_status collect_object(rmpy_runner *p, PyObject *item)
     return answer ? RM_OK : rmpy_fail(p);
 }
 
+static Py_ssize_t count_put_aside(const rmpy_runner *p)
+{
+    return p->object ? PyList_GET_SIZE(p->object) : 0;
+}
+
+/* No room for one more. Whoever waits for a change may be the one who pulls: then there is some. */
+static bool is_full(const rmpy_runner *p)
+{
+    Py_ssize_t aside = count_put_aside(p);
+    bool queue_is_full = p->queue.length >= RMPY_QUEUE_MAX || aside > 0;
+    return queue_is_full && (!p->session->change_waits || aside >= RMPY_ASIDE_MAX);
+}
+
+static rm_status queue_object(rmpy_runner *p, PyObject *takes_item)
+{
+    p->session->output_event |= p->queue.length == 0;
+    if (p->queue.length < RMPY_QUEUE_MAX && count_put_aside(p) == 0) {
+        return rmpy_ring_push(&p->queue, takes_item) < 0 ? rmpy_fail(p) : RM_OK;
+    }
+    p->object = p->object ? p->object : PyList_New(0);
+    int failed = p->object ? PyList_Append(p->object, takes_item) : -1;
+    Py_DECREF(takes_item);
+    return failed ? rmpy_fail(p) : RM_OK;
+}
+
+/* -1 with an exception. */
+static int take_from_aside(rmpy_runner *p)
+{
+    if (count_put_aside(p) == 0) {
+        return 0;
+    }
+    PyObject *first = Py_NewRef(PyList_GET_ITEM(p->object, 0));
+    return PyList_SetSlice(p->object, 0, 1, NULL) < 0 ? -1 : rmpy_ring_push(&p->queue, first);
+}
+
+void rmpy_collect_forget(rmpy_runner *p)
+{
+    rmpy_ring_clear(&p->queue);
+    if (p->kind == RMPY_COLLECT) {
+        Py_CLEAR(p->object);
+    }
+}
+
+void rmpy_collect_put_aside(rmpy_session *s)
+{
+    s->change_waits = true;
+    for (size_t i = 0; i < s->runner_count; i++) {
+        rmpy_runner *p = s->runners[i];
+        if (p->kind == RMPY_COLLECT && p->queued && p->wants && p->node) {
+            p->wants = false;
+            rmpy_session_poke(s, p);
+        }
+    }
+}
+
 static rm_status collect_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
 {
     rmpy_runner *p = rmpy_runner_of(node);
-    if (p->queued && p->queue.length >= RMPY_QUEUE_MAX) {
+    if (p->queued && is_full(p)) {
         p->wants = true; /* pull() brings it back */
         return RM_EAGAIN;
     }
@@ -115,8 +170,7 @@ static rm_status collect_process(rm_node *node, const rm_inputs *inputs, rm_erro
     if (!item) {
         status = rmpy_fail(p);
     } else if (p->queued) {
-        p->session->output_event |= p->queue.length == 0;
-        status = rmpy_ring_push(&p->queue, item) < 0 ? rmpy_fail(p) : RM_OK;
+        status = queue_object(p, item);
     } else {
         status = collect_object(p, item);
         Py_DECREF(item);
@@ -128,7 +182,7 @@ static rm_status collect_control(rm_node *node, const rm_control *control, rm_er
 {
     rmpy_runner *p = rmpy_runner_of(node);
     if (control->op == RM_CONTROL_INTERRUPT && p->queued) {
-        rmpy_ring_clear(&p->queue);
+        rmpy_collect_forget(p);
     }
     (void)err;
     return RM_OK;
@@ -276,6 +330,10 @@ PyObject *rmpy_session_pull(PyObject *self, PyObject *id)
     PyObject *item = rmpy_ring_pop(&p->queue);
     if (!item) {
         return Py_BuildValue("(OO)", Py_False, Py_None);
+    }
+    if (take_from_aside(p) < 0) {
+        Py_DECREF(item);
+        return NULL;
     }
     if (p->wants && p->node && !rmpy_session_is_over(s)) {
         p->wants = false;

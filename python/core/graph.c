@@ -475,10 +475,9 @@ static int append_name(PyObject *list, const char *text)
     return result < 0 ? -1 : 0;
 }
 
-static PyObject *plan_connected_outputs(PyObject *object, void *Py_UNUSED(closure))
+PyObject *rmpy_connected_outputs(const rm_plan *plan)
 {
-    const rm_plan *plan = plan_ptr(object);
-    PyObject *dict = plan ? lists_by_node(plan) : NULL;
+    PyObject *dict = lists_by_node(plan);
     bool any = dict && PyDict_GET_SIZE(dict) > 0;
     for (size_t i = 0; any && dict && i < rm_plan_edge_count(plan); i++) {
         rm_plan_edge edge;
@@ -491,6 +490,12 @@ static PyObject *plan_connected_outputs(PyObject *object, void *Py_UNUSED(closur
         }
     }
     return dict;
+}
+
+static PyObject *plan_connected_outputs(PyObject *object, void *Py_UNUSED(closure))
+{
+    const rm_plan *plan = plan_ptr(object);
+    return plan ? rmpy_connected_outputs(plan) : NULL;
 }
 
 static PyObject *plan_native_only(PyObject *object, void *Py_UNUSED(closure))

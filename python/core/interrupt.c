@@ -214,7 +214,7 @@ static int empty_queues(rmpy_session *s, const char *id)
         rmpy_runner *p = marks[i] ? rmpy_session_find(s, node.id) : NULL;
         if (p && p->kind != RMPY_NODE && p->queued) {
             s->room_event |= p->kind == RMPY_FEED;
-            rmpy_ring_clear(&p->queue);
+            rmpy_collect_forget(p);
         }
     }
     PyMem_Free(marks);

@@ -648,6 +648,16 @@ static rm_status start_call(rmpy_runner *p, PyObject *callable, PyObject *argume
     return rmpy_call_inline(p, callable, argument);
 }
 
+static rm_status outcome_of(rmpy_runner *p)
+{
+    if (p->emit_room < RM_EMIT_MAX) {
+        return RM_MORE; /* an error would take along what earlier items gave */
+    }
+    rm_status status = p->outcome;
+    p->outcome = RM_OK;
+    return status;
+}
+
 /* The input that the engine holds was taken: what is left to do for it? */
 static rm_status go_on(rmpy_runner *p)
 {
@@ -656,12 +666,7 @@ static rm_status go_on(rmpy_runner *p)
         return status;
     }
     if (p->outcome) {
-        if (p->emit_room < RM_EMIT_MAX) {
-            return RM_MORE; /* an error would take along what earlier items gave */
-        }
-        status = p->outcome;
-        p->outcome = RM_OK;
-        return status;
+        return outcome_of(p);
     }
     if (p->coro || p->agen) {
         status = rmpy_task_run(p);
@@ -687,6 +692,9 @@ static rm_status node_step(rmpy_runner *p, const rm_inputs *inputs)
 {
     if (p->taken) {
         return go_on(p);
+    }
+    if (p->renews) {
+        p->renews = p->flush_called = false;
     }
     PyObject *item = rmpy_input_object(p, inputs);
     p->taken = true;
@@ -833,6 +841,58 @@ static rm_status first_flush(rmpy_runner *p)
     return submit(p);
 }
 
+/* Another one takes its place: what it made so far goes out. What it waits for is no item yet. */
+static rm_status leave_source(rmpy_runner *p)
+{
+    if (p->job) {
+        p->stop = true; /* after the item that it makes; it tells when that has come */
+        return RM_EAGAIN;
+    }
+    return p->outcome < 0 ? p->outcome : drain(p);
+}
+
+static bool is_flush_left(const rmpy_runner *p)
+{
+    return p->flush && !p->heir && !p->flush_called;
+}
+
+/* Of a node that takes item by item. */
+static rm_status flush_items(rmpy_runner *p)
+{
+    rm_status status = has_work(p) ? go_on(p) : is_flush_left(p) ? first_flush(p) : RM_OK;
+    return status == RM_OK && (has_work(p) || is_flush_left(p)) ? RM_MORE : status;
+}
+
+static rm_status flush_step(rmpy_runner *p)
+{
+    if (p->is_source) {
+        return p->leaves ? leave_source(p) : RM_OK;
+    }
+    rm_status status = p->is_streaming ? rmpy_stream_flush(p) : flush_items(p);
+    if (status == RM_OK && p->heir && !p->flush_called) {
+        status = rmpy_hand_state_over(p);
+    }
+    return status;
+}
+
+static bool is_at_rest(const rmpy_runner *p)
+{
+    return !p->job && !p->on_task && !has_work(p);
+}
+
+static rm_status flush_anyhow(rmpy_runner *p)
+{
+    if (p->renews && !p->is_streaming && is_at_rest(p)) {
+        p->renews = p->flush_called = false;
+    }
+    rm_status status = p->leaves ? rmpy_flush_to_leave(p, flush_step) : flush_step(p);
+    if (status < 0 && p->renews) { /* it was for a change that is given up */
+        Py_CLEAR(p->raised);
+        return RM_OK;
+    }
+    return status;
+}
+
 static rm_status node_flush(rm_node *node, rm_error *err)
 {
     rmpy_runner *p = rmpy_runner_of(node);
@@ -841,23 +901,7 @@ static rm_status node_flush(rm_node *node, rm_error *err)
     }
     p->emit_room = RM_EMIT_MAX;
     rm_status status = p->reset_wanted ? rmpy_reset(p) : RM_OK;
-    if (status != RM_OK) {
-        return rmpy_answer(p, status, err);
-    }
-    if (p->is_streaming) {
-        status = rmpy_stream_flush(p);
-    } else if (p->is_source) {
-        status = RM_OK;
-    } else if (has_work(p)) {
-        status = go_on(p);
-    } else if (p->flush && !p->flush_called) {
-        status = first_flush(p);
-    }
-    if (status == RM_OK && !p->is_source && !p->is_streaming &&
-        (has_work(p) || (p->flush && !p->flush_called))) {
-        status = RM_MORE;
-    }
-    return rmpy_answer(p, status, err);
+    return rmpy_answer(p, status == RM_OK ? flush_anyhow(p) : status, err);
 }
 
 void rmpy_node_cancel(rm_node *node)
@@ -875,7 +919,8 @@ void rmpy_node_cancel(rm_node *node)
 rm_status rmpy_runner_open(rm_node *node, rm_error *err)
 {
     rmpy_session *s = rmpy_opening;
-    rmpy_runner *p = s ? rmpy_session_find(s, node->id) : NULL;
+    rmpy_runner *p = s ? rmpy_session_find_guest(s, node->id) : NULL;
+    p = s && !p ? rmpy_session_find(s, node->id) : p;
     if (!p) {
         return rm_fail(err, RM_EUNSUPPORTED, "a Python node runs only in a Session of Python");
     }
@@ -903,95 +948,4 @@ void rmpy_node_type_fill(rm_node_type *type)
     type->control = rmpy_node_control;
     type->cancel = rmpy_node_cancel;
     type->close = rmpy_runner_close;
-}
-
-/* ---- what a node is */
-
-bool rmpy_is_async(PyObject *callable)
-{
-    PyObject *function = callable;
-    for (int depth = 0; depth < 8 && function; depth++) {
-        if (PyMethod_Check(function)) {
-            function = PyMethod_GET_FUNCTION(function);
-        } else if (PyFunction_Check(function)) {
-            PyObject *code = PyFunction_GET_CODE(function);
-            int flags = ((PyCodeObject *)code)->co_flags;
-            return flags & (CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE);
-        } else {
-            PyObject *inner = PyObject_GetAttrString(function, "func"); /* functools.partial */
-            PyErr_Clear();
-            Py_XDECREF(inner); /* the partial keeps it */
-            function = inner;
-        }
-    }
-    return false;
-}
-
-static int optional_attribute(PyObject *object, PyObject *name, PyObject **ret_value)
-{
-    *ret_value = PyObject_GetAttr(object, name);
-    if (!*ret_value && PyErr_ExceptionMatches(PyExc_AttributeError)) {
-        PyErr_Clear();
-        return 0;
-    }
-    if (*ret_value == Py_None) {
-        Py_CLEAR(*ret_value);
-    }
-    return PyErr_Occurred() ? -1 : 0;
-}
-
-/* Of a source: what is called where nothing that it gives has room. */
-static int find_overrun(rmpy_runner *p)
-{
-    if (p->n_in > 0) {
-        return 0;
-    }
-    if (optional_attribute(p->object, p->session->state->str_overrun, &p->overrun) < 0) {
-        return -1;
-    }
-    if (p->overrun && rmpy_is_async(p->overrun)) {
-        PyErr_Format(PyExc_TypeError,
-                     "node '%s': overrun() is a coroutine, want a plain function, as it is called "
-                     "while the node waits",
-                     p->id);
-        return -1;
-    }
-    return 0;
-}
-
-int rmpy_node_prepare(rmpy_runner *p, PyObject *object)
-{
-    const rmpy_state *state = p->session->state;
-    PyObject *streaming = NULL;
-    p->object = Py_NewRef(object);
-    p->process = PyObject_GetAttr(object, state->str_process);
-    if (!p->process || !PyCallable_Check(p->process)) {
-        PyErr_Format(PyExc_TypeError, "node '%s' is a %s without a process() that can be called",
-                     p->id, Py_TYPE(object)->tp_name);
-        return -1;
-    }
-    if (optional_attribute(object, state->str_flush, &p->flush) < 0 ||
-        optional_attribute(object, state->str_interrupt, &p->interrupt) < 0 ||
-        optional_attribute(object, state->str_is_streaming, &streaming) < 0) {
-        return -1;
-    }
-    int is_true = streaming ? PyObject_IsTrue(streaming) : 0;
-    Py_XDECREF(streaming);
-    p->is_streaming = is_true > 0 && p->n_in > 0;
-    p->is_plain = p->n_in == 1 && !p->is_streaming;
-    p->gives_objects = p->n_out == 1 && p->object_ports & 1;
-    return is_true < 0 || find_overrun(p) < 0 ? -1 : 0;
-}
-
-int rmpy_node_place(rmpy_runner *p)
-{
-    if (p->is_streaming || rmpy_is_async(p->process)) {
-        p->mode = RMPY_ASYNC;
-        return 0;
-    }
-    bool with_loop = p->session->loop != NULL;
-    p->mode = p->blocking == 1                 ? RMPY_OWN
-              : p->blocking == 0 || !with_loop ? RMPY_INLINE
-                                               : RMPY_POOL;
-    return 0;
 }

@@ -3,6 +3,8 @@
  *     Session ──▶ runners, one for each Python node, python.feed and python.collect of the plan
  *                   │ open: the engine's node points at its runner
  *                   ├─ node.c    what the engine calls; sync calls; what goes out
+ *                   ├─ node_kind.c  what it is by its object
+ *                   ├─ guest.c   those that come into a session that runs, and leave it
  *                   ├─ failure.c    what is told of a failure
  *                   ├─ ring.c    objects that wait
  *                   ├─ keep.c    checkpoints
@@ -34,6 +36,7 @@ enum {
     RMPY_BATCH_MAX = RM_EMIT_MAX, /* items put aside for a worker; results that wait to go out */
     RMPY_RING_FEW = 2,
     RMPY_QUEUE_MAX = 16,    /* items in the queue of push() and pull() */
+    RMPY_ASIDE_MAX = 4096,  /* results beyond them while a change waits for its moment */
     RMPY_ERRORS_MAX = 1000, /* kept for take_errors() */
     RMPY_EVENTS_MAX = 1000, /* kept for take_events() */
     RMPY_BUDGET_MIN = 8,    /* calls a step of a slice; grows while steps are short */
@@ -91,8 +94,10 @@ typedef struct rmpy_ring {
 struct rmpy_runner {
     PyObject_HEAD rmpy_session *session; /* borrowed */
     rm_node *node;                       /* while the engine has it open */
-    const char *id;                      /* the plan's */
-    PyObject *object; /* the node object; a feed's source; where a collect puts things */
+    const char *id;                      /* the plan's, or own_id */
+    char *own_id;                        /* of one that a change brought; NULL: none */
+    rmpy_runner *heir; /* borrowed: gets its state, as a change takes it out; NULL: none does */
+    PyObject *object;  /* the node object; a feed's source; where a collect puts things */
     PyObject *process, *flush, *interrupt, *overrun; /* bound methods; NULL: none */
     rmpy_kind kind;
     rmpy_mode mode;
@@ -127,10 +132,15 @@ struct rmpy_runner {
     bool engine_waits; /* we returned RM_PENDING */
     bool on_task;      /* the work waits within the Task */
     bool flush_called;
-    bool discard;      /* interrupted: what comes of the work at hand is dropped */
-    bool reset_wanted; /* interrupted: rmpy_reset() before anything else */
-    bool in_reset;     /* what runs now is that */
-    rm_status outcome; /* to be told at the next call: RM_DONE or an error */
+    bool discard;          /* interrupted: what comes of the work at hand is dropped */
+    bool leaves;           /* a change takes it out: its flush() is for that */
+    bool flushed_to_leave; /* that has begun, and the change is not made */
+    bool renews;           /* nor will be: flush() is to be called again, a stream begins anew */
+    bool joins;            /* a change brings it, which is not made yet */
+    bool inherits;         /* and the state of the one in whose place it comes */
+    bool reset_wanted;     /* interrupted: rmpy_reset() before anything else */
+    bool in_reset;         /* what runs now is that */
+    rm_status outcome;     /* to be told at the next call: RM_DONE or an error */
 
     /* is_streaming */
     PyObject *stream, *item, *stream_waiter;
@@ -182,6 +192,8 @@ struct rmpy_session {
     rm_session *native;
     rmpy_runner **runners;
     size_t runner_count;
+    rmpy_runner **guests; /* not in it yet, or not any more */
+    size_t guest_count, guest_capacity;
     unsigned generation;
     uint64_t memory_bytes_max;
     uint32_t spans_max;   /* 0: items are not followed */
@@ -201,7 +213,9 @@ struct rmpy_session {
     PyObject *leftovers;            /* async generators that were not run to their end */
     PyObject *new_params;           /* while set_params() runs */
     PyObject *types;                /* list: what plans of changes got from the registry */
-    struct rm_change *change;       /* that could not be made yet; NULL: none */
+    struct rm_change *change;       /* that is planned and not made yet; NULL: none */
+    bool change_waits;              /* for its moment */
+    bool committing;                /* it is tried now */
     struct rmpy_tries *tries;       /* one for each node of the plan; NULL: nothing failed yet */
     rmpy_session *next, **previous; /* in run->sessions */
     rmpy_runner *finished_calls, *deferred;
@@ -318,10 +332,6 @@ rm_status rmpy_runner_open(rm_node *node, rm_error *err);
 void rmpy_runner_close(rm_node *node);
 extern _Thread_local rmpy_session *rmpy_opening;
 
-/* What the node is by its object: modes and methods. -1 with an exception. */
-int rmpy_node_prepare(rmpy_runner *p, PyObject *object);
-/* Fixes where sync calls begin, now that it is known whether there is a loop. -1: exception. */
-int rmpy_node_place(rmpy_runner *p);
 /* Sends a value out, or puts it into `out`. Takes it. RM_OK, RM_EAGAIN (it waits in `out`), < 0. */
 rm_status rmpy_emit(rmpy_runner *p, PyObject *takes_value);
 /* The exception raised now becomes the node's failure; its status. */
@@ -334,8 +344,6 @@ void rmpy_node_work(rmpy_runner *p);
 rm_status rmpy_take_source(rmpy_runner *p, PyObject *takes_iterable);
 /* One call of a source. */
 rm_status rmpy_source_step(rmpy_runner *p);
-/* True: the function, or what it wraps, is `async def`. */
-bool rmpy_is_async(PyObject *callable);
 /* As rmpy_emit(), None too. */
 rm_status rmpy_emit_any(rmpy_runner *p, PyObject *takes_value);
 PyObject *rmpy_object_of(rmpy_runner *p, rm_packet *packet);
@@ -354,6 +362,45 @@ PyObject *rmpy_call_sync(rmpy_runner *p, PyObject *callable, PyObject *argument)
 bool rmpy_on_thread(const rmpy_runner *p);
 /* Calls on this thread, no loop seen, and takes the result. argument may be NULL. */
 rm_status rmpy_call_inline(rmpy_runner *p, PyObject *callable, PyObject *argument);
+
+/* ---- node_kind.c */
+
+/* What the node is by its object: modes and methods. -1 with an exception. */
+int rmpy_node_prepare(rmpy_runner *p, PyObject *object);
+/* Fixes where sync calls begin, now that it is known whether there is a loop. -1: exception. */
+int rmpy_node_place(rmpy_runner *p);
+/* True: the function, or what it wraps, is `async def`. */
+bool rmpy_is_async(PyObject *callable);
+
+/* ---- guest.c */
+
+/* The one of that id that is about to come; NULL: none is. */
+rmpy_runner *rmpy_session_find_guest(rmpy_session *s, const char *id);
+/* What the node holds back it shall give for a change. */
+static inline bool rmpy_flushes_to_leave(const rmpy_runner *p)
+{
+    return p->flushed_to_leave && (p->flush_called || (p->is_streaming && p->ended));
+}
+
+/* One call of flush() for that: step(p). Where what the node holds back fails, the change is told,
+ * in one of its tries; where an item does, the stream is. */
+rm_status rmpy_flush_to_leave(rmpy_runner *p, rm_status (*step)(rmpy_runner *p));
+/* Gives what save() of the node gave to load() of its heir. */
+rm_status rmpy_hand_state_over(rmpy_runner *p);
+/* Room for so many more. -1 with an exception. */
+int rmpy_guests_reserve(rmpy_session *s, size_t count);
+/* Those that leave become guests, those that join come in. Room was made; never fails. Takes the
+ * list, which has room for all that run. */
+void rmpy_guests_exchange(rmpy_session *s, rmpy_runner **takes_runners);
+/* Nobody leaves: what their flush() was begun for is over. */
+void rmpy_guests_stay(rmpy_session *s);
+/* The session lets go of all of them. */
+void rmpy_guests_clear(rmpy_session *s);
+/* Methods of Session. */
+PyObject *rmpy_session_add_nodes(PyObject *self, PyObject *args);
+PyObject *rmpy_session_drop(PyObject *self, PyObject *runner);
+/* A runner by its id or by itself; NULL with an exception. */
+rmpy_runner *rmpy_session_runner(rmpy_session *s, PyObject *which);
 
 /* ---- failure.c */
 
@@ -404,6 +451,8 @@ rm_status rmpy_task_end_generator(rmpy_runner *p);
 void rmpy_task_cancel(rmpy_runner *p);
 /* Calls a method of the node as its Task: Session.call(). NULL: ends a wait for input. */
 PyObject *rmpy_task_call(rmpy_runner *p, PyObject *callable, PyObject *done);
+/* Of a node that is out: cancels what waits within its Task. Future done is told of its end. */
+PyObject *rmpy_task_give_up(rmpy_runner *p, PyObject *done);
 void rmpy_call_resolve(rmpy_runner *p);
 /* A sync function on a worker has ended; what it gave may have to be awaited. */
 void rmpy_call_finish(rmpy_runner *p);
@@ -429,6 +478,8 @@ rmpy_usage rmpy_thread_usage(void);
 
 /* The session of a Session; NULL for another object. */
 rmpy_session *rmpy_session_of(rmpy_state *state, PyObject *session);
+/* Time begins that nodes may use now; run_slice() does so too. */
+void rmpy_session_begin_slice(rmpy_session *s);
 /* Runs a slice. */
 void rmpy_session_step(rmpy_session *s);
 /* A slice soon, from the loop. */
@@ -469,8 +520,11 @@ PyObject *rmpy_session_cancel(PyObject *self, PyObject *none);
 PyObject *rmpy_session_set_params(PyObject *self, PyObject *args);
 /* A bit for each output of a node of the plan that carries live objects. */
 uint32_t rmpy_object_ports(const rm_plan *plan, size_t index);
+rmpy_runner *rmpy_runner_new(rmpy_session *s, const rm_plan *plan, size_t index);
 /* change.c */
-PyObject *rmpy_session_change(PyObject *self, PyObject *words);
+PyObject *rmpy_session_plan_change(PyObject *self, PyObject *words);
+PyObject *rmpy_session_change(PyObject *self, PyObject *none);
+PyObject *rmpy_session_forget_change(PyObject *self, PyObject *none);
 PyObject *rmpy_session_metrics(PyObject *self, PyObject *none);
 PyObject *rmpy_session_follow(PyObject *self, PyObject *args);
 PyObject *rmpy_session_spans(PyObject *self, PyObject *none);
@@ -478,6 +532,11 @@ PyObject *rmpy_session_method_step(PyObject *self, PyObject *none);
 PyObject *rmpy_session_method_woken(PyObject *self, PyObject *none);
 
 /* ---- feed.c */
+
+/* What waits for pull(), or was pushed, goes. */
+void rmpy_collect_forget(rmpy_runner *p);
+/* A change waits for its moment: results have room until it is over. */
+void rmpy_collect_put_aside(rmpy_session *s);
 
 /* Methods of Session. */
 PyObject *rmpy_session_feed(PyObject *self, PyObject *args);

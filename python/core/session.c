@@ -267,13 +267,18 @@ static bool ready_deferred(rmpy_session *s)
     return any;
 }
 
+void rmpy_session_begin_slice(rmpy_session *s)
+{
+    s->slice_begin_ticks = s->clock_ticks = rmpy_ticks();
+    s->slice_usage = rmpy_thread_usage();
+    s->deadline_ticks = s->slice_begin_ticks + s->run->slice_ticks;
+}
+
 static rm_status run_slice(rmpy_session *s)
 {
-    uint64_t begin = rmpy_ticks(), before = begin;
     rm_status status = RM_MORE;
-    s->slice_begin_ticks = s->clock_ticks = begin;
-    s->slice_usage = rmpy_thread_usage();
-    s->deadline_ticks = begin + s->run->slice_ticks;
+    rmpy_session_begin_slice(s);
+    uint64_t before = s->slice_begin_ticks;
     while (status == RM_MORE && before < s->deadline_ticks) {
         status = rm_session_step(s->native, rmpy_now_ns(), s->budget, &s->next_ns);
         uint64_t now = s->clock_ticks = rmpy_ticks(), quarter = s->run->slice_ticks / 4;
@@ -373,6 +378,10 @@ void rmpy_session_finished(rmpy_runner *p, rm_status status)
         return; /* the session is over */
     }
     status = status_to_tell(p, status);
+    if (status < 0 && (p->renews || rmpy_flushes_to_leave(p))) {
+        p->outcome = p->renews ? RM_OK : status; /* nobody asks any more; or the change does */
+        status = RM_OK;
+    }
     atomic_store(&s->no_wake, !s->stepping);
     if (p->engine_waits) {
         p->engine_waits = false;

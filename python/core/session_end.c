@@ -59,18 +59,21 @@ static PyObject *call_on_worker(rmpy_runner *p, PyObject *callable, PyObject *do
 static PyObject *session_call(PyObject *self, PyObject *args)
 {
     rmpy_session *s = (rmpy_session *)self;
-    const char *id;
-    PyObject *callable, *done;
+    PyObject *which, *callable, *done;
     int inlines = 0;
-    if (!PyArg_ParseTuple(args, "sOO|p:call", &id, &callable, &done, &inlines) ||
+    if (!PyArg_ParseTuple(args, "OOO|p:call", &which, &callable, &done, &inlines) ||
         !rmpy_session_usable(s)) {
         return NULL;
     }
-    rmpy_runner *p = rmpy_session_find(s, id);
-    if (!p || p->on_task || p->job || p->in_call) {
-        PyErr_Format(PyExc_RuntimeError, "node '%s' %s", id,
-                     p ? "is still at work" : "is no Python node of this session");
+    rmpy_runner *p = rmpy_session_runner(s, which);
+    if (!p) {
         return NULL;
+    }
+    if (p->on_task && callable == Py_None && !p->node && !p->in_call) {
+        return rmpy_task_give_up(p, done);
+    }
+    if (p->on_task || p->job || p->in_call) {
+        return PyErr_Format(PyExc_RuntimeError, "node '%s' is still at work", p->id);
     }
     inlines |= rmpy_is_async(callable) || p->blocking == 0 || done == Py_None || !s->loop;
     return inlines ? call_here(s, p, callable, done) : call_on_worker(p, callable, done);
@@ -165,31 +168,69 @@ static PyObject *session_tasks(PyObject *self, PyObject *args)
 {
     rmpy_session *s = (rmpy_session *)self;
     int retire = 0;
-    if (!PyArg_ParseTuple(args, "|p:tasks", &retire)) {
+    PyObject *which = Py_None;
+    if (!PyArg_ParseTuple(args, "|pO:tasks", &retire, &which)) {
         return NULL;
     }
-    PyObject *list = PyList_New(0);
-    for (size_t i = 0; list && i < s->runner_count; i++) {
-        s->runners[i]->retired |= retire;
-        if (s->runners[i]->task && PyList_Append(list, s->runners[i]->task) < 0) {
+    const rmpy_runner *one = which == Py_None ? NULL : rmpy_session_runner(s, which);
+    PyObject *list = one || which == Py_None ? PyList_New(0) : NULL;
+    for (size_t i = 0; list && i < s->runner_count + s->guest_count; i++) {
+        rmpy_runner *p = i < s->runner_count ? s->runners[i] : s->guests[i - s->runner_count];
+        if (one && p != one) {
+            continue;
+        }
+        p->retired |= retire;
+        if (p->task && PyList_Append(list, p->task) < 0) {
             Py_CLEAR(list);
         }
     }
     return list;
 }
 
+static int append_leftover(PyObject *list, PyObject *takes_row)
+{
+    int failed = takes_row ? PyList_Append(list, takes_row) : -1;
+    Py_XDECREF(takes_row);
+    return failed;
+}
+
 int rmpy_leave_over(PyObject *list, rmpy_runner *p)
 {
-    PyObject *row = Py_BuildValue("(sO)", p->id, p->agen);
-    int failed = row ? PyList_Append(list, row) : -1;
-    Py_XDECREF(row);
+    int failed = append_leftover(list, Py_BuildValue("(sO)", p->id, p->agen));
     Py_CLEAR(p->agen);
     return failed;
 }
 
-static PyObject *session_leftovers(PyObject *self, PyObject *Py_UNUSED(none))
+/* Of one that a change took out: also where its Task waits for something. */
+static PyObject *leftovers_of(rmpy_runner *p)
+{
+    PyObject *list = PyList_New(0);
+    bool ours = p->agen && PyAsyncGen_CheckExact(p->agen);
+    int failed = list ? 0 : -1;
+    if (!failed && (p->on_task || (ours && p->coro))) {
+        failed = append_leftover(list, Py_BuildValue("(OO)", (PyObject *)p, Py_None));
+    }
+    if (!failed && ours) {
+        failed = append_leftover(list, Py_BuildValue("(OO)", (PyObject *)p, p->agen));
+    }
+    Py_CLEAR(p->agen);
+    if (failed) {
+        Py_CLEAR(list);
+    }
+    return list;
+}
+
+static PyObject *session_leftovers(PyObject *self, PyObject *args)
 {
     rmpy_session *s = (rmpy_session *)self;
+    PyObject *which = Py_None;
+    if (!PyArg_ParseTuple(args, "|O:leftovers", &which)) {
+        return NULL;
+    }
+    if (which != Py_None) {
+        rmpy_runner *p = rmpy_session_runner(s, which);
+        return p ? leftovers_of(p) : NULL;
+    }
     PyObject *fresh = PyList_New(0), *list = s->leftovers;
     if (!fresh) {
         return NULL;
@@ -255,6 +296,9 @@ void rmpy_session_free_native(rmpy_session *s)
     for (size_t i = 0; i < s->runner_count; i++) {
         s->runners[i]->node = NULL;
         rmpy_worker_release(s->runners[i]);
+    }
+    for (size_t i = 0; i < s->guest_count; i++) {
+        s->guests[i]->node = NULL;
     }
     rmpy_exception_raise(before);
 }
@@ -334,6 +378,9 @@ static int session_traverse(PyObject *self, visitproc visit, void *arg)
     for (size_t i = 0; i < s->runner_count; i++) {
         Py_VISIT(s->runners[i]);
     }
+    for (size_t i = 0; i < s->guest_count; i++) {
+        Py_VISIT(s->guests[i]);
+    }
     return 0;
 }
 
@@ -357,6 +404,7 @@ static int session_clear(PyObject *self)
         }
     }
     s->runner_count = 0;
+    rmpy_guests_clear(s);
 #define CLEAR(name) Py_CLEAR(s->name);
     SESSION_OBJECTS(CLEAR)
 #undef CLEAR
@@ -374,6 +422,7 @@ static void session_dealloc(PyObject *self)
     rmpy_session_close_wake_fd(s);
     (void)session_clear(self);
     PyMem_Free(s->runners);
+    PyMem_Free(s->guests);
     PyMem_Free(s->tries);
     type->tp_free(self);
     Py_DECREF(type);
@@ -417,8 +466,16 @@ static PyMethodDef session_method_table[] = {
      PyDoc_STR("cancel($self, /)\n--\n\nEnds the session.")},
     {"set_params", rmpy_session_set_params, METH_VARARGS,
      PyDoc_STR("set_params($self, node, params, /)\n--\n\nSets live parameters (JSON text).")},
-    {"change", rmpy_session_change, METH_O,
-     PyDoc_STR("change($self, words, /)\n--\n\nChanges the graph; None: tries again.")},
+    {"plan_change", rmpy_session_plan_change, METH_O,
+     PyDoc_STR("plan_change($self, words, /)\n--\n\nPlans a change; its new Python nodes.")},
+    {"add_nodes", rmpy_session_add_nodes, METH_VARARGS,
+     PyDoc_STR("add_nodes($self, nodes, heirs, /)\n--\n\nThe objects of the new nodes.")},
+    {"change", rmpy_session_change, METH_NOARGS,
+     PyDoc_STR("change($self, /)\n--\n\nMakes the change that was planned, or says why not now.")},
+    {"forget_change", rmpy_session_forget_change, METH_NOARGS,
+     PyDoc_STR("forget_change($self, /)\n--\n\nGives the change up.")},
+    {"drop", rmpy_session_drop, METH_O,
+     PyDoc_STR("drop($self, runner, /)\n--\n\nLets go of a node that is out.")},
     {"metrics", rmpy_session_metrics, METH_NOARGS,
      PyDoc_STR("metrics($self, /)\n--\n\nLive numbers as JSON text.")},
     {"follow", rmpy_session_follow, METH_VARARGS,
@@ -434,9 +491,10 @@ static PyMethodDef session_method_table[] = {
     {"take_events", session_take_events, METH_NOARGS,
      PyDoc_STR("take_events($self, /)\n--\n\nWhat happened since the last call.")},
     {"tasks", session_tasks, METH_VARARGS,
-     PyDoc_STR("tasks($self, retire=False, /)\n--\n\nThe nodes' long-lived tasks.")},
-    {"leftovers", session_leftovers, METH_NOARGS,
-     PyDoc_STR("leftovers($self, /)\n--\n\nGenerators that were not run to their end.")},
+     PyDoc_STR("tasks($self, retire=False, runner=None, /)\n--\n\nThe nodes' long-lived tasks.")},
+    {"leftovers", session_leftovers, METH_VARARGS,
+     PyDoc_STR(
+         "leftovers($self, runner=None, /)\n--\n\nGenerators that were not run to their end.")},
     {"close", session_close, METH_NOARGS,
      PyDoc_STR("close($self, /)\n--\n\nFrees the native session. Deferred while busy.")},
     {"_step", rmpy_session_method_step, METH_NOARGS, NULL},

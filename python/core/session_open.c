@@ -73,29 +73,33 @@ uint32_t rmpy_object_ports(const rm_plan *plan, size_t index)
     return mask;
 }
 
-static rmpy_runner *runner_new(rmpy_session *s, const rm_plan_node *node, size_t index)
+rmpy_runner *rmpy_runner_new(rmpy_session *s, const rm_plan *plan, size_t index)
 {
     PyTypeObject *type = s->run->runner;
     rmpy_runner *p = (rmpy_runner *)type->tp_alloc(type, 0);
+    rm_plan_node node;
+    rm_plan_node_at(plan, index, &node);
     if (!p) {
         return NULL;
     }
-    s->runners[s->runner_count++] = p;
     p->session = s;
-    p->id = node->id;
-    p->kind = node->type == &rmpy_feed_type      ? RMPY_FEED
-              : node->type == &rmpy_collect_type ? RMPY_COLLECT
-                                                 : RMPY_NODE;
-    p->blocking = p->kind == RMPY_NODE ? ((rmpy_node_type *)node->type->user)->blocking : -1;
-    p->n_in = rmpy_port_count(node->type->inputs);
-    p->n_out = rmpy_port_count(node->type->outputs);
+    p->id = node.id;
+    p->kind = node.type == &rmpy_feed_type      ? RMPY_FEED
+              : node.type == &rmpy_collect_type ? RMPY_COLLECT
+                                                : RMPY_NODE;
+    p->blocking = p->kind == RMPY_NODE ? ((rmpy_node_type *)node.type->user)->blocking : -1;
+    p->n_in = rmpy_port_count(node.type->inputs);
+    p->n_out = rmpy_port_count(node.type->outputs);
     p->is_source = p->n_in == 0;
     /* Which item of a batch failed would not be clear to a policy. */
-    p->batches = !node->node_json || !strstr(node->node_json, "on_error");
-    p->object_ports = rmpy_object_ports(s->plan, index);
+    p->batches = !node.node_json || !strstr(node.node_json, "on_error");
+    p->object_ports = rmpy_object_ports(plan, index);
     p->mode = RMPY_INLINE;
     p->context = PyContext_CopyCurrent();
-    return p->context ? p : NULL;
+    if (!p->context) {
+        Py_CLEAR(p);
+    }
+    return p;
 }
 
 static int make_runners(rmpy_session *s, PyObject *nodes)
@@ -112,10 +116,11 @@ static int make_runners(rmpy_session *s, PyObject *nodes)
         if (!(node.type->flags & RM_NODE_PYTHON)) {
             continue;
         }
-        rmpy_runner *p = runner_new(s, &node, i);
+        rmpy_runner *p = rmpy_runner_new(s, s->plan, i);
         if (!p) {
             return -1;
         }
+        s->runners[s->runner_count++] = p;
         if (p->kind != RMPY_NODE) {
             continue;
         }

@@ -231,6 +231,16 @@ static rm_status raised_in_reset(rmpy_runner *p)
     return rmpy_fail(p);
 }
 
+/* The stream was ended for a change, not by the node. If that was not made, it begins anew. */
+static bool ended_to_leave(rmpy_runner *p)
+{
+    bool to_leave = p->flushed_to_leave;
+    if (p->renews) {
+        p->ended = p->renews = p->flushed_to_leave = false;
+    }
+    return to_leave;
+}
+
 static rm_status raised(rmpy_runner *p)
 {
     if (p->in_call) {
@@ -247,7 +257,7 @@ static rm_status raised(rmpy_runner *p)
     if (p->agen && PyErr_ExceptionMatches(PyExc_StopAsyncIteration)) {
         PyErr_Clear();
         Py_CLEAR(p->agen);
-        return p->is_source || p->is_streaming ? RM_DONE : RM_OK;
+        return p->is_source || (p->is_streaming && !ended_to_leave(p)) ? RM_DONE : RM_OK;
     }
     Py_CLEAR(p->agen);
     return rmpy_fail(p);
@@ -725,6 +735,14 @@ PyObject *rmpy_task_call(rmpy_runner *p, PyObject *callable, PyObject *done)
     return Py_BuildValue("(ON)", Py_True, value);
 }
 
+PyObject *rmpy_task_give_up(rmpy_runner *p, PyObject *done)
+{
+    p->in_call = p->abandons = true;
+    Py_XSETREF(p->call_done, Py_NewRef(done));
+    rmpy_task_cancel(p);
+    return Py_BuildValue("(OO)", Py_False, Py_None);
+}
+
 void rmpy_task_resume_call(rmpy_runner *p)
 {
     identity entered = enter(p);
@@ -823,6 +841,7 @@ static void runner_dealloc(PyObject *self)
     rmpy_ring_free(&((rmpy_runner *)self)->out);
     rmpy_ring_free(&((rmpy_runner *)self)->queue);
     PyMem_Free(((rmpy_runner *)self)->error);
+    PyMem_Free(((rmpy_runner *)self)->own_id);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -845,7 +864,14 @@ static int set_blocking(PyObject *self, PyObject *value, void *Py_UNUSED(closure
     return is_true < 0 ? -1 : 0;
 }
 
+static PyObject *get_id(PyObject *self, void *Py_UNUSED(closure))
+{
+    const rmpy_runner *p = (rmpy_runner *)self;
+    return PyUnicode_FromString(p->session || p->own_id ? p->id : "");
+}
+
 static PyGetSetDef runner_getset[] = {
+    {"id", get_id, NULL, NULL, NULL},
     {"_asyncio_future_blocking", get_blocking, set_blocking, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

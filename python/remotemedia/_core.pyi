@@ -10,8 +10,8 @@ may be called from any thread. After ``os.fork()`` the child's sessions are dead
 say so.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, final
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any, Final, Literal, Protocol, final
 
 from _typeshed import structseq
 from typing_extensions import Self
@@ -191,6 +191,12 @@ FAILED: Final[int]
 
 _Failure = tuple[BaseException, str | None, int | None, Any, int]
 
+class _Runner(Protocol):
+    """A node of a session."""
+
+    @property
+    def id(self) -> str: ...
+
 @final
 class Session:
     """One running instance of a plan. Use `_drive` unless you write a driver.
@@ -215,7 +221,7 @@ class Session:
         because a node turned out to be async; `start` goes on then."""
     def call(
         self,
-        node: str,
+        node: str | _Runner,
         callable: Callable[[], Any] | None,
         done: object | None,
         inline: bool = False,
@@ -272,12 +278,24 @@ class Session:
         """Barge-in: what is queued downstream of ``node`` dies; None: from the sources on."""
     def cancel(self) -> None: ...
     def set_params(self, node: str, params: str, /) -> None: ...
-    def change(
-        self, words: list[tuple[str, str | None, str | None, str | None]] | None, /
-    ) -> int | str | None:
-        """Changes the graph by all of the words, or not at all: (what, its texts), as in change.h.
-        None: tries again what could not be made yet. How long the session stood still, in ns; or why
-        it could not be made yet, as text. Thread: the session's."""
+    def plan_change(
+        self, words: list[tuple[str, str | None, str | None, str | None]], /
+    ) -> list[tuple[str, NodeType, list[str] | None]]:
+        """Plans a change by all of the words: (what, its texts), as in change.h. The new Python nodes
+        in rank order: id, type, and the names of the connected outputs of one that has several.
+        One change at a time. Thread of this and the following: the session's."""
+    def add_nodes(
+        self, nodes: Mapping[str, object], heirs: Container[str], /
+    ) -> dict[str, _Runner]:
+        """The objects of the new nodes by id, and which of them get by ``load()`` what ``save()`` of
+        those gives in whose place they come. `call` takes a `_Runner` as it takes an id."""
+    def change(self) -> tuple[int, list[_Runner]] | str | _Failure:
+        """Makes the change that was planned, or says why it is not the moment: again soon. How long
+        the session stood still, in ns, and what is out; or why a node failed that was to go."""
+    def forget_change(self) -> None:
+        """Gives it up; does nothing where none is planned."""
+    def drop(self, runner: _Runner, /) -> None:
+        """Lets go of a node that is out, or did not come in."""
     def metrics(self) -> str:
         """Live numbers as JSON text."""
     def spans(self) -> str:
@@ -293,10 +311,10 @@ class Session:
     @property
     def busy(self) -> int:
         """Calls that are still running on worker threads."""
-    def tasks(self, retire: bool = False, /) -> list[Any]:
+    def tasks(self, retire: bool = False, runner: str | _Runner | None = None, /) -> list[Any]:
         """The nodes' long-lived tasks, to be cancelled and awaited. ``retire``: they end with what
-        they do now."""
-    def leftovers(self) -> list[tuple[str, Any]]:
+        they do now. ``runner``: its alone."""
+    def leftovers(self, runner: _Runner | None = None, /) -> list[tuple[str | _Runner, Any]]:
         """Node ids and async generators that were not run to their end, to be closed by
         ``aclose()``; None before one that waits for input: ``call(id, None, done)`` ends that."""
     def close(self) -> None:

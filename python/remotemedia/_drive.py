@@ -28,7 +28,9 @@ OVER = (_core.DONE, _core.FAILED)
 
 
 # Modules whose frames lie between a run and the code of a node.
-OWN = tuple(f"{__package__}.{name}" for name in ("_drive", "_host", "_resolve", "session"))
+OWN = tuple(
+    f"{__package__}.{name}" for name in ("_drive", "_exchange", "_host", "_resolve", "session")
+)
 
 
 def translate(error, node, item, input=None, attempts=1):
@@ -47,14 +49,19 @@ def from_node_on(error):
     return error.with_traceback(traceback)
 
 
-def _made(id, kind):
+class Untimely(Exception):
+    """The moment for a change did not come."""
+
+
+def made(id, kind):
+    """The node that a type makes."""
     if kind.make is None:
         raise TypeError(f"node '{id}': its type {kind.name} says how it looks, not what it does")
     try:
         return kind.make()
     except Exception as error:
-        made = translate(from_node_on(error), id, None)
-        raise made from made.__cause__
+        raised = translate(from_node_on(error), id, None)
+        raise raised from raised.__cause__
 
 
 class _Work:
@@ -67,9 +74,11 @@ class _Work:
         self.begun = []
         self.opened = False
         self.problem = None
+        self.change = None  # the task of one that is under way
+        self.is_changed = False  # that is made, or given up: only the cleaning up is left
         connected = plan.connected_outputs
         for id, kind in plan.python_nodes:
-            self.nodes[id] = given[id] if id in given else _made(id, kind)
+            self.nodes[id] = given[id] if id in given else made(id, kind)
             if id in connected and hasattr(self.nodes[id], "connected_outputs"):
                 self.nodes[id].connected_outputs = frozenset(connected[id])
         self.session = _core.Session(plan, self.nodes, memory_bytes_max=memory_bytes_max)
@@ -86,17 +95,6 @@ class _Work:
         if any(hasattr(type(source), "__aiter__") for source in self.feed.values()):
             return True
         return any(map(_is_async, self.nodes.values()))
-
-    def method(self, id, name):
-        """(method or None, whether it may be called on the loop's thread)."""
-        node = self.nodes[id]
-        method, light = getattr(node, name, None), getattr(node, "is_light", None)
-        return method, light is not None and bool(light(name))
-
-    def does_nothing(self, id, name):
-        """True where that method is to be called, and runs no code of the node's."""
-        asked = getattr(self.nodes[id], "does_nothing", None)
-        return asked is not None and asked(name)
 
     def open(self, loop=None):
         try:
@@ -127,6 +125,18 @@ class _Work:
                 del problem, self
 
 
+def _method(node, name):
+    """(method or None, whether it may be called on the loop's thread)."""
+    method, light = getattr(node, name, None), getattr(node, "is_light", None)
+    return method, light is not None and bool(light(name))
+
+
+def _does_nothing(node, name):
+    """True where that method is to be called, and runs no code of the node's."""
+    asked = getattr(node, "does_nothing", None)
+    return asked is not None and asked(name)
+
+
 def _is_async(node):
     if getattr(node, "is_streaming", False):
         return True
@@ -140,7 +150,7 @@ def _is_async(node):
 
 
 async def _call(work, loop, id, function, inline=False):
-    """Calls something of a node's as its task, or on a thread."""
+    """Calls something of a node's as its task, or on a thread. ``id``: or its runner."""
     import asyncio
 
     done = loop.create_future()
@@ -150,7 +160,7 @@ async def _call(work, loop, id, function, inline=False):
     try:
         await asyncio.wait((done,))
     except asyncio.CancelledError:
-        for task in work.session.tasks():
+        for task in work.session.tasks(False, id):
             task.cancel()
         await asyncio.wait((done,), timeout=GRACE_S)
         if done.done() and not done.cancelled():
@@ -161,20 +171,34 @@ async def _call(work, loop, id, function, inline=False):
 
 async def _initialize(work, loop):
     """False where a node failed. What it raised is not raised here: that would add to its traceback."""
-    for id in work.nodes:
-        method, light = work.method(id, "initialize")
+    for id, node in work.nodes.items():
         work.begun.append(id)
         try:
-            if work.does_nothing(id, "initialize"):  # so it needs no task
-                waits = method()
-                if waits is not None:
-                    await waits
-            elif method is not None:
-                await _call(work, loop, id, method, light)
+            await initialize_node(work, loop, id, node)
         except Exception as error:
             work.failed(error, id)
             return False
     return True
+
+
+async def initialize_node(work, loop, id, node):
+    """``id``: or its runner."""
+    method, light = _method(node, "initialize")
+    if _does_nothing(node, "initialize"):  # so it needs no task
+        waits = method()
+        if waits is not None:
+            await waits
+    elif method is not None:
+        await _call(work, loop, id, method, light)
+
+
+async def cleanup_node(work, loop, id, node):
+    """Keeps what it raises for the end. ``id``: or its runner."""
+    method, light = _method(node, "cleanup")
+    if _does_nothing(node, "cleanup"):
+        method()
+    elif method is not None:
+        await close_call(work, loop, id, method, light)
 
 
 async def _until_over(work, loop):
@@ -205,8 +229,8 @@ async def _until_idle(work, until):
         pause_s = min(2 * pause_s, 0.02)
 
 
-async def _close_call(work, loop, id, function, inline):
-    """A call on the way out: nothing that it raises stops the others."""
+async def close_call(work, loop, id, function, inline):
+    """A call on the way out: nothing that it raises stops the others. ``id``: or its runner."""
     import asyncio
 
     try:
@@ -215,7 +239,7 @@ async def _close_call(work, loop, id, function, inline):
         work.failed(error)
     except RuntimeError as error:
         if "still at work" not in str(error):
-            work.failed(error, id)
+            work.failed(error, str_id(id))
             return
         if function is None:
             return
@@ -223,13 +247,20 @@ async def _close_call(work, loop, id, function, inline):
         if hasattr(result, "__await__"):
             await result
     except BaseException as error:
-        work.failed(error, id)
+        work.failed(error, str_id(id))
+
+
+def str_id(id):
+    """The id of a node that is given by it or by its runner."""
+    return id if isinstance(id, str) else id.id
 
 
 async def _end(work, loop):
     import asyncio
 
     session = work.session
+    if work.change is not None:
+        await _end_change(work)
     if session.state not in OVER:
         until = monotonic() + GRACE_S
         session.cancel()
@@ -239,13 +270,9 @@ async def _end(work, loop):
     elif session.busy:
         await _until_idle(work, monotonic() + GRACE_S)
     for id, generator in session.leftovers():
-        await _close_call(work, loop, id, generator and generator.aclose, True)
+        await close_call(work, loop, id, generator and generator.aclose, True)
     for id in reversed(work.begun):
-        method, light = work.method(id, "cleanup")
-        if work.does_nothing(id, "cleanup"):
-            method()
-        elif method is not None:
-            await _close_call(work, loop, id, method, light)
+        await cleanup_node(work, loop, id, work.nodes[id])
     tasks = session.tasks(True)
     for task in tasks:
         task.cancel()
@@ -255,6 +282,20 @@ async def _end(work, loop):
         except asyncio.CancelledError as error:
             work.failed(error)
     session.close()
+
+
+async def _end_change(work):
+    """Gives a change up that is under way, and waits until it has cleaned up behind it."""
+    import asyncio
+
+    change = work.change
+    if not work.is_changed:
+        change.cancel()
+    while not change.done():
+        try:
+            await asyncio.wait((change,))
+        except asyncio.CancelledError as error:
+            work.failed(error)
 
 
 async def _go(work, loop):
@@ -325,7 +366,7 @@ def _end_now(work):
     while session.busy and monotonic() < until:
         sleep(0.001)
     for id in reversed(work.begun):
-        method, _ = work.method(id, "cleanup")
+        method, _ = _method(work.nodes[id], "cleanup")
         try:
             if method is not None:
                 _call_now(work, id, method)
@@ -350,8 +391,8 @@ async def _go_on(work):
 
 def _initialize_now(work):
     """As `_initialize`."""
-    for id in work.nodes:
-        method, _ = work.method(id, "initialize")
+    for id, node in work.nodes.items():
+        method, _ = _method(node, "initialize")
         work.begun.append(id)
         try:
             if method is not None:
@@ -488,6 +529,45 @@ class Stream:
     def end(self, node):
         """No more items on this input."""
         self.session.end(node)
+
+    def has(self, node):
+        """The id of a node that runs here, None: it does not."""
+        for id, known in self._work.nodes.items():
+            if getattr(known, "node", known) is node:
+                return id
+        return None
+
+    async def change(self, words, given):
+        """Changes the graph, after other changes that are under way. How long it stood still, in ns.
+
+        ``words``: as of `_core.Session.plan_change`; ``given``: new nodes that the plan does not
+        make, by id. What it was when it raises.
+        """
+        import asyncio
+
+        from ._exchange import change
+
+        work = self._work
+        while work.change is not None and not work.change.done():
+            await asyncio.wait((work.change,))
+        work.is_changed = False
+        task = work.change = self._loop.create_task(change(work, self._loop, words, given))
+        task.add_done_callback(self._on_change)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise RuntimeError("the session ended before it was changed") from None
+            if not work.is_changed:
+                task.cancel()
+            await asyncio.wait((task,))
+            raise
+
+    def _on_change(self, task):
+        if not task.cancelled():
+            task.exception()  # told to who changes, if that is still there to hear it
+        if self._work.change is task:
+            self._work.change = None
 
     def interrupt(self, node=None):
         """Barge-in, see `_core.Session.interrupt`."""

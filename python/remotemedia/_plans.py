@@ -16,13 +16,16 @@ from _thread import allocate_lock
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from . import _core, _resolve
-from ._graph import live_node, live_number
-from ._host import Host
+from . import _resolve
+from ._graph import live_number
+from ._resolve import Place
 from .node import Node, TypedNode
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
+
+    from . import _core
+    from ._host import Host
 
 PLANS_MAX = 32  # the latest ones are kept
 FIELDS = frozenset({
@@ -76,17 +79,6 @@ def find(key: Hashable | None) -> _core.Plan | None:
     return shared.plan
 
 
-class Place:
-    """Stands for a node in the manifest of a shared plan: what the plan reads of it."""
-
-    def __init__(self, node: Node) -> None:
-        self.cls = ref(type(node))  # alive as long as a node is that runs here
-        self.blocking = node.blocking
-
-    def __call__(self) -> object:
-        raise RuntimeError("a shared plan makes no nodes: each run gives its own")
-
-
 def places_of(nodes: Mapping[str, Node]) -> dict[str, Place]:
     """What stands for the nodes until a shared plan is made, which then holds it."""
     return {id: Place(node) for id, node in nodes.items()}
@@ -119,12 +111,3 @@ def given(nodes: Mapping[str, Node]) -> dict[str, Host]:
     for node in nodes.values():
         _resolve.check_dependencies(type(node).__name__, type(node))
     return {id: _resolve.host_of(node) for id, node in nodes.items()}
-
-
-def resolve(asked: dict[str, Any]) -> _core.NodeType | None:
-    """As `_resolve.resolve`, for shared plans; also when a session that runs by one is changed."""
-    place = live_node(asked["instance"]) if asked["instance"] else None
-    cls = place.cls() if isinstance(place, Place) else None
-    if isinstance(place, Place) and cls is not None:
-        return _resolve.live_type(cls, place.blocking, place)
-    return _resolve.resolve(asked)

@@ -76,8 +76,24 @@ def resolve(asked: dict[str, Any]) -> _core.NodeType | None:
     return _node_type(cls, name, make, blocking, rows)
 
 
+class Place:
+    """Stands for a node in a manifest: what the plan reads of it, without keeping it alive."""
+
+    def __init__(self, node: Node) -> None:
+        self.cls = ref(type(node))  # alive as long as a node is that runs here
+        self.blocking = node.blocking
+
+    def __call__(self) -> object:
+        raise RuntimeError("a place makes no nodes: each run gives its own")
+
+
 def _live_type(asked: dict[str, Any]) -> _core.NodeType:
     node = live_node(asked["instance"])
+    if isinstance(node, Place):
+        cls = node.cls()
+        if cls is not None:
+            return live_type(cls, node.blocking, node)
+        node = None
     if node is None:
         raise PipelineError(
             f"node '{asked['id']}' is pinned to another process", code=VALUE_NOT_ACCEPTABLE

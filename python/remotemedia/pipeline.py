@@ -591,15 +591,14 @@ class Pipeline:
         return _Planned(plan, feed, collect, nodes)
 
     def _made_plan(self, manifest: dict[str, Any], *, shared: bool) -> _core.Plan:
-        resolver = _plans.resolve if shared else None
         nodes: Mapping[str, Any] = self._graph.nodes
         places = _plans.places_of(nodes) if shared else nodes  # alive until it is made
         _plans.number(manifest, places)
-        registry = _resolve.take_registry(resolver)
+        registry = _resolve.take_registry()
         try:
             return _core.Graph.parse(json.dumps(manifest)).plan(registry)
         finally:
-            _resolve.give_registry(registry, resolver)
+            _resolve.give_registry(registry)
 
     def _add_feed(self, manifest: dict[str, Any]) -> str:
         roots = self._open_roots() or self._graph.roots()[:1]

@@ -179,6 +179,11 @@ class Session:
 
         return Change(self)
 
+    def _id_of(self, node: Node) -> str | None:
+        """The id of a node that runs here, or did so as the session was opened."""
+        running: str | None = self._opened().has(node)
+        return running or self._pipeline._graph.find(node)
+
     def events(self) -> Events:
         """What happens in this session from now on: an async iterator that ends with it.
 

@@ -72,7 +72,7 @@ BUGS = [
     ("a change loses what a node holds back that goes", "core/engine/change_exchange.c",
      "status = rmi_node_hand_over(old, successor(change, old), err);", "status = RM_OK;", "change"),
     ("a change doubles a packet that some consumers have", "core/engine/change_exchange.c",
-     "(is_front && has_front(node, old))", "false", "change"),
+     "(is_front && rmi_change_has_front(node, old))", "false", "change"),
     ("a change leads a packet past a condition", "core/engine/change_exchange.c",
      "return is_behind || !to->route ||", "return is_behind || to ||", "change"),
     ("after a change nobody sees that nothing moves", "core/engine/change_exchange.c",
