@@ -546,6 +546,22 @@ PyObject *rmpy_session_cancel(PyObject *self, PyObject *Py_UNUSED(none))
     Py_RETURN_NONE;
 }
 
+/* An object whose type names no parameters, and that says itself what it takes. */
+static bool judges_params(const rmpy_runner *p)
+{
+    return p->kind == RMPY_NODE && p->node && !p->node->type->params &&
+           PyObject_HasAttrString(p->object, "set_params");
+}
+
+/* For a Python node: the parameters as it gets them. -1 with an exception. */
+static int load_new_params(rmpy_session *s, const char *params)
+{
+    PyObject *json = PyImport_ImportModule("json");
+    s->new_params = json ? PyObject_CallMethod(json, "loads", "s", params) : NULL;
+    Py_XDECREF(json);
+    return s->new_params ? 0 : -1;
+}
+
 PyObject *rmpy_session_set_params(PyObject *self, PyObject *args)
 {
     rmpy_session *s = (rmpy_session *)self;
@@ -557,16 +573,13 @@ PyObject *rmpy_session_set_params(PyObject *self, PyObject *args)
         PyErr_SetString(PyExc_RuntimeError, "set_params: the session is not running");
         return NULL;
     }
-    if (rmpy_session_find(s, node)) {
-        PyObject *json = PyImport_ImportModule("json");
-        s->new_params = json ? PyObject_CallMethod(json, "loads", "s", params) : NULL;
-        Py_XDECREF(json);
-        if (!s->new_params) {
-            return NULL;
-        }
+    const rmpy_runner *p = rmpy_session_find(s, node);
+    if (p && load_new_params(s, params) < 0) {
+        return NULL;
     }
     rm_error error = RM_ERROR_INIT;
-    rm_status status = rm_session_set_params(s->native, node, params, &error);
+    rm_status status =
+        rm_session_set_params(s->native, node, p && judges_params(p) ? "{}" : params, &error);
     Py_CLEAR(s->new_params);
     if (s->events) {
         rmpy_session_schedule(s); /* the event is told by a slice */

@@ -200,6 +200,10 @@ class Node(ABC):
         an error of the node. An ``is_streaming`` node begins anew, with or without it. Another
         interrupt cancels one that waits, and it is called again.
 
+    ``set_params(**params)``
+        Called by `Session.set_params` while the node runs; what it raises refuses them. A plain
+        function, on the thread that runs the pipeline, also while a call of ``process`` is out.
+
     ``overrun()``
         Of a source that cannot wait, as a microphone: called, once each time, where nothing that it
         gives has room any more. It says which of what it holds back it lets go; `process` is asked for

@@ -162,10 +162,16 @@ class Session:
     def set_params(self, node: str, **params: Any) -> None:
         """Sets parameters of a running node that may change while it runs. Thread: any.
 
+        Of a Python node its method ``set_params(**params)`` is called, where it has one, else its
+        attributes are set: between two calls of the node, but for one that is out on a worker's
+        thread or awaits something. The values are such as JSON has.
+
         Raises
         ------
         remotemedia.Error
-            E0302 to E0304: no such parameter, wrong type, out of range, or not a live one.
+            E0302 to E0304: no such parameter, wrong type, out of range, or not a live one; or what
+            the node's ``set_params`` raised, as ``__cause__``. A node whose type names no parameters
+            has to have that method.
         """
         self._opened().session.set_params(node, json.dumps(params))
 

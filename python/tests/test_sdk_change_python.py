@@ -13,7 +13,7 @@ import time
 import weakref
 
 import pytest
-from remotemedia import Node, NodeError, Pipeline, PipelineError
+from remotemedia import Error, Node, NodeError, Pipeline, PipelineError
 from remotemedia.events import Changed
 
 numpy = pytest.importorskip("numpy")
@@ -783,3 +783,50 @@ def test_results_have_room_while_a_change_waits():
 
     got = asyncio.run(main())
     assert got in ([*range(1000), 1], list(range(2000)))
+
+
+class Gain(Node):
+    factor = 1
+
+    def process(self, x):
+        return self.factor * x
+
+    def set_params(self, factor):
+        if factor < 0:
+            raise ValueError("a gain below zero")
+        self.factor = factor
+
+
+class ThreadGain(Gain):
+    blocking = True
+
+
+class AsyncGain(Gain):
+    async def process(self, x):
+        await asyncio.sleep(0)
+        return super().process(x)
+
+
+@pytest.mark.parametrize("kind", [Gain, ThreadGain, AsyncGain])
+def test_an_object_that_takes_parameters_gets_them_while_it_runs(kind):
+    async def main():
+        session = Pipeline([kind(id="gain"), Plain(id="plain")]).open()
+        events = session.events()
+        async with session:
+            await session.push(1)
+            got = [await result(session)]
+            session.set_params("gain", factor=5)
+            await session.push(1)
+            got.append(await result(session))
+            with pytest.raises(Error, match="below zero"):
+                session.set_params("gain", factor=-1)
+            with pytest.raises(Error):
+                session.set_params("gain", other=1)
+            with pytest.raises(Error, match="factor"):
+                session.set_params("plain", factor=1)
+            await session.push(1)
+            got.append(await result(session))
+        told = [event async for event in events if isinstance(event, Changed)]
+        return got, [(event.node, event.what) for event in told]
+
+    assert asyncio.run(main()) == ([1, 5, 5], [("gain", "params")])
