@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "engine/checkpoint.h"
+#include "engine/replay.h"
 #include "engine/session.h"
 
 static rmi_policy policy_of(const char *name)
@@ -99,6 +100,9 @@ rm_status rm_session_open(const rm_plan *plan, const rm_session_options *options
                           rm_session **ret_session, rm_error *err)
 {
     RMI_AUTO(rm_session) session = NULL;
+    if (options && options->struct_size >= sizeof *options && options->replay_path) {
+        return rmi_replay_session(plan, options, ret_session, err);
+    }
     rm_status status = rmi_session_build(plan, options, &session, err);
     if (status == RM_OK) {
         status = rmi_checkpoints_new(session, err);

@@ -141,7 +141,32 @@ static void note(rmi_recorder *recorder, const rmi_record_entry *entry)
 
 /* ---- what is compared */
 
-rmi_record_sums rmi_record_sums_of(const rm_packet *packet, bool with_origin)
+rm_status rmi_record_content(const rm_session *session, const rm_packet *packet, rm_blob *scratch,
+                             rmi_record_piece *ret_content, rm_error *err)
+{
+    const rm_session_options *options = &session->options;
+    *ret_content = (rmi_record_piece){packet->payload, packet->header.payload_bytes};
+    if (packet->header.memory != RM_MEMORY_HOST) {
+        return rm_fail_as(err, RM_CODE_RECORD_REFUSED, "a record cannot keep memory of a device");
+    }
+    if (packet->header.kind != RM_KIND_OBJECT) {
+        return RM_OK;
+    }
+    if (!options->pack_object) {
+        return rm_fail_as(err, RM_CODE_RECORD_REFUSED, "a record cannot keep a live object");
+    }
+    rm_error why = RM_ERROR_INIT;
+    rm_status status = options->pack_object(options->event_context, packet, scratch, &why);
+    if (status != RM_OK) {
+        return rm_fail_as(err, RM_CODE_RECORD_REFUSED, "a record cannot keep it: %s",
+                          why.status < 0 ? why.message : rm_status_name(status));
+    }
+    *ret_content = (rmi_record_piece){scratch->data, scratch->bytes};
+    return RM_OK;
+}
+
+rmi_record_sums rmi_record_sums_of(const rm_packet *packet, const rmi_record_piece *content,
+                                   bool with_origin)
 {
     rm_packet_header header = packet->header;
     header.origin_ns = with_origin ? header.origin_ns : 0;
@@ -149,7 +174,7 @@ rmi_record_sums rmi_record_sums_of(const rm_packet *packet, bool with_origin)
     uint32_t metadata_crc = rmi_crc32c(0, packet->metadata, header.metadata_bytes);
     return (rmi_record_sums){.header = rmi_crc32c(0, &header, sizeof header),
                              .metadata = metadata_crc,
-                             .payload = rmi_crc32c(0, packet->payload, header.payload_bytes)};
+                             .payload = rmi_crc32c(0, content->data, content->bytes)};
 }
 
 /* ---- what goes in */
@@ -318,24 +343,22 @@ static uint64_t edges_that_get(const rmi_node *node, const rmi_out_port *port)
     return edges;
 }
 
-static void refuse_packet(rmi_node *node, const char *what)
+static void refuse_packet(rmi_node *node, rm_error *why)
 {
-    rm_error why = RM_ERROR_INIT;
-    (void)rm_fail_as(&why, RM_CODE_RECORD_REFUSED, "node '%s' gives %s, which a record cannot keep",
-                     node->pub.id, what);
-    snprintf(why.node, sizeof why.node, "%s", node->pub.id);
-    rmi_session_fail(node->strand->session, &why);
+    rm_error_wrap(why, "what node '%s' gives", node->pub.id);
+    snprintf(why->node, sizeof why->node, "%s", node->pub.id);
+    rmi_session_fail(node->strand->session, why);
 }
 
 static void fill_sums(const rmi_recorded *recorded, const rm_packet *packet,
-                      rmi_record_entry *entry)
+                      const rmi_record_piece *content, rmi_record_entry *entry)
 {
     entry->kind = RMI_RECORD_SENT;
     entry->flags = recorded->own_time ? RMI_SENT_ORIGIN : 0;
     entry->packet_kind = packet->header.kind;
     entry->payload_bytes = (int64_t)packet->header.payload_bytes;
     entry->origin_ns = recorded->own_time ? packet->header.origin_ns : 0;
-    entry->sums = rmi_record_sums_of(packet, !recorded->own_time);
+    entry->sums = rmi_record_sums_of(packet, content, !recorded->own_time);
 }
 
 void rmi_record_sent(rmi_node *node, const rmi_outgoing *front)
@@ -343,25 +366,31 @@ void rmi_record_sent(rmi_node *node, const rmi_outgoing *front)
     rmi_recorded *recorded = node->recorded;
     const rm_packet *packet = front->packet;
     rm_packet_header header = packet->header;
+    rm_error why = RM_ERROR_INIT;
+    rm_blob scratch = {0};
+    rmi_record_piece content;
     recorded->sent_to = edges_that_get(node, front->port);
     rmi_record_entry entry = {
         .node = node->index, .port = front->port - node->out, .edges = (int64_t)recorded->sent_to};
     if (node->mark && packet == node->mark) {
         entry.kind = RMI_RECORD_MARK;
-    } else if (header.kind == RM_KIND_OBJECT || header.memory != RM_MEMORY_HOST) {
-        refuse_packet(node, header.kind == RM_KIND_OBJECT ? "a live object" : "memory of a device");
+    } else if (rmi_record_content(node->strand->session, packet, &scratch, &content, &why) !=
+               RM_OK) {
+        rmi_free(scratch.data);
+        refuse_packet(node, &why);
         return;
     } else if (recorded->is_whole || recorded->expected == 0) {
         header.metadata_bytes = packet->metadata ? header.metadata_bytes : 0;
         entry.kind = RMI_RECORD_WHOLE;
         entry.piece[0] = (rmi_record_piece){&header, sizeof header};
         entry.piece[1] = (rmi_record_piece){packet->metadata, header.metadata_bytes};
-        entry.piece[2] = (rmi_record_piece){packet->payload, header.payload_bytes};
+        entry.piece[2] = content;
     } else {
         recorded->expected--;
-        fill_sums(recorded, packet, &entry);
+        fill_sums(recorded, packet, &content, &entry);
     }
     note(recorded->recorder, &entry);
+    rmi_free(scratch.data);
 }
 
 void rmi_record_unsent(rm_session *session, const rmi_edge *edge)
@@ -466,13 +495,6 @@ static rm_status check_session(const rm_session *session, rm_error *err)
 {
     const rm_session_options *options = &session->options;
     const char *reason = NULL;
-    for (uint32_t i = 0; i < session->node_count; i++) {
-        const rm_node *node = &session->nodes[i]->pub;
-        if (node->type->flags & RM_NODE_PYTHON) {
-            return rm_fail_as(err, RM_CODE_RECORD_REFUSED,
-                              "the run cannot be recorded: node '%s' is a Python node", node->id);
-        }
-    }
     if (!session->plan) {
         reason = "it has no plan";
     } else if (session->checkpoints) {

@@ -58,7 +58,13 @@ typedef struct rmi_record_numbers {
 } rmi_record_numbers;
 void rmi_record_keep_numbers(const rmi_node *node, rmi_record_numbers *ret_numbers);
 void rmi_record_give_back_numbers(rmi_node *node, const rmi_record_numbers *numbers);
+/* What a packet carries: its payload, or what its live object is packed to, which is put into
+ * `scratch`, whose data the caller frees. E0411: it cannot be packed. */
+RM_MUST_USE rm_status rmi_record_content(const rm_session *session, const rm_packet *packet,
+                                         rm_blob *scratch, rmi_record_piece *ret_content,
+                                         rm_error *err);
 /* What is compared of a packet. */
-rmi_record_sums rmi_record_sums_of(const rm_packet *packet, bool with_origin);
+rmi_record_sums rmi_record_sums_of(const rm_packet *packet, const rmi_record_piece *content,
+                                   bool with_origin);
 
 #endif

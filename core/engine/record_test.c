@@ -401,6 +401,47 @@ TEST(what_cannot_be_recorded_is_refused)
     end();
 }
 
+static rm_status step_again(rm_session *session)
+{
+    rm_status status;
+    int64_t next_ns;
+    do {
+        status = rm_session_step(session, 1, 100, &next_ns);
+    } while (status == RM_MORE);
+    return status;
+}
+
+TEST(a_session_can_be_a_replay)
+{
+    rm_graph *graph = NULL;
+    rm_session *session = NULL;
+    rm_error err = RM_ERROR_INIT;
+    rm_session_options options = {.struct_size = sizeof options, .replay_path = record};
+    begin();
+    record_a_run(&(rm_session_options){0}, true);
+    rm_plan *plan = make_plan(&graph);
+    CHECK_INT(rm_session_open(plan, &options, &session, &err), RM_OK);
+    CHECK_INT(step_again(session), RM_DONE);
+    CHECK_INT(rm_session_wait(session, 0), RM_DONE);
+    rm_session_free(session);
+    planted_at = 7;
+    CHECK_INT(rm_session_open(plan, &options, &session, &err), RM_OK);
+    CHECK(step_again(session) < 0 && rm_session_error(session, &err) < 0);
+    CHECK_INT(err.code, RM_CODE_REPLAY_DIFFERS);
+    rm_session_free(session);
+    CHECK_INT(rm_session_open(plan, &options, &session, &err), RM_OK);
+    rm_session_cancel(session);
+    CHECK_INT(step_again(session), RM_ECANCELED);
+    rm_session_free(session);
+    CHECK_INT(rm_session_open(plan, &options, &session, &err), RM_OK);
+    rm_session_free(session); /* before its end */
+    options.driver = RM_DRIVER_THREAD;
+    CHECK_INT(rm_session_open(plan, &options, &session, &err), RM_EINVAL);
+    rm_plan_free(plan);
+    rm_graph_free(graph);
+    end();
+}
+
 TEST(a_record_of_other_nodes_is_refused)
 {
     rm_error err;
@@ -421,4 +462,4 @@ TEST_MAIN(T(a_run_on_threads_comes_out_the_same_again), T(interrupts_and_new_par
           T(a_failure_that_does_not_come_again_is_told), T(what_is_left_of_a_record_is_replayed),
           T(a_damaged_record_is_refused_with_the_place),
           T(a_record_ends_at_its_bound_and_the_run_goes_on), T(what_cannot_be_recorded_is_refused),
-          T(a_record_of_other_nodes_is_refused))
+          T(a_session_can_be_a_replay), T(a_record_of_other_nodes_is_refused))

@@ -61,7 +61,7 @@ static rm_status bad(const rm_replay *replay, rm_error *err, const char *what)
 }
 
 /* Puts the node and the item beside what was said. */
-static rm_status differs(const rmi_replay_node *of, rm_error *err)
+rm_status rmi_replay_differs(const rmi_replay_node *of, rm_error *err)
 {
     rm_error_wrap(err, "node '%s'", of->node->pub.id);
     if (err) {
@@ -123,7 +123,15 @@ static rm_status compare(const rm_replay *replay, const rmi_replay_node *of,
 {
     const rmi_record_entry *entry = &replay->entry;
     const char *port = of->node->pub.type->outputs[entry->port].name;
-    rmi_record_sums sums = rmi_record_sums_of(packet, !(entry->flags & RMI_SENT_ORIGIN));
+    rm_blob scratch = {0};
+    rmi_record_piece content;
+    rm_status packed = rmi_record_content(replay->session, packet, &scratch, &content, err);
+    if (packed != RM_OK) {
+        rmi_free(scratch.data);
+        return rmi_replay_differs(of, err);
+    }
+    rmi_record_sums sums = rmi_record_sums_of(packet, &content, !(entry->flags & RMI_SENT_ORIGIN));
+    rmi_free(scratch.data);
     const char *part = part_that_differs(&sums, &entry->sums);
     if (!part) {
         return RM_OK;
@@ -140,7 +148,30 @@ static rm_status compare(const rm_replay *replay, const rmi_replay_node *of,
         (void)rm_fail_as(err, RM_CODE_REPLAY_DIFFERS, "packet %" PRIu64 " of '%s' has another %s",
                          of->packets, port, part);
     }
-    return differs(of, err);
+    return rmi_replay_differs(of, err);
+}
+
+/* NULL: there is none. */
+static rmi_outgoing *front_of(rmi_replay_node *of)
+{
+    rmi_node *node = of->node;
+    if (of->is_loose) {
+        return of->given_sent < of->given_count ? &of->given[of->given_sent] : NULL;
+    }
+    return node->outbox_sent < node->outbox_count ? &node->outbox[node->outbox_sent] : NULL;
+}
+
+static void take_front(rmi_replay_node *of)
+{
+    rmi_node *node = of->node;
+    if (of->is_loose) {
+        of->given_sent++;
+        return;
+    }
+    node->outbox[node->outbox_sent].port->emitted = 0;
+    if (++node->outbox_sent == node->outbox_count) {
+        node->outbox_sent = node->outbox_count = 0;
+    }
 }
 
 static rm_status do_sent(rm_replay *replay, rm_error *err)
@@ -148,10 +179,14 @@ static rm_status do_sent(rm_replay *replay, rm_error *err)
     const rmi_record_entry *entry = &replay->entry;
     rmi_replay_node *of = node_of(replay);
     const rmi_out_port *port = of ? port_of(replay, of->node) : NULL;
-    if (!port || of->node->outbox_sent == of->node->outbox_count) {
+    rm_status status = port && of->is_loose ? rmi_replay_loose_next(replay, of, err) : RM_OK;
+    if (status != RM_OK) {
+        return status;
+    }
+    rmi_outgoing *front = port ? front_of(of) : NULL;
+    if (!front) {
         return bad(replay, err, "nobody sends this");
     }
-    rmi_outgoing *front = &of->node->outbox[of->node->outbox_sent];
     if (of->node->times) {
         rmi_repair_time(of->node, front);
     }
@@ -162,48 +197,74 @@ static rm_status do_sent(rm_replay *replay, rm_error *err)
                          "packet %" PRIu64 " is of '%s', recorded: '%s'", of->packets,
                          of->node->pub.type->outputs[front->port - of->node->out].name,
                          of->node->pub.type->outputs[entry->port].name);
-        return differs(of, err);
+        return rmi_replay_differs(of, err);
     }
     if (entry->flags & RMI_SENT_ORIGIN && front->packet->host.refs == 1) {
         front->packet->header.origin_ns = entry->origin_ns;
     }
-    rm_status status = compare(replay, of, front->packet, err);
+    status = compare(replay, of, front->packet, err);
     if (status != RM_OK) {
         return status;
     }
     rm_packet *packet = front->packet;
-    front->port->emitted = 0;
-    if (++of->node->outbox_sent == of->node->outbox_count) {
-        of->node->outbox_sent = of->node->outbox_count = 0;
-    }
+    take_front(of);
     return spread(replay, port, packet, err);
+}
+
+/* What is in it is in the record. */
+static rm_status fill_packet(const rm_replay *replay, rm_packet *packet,
+                             const rm_packet_header *header, rm_error *err)
+{
+    const rm_session_options *options = &replay->session->options;
+    const rmi_record_piece *piece = replay->entry.piece;
+    if (header->metadata_bytes &&
+        rm_packet_set_metadata(packet, piece[1].data, piece[1].bytes) != RM_OK) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a packet of the record");
+    }
+    if (header->kind == RM_KIND_OBJECT) {
+        void *owner = NULL;
+        void (*release)(void *) = NULL;
+        rm_status status =
+            options->unpack_object
+                ? options->unpack_object(options->event_context, piece[2].data, piece[2].bytes,
+                                         &owner, &release, err)
+                : rm_fail_as(err, RM_CODE_RECORD_REFUSED, "here are no live objects");
+        if (status != RM_OK) {
+            return status;
+        }
+        rmi_packet_set_foreign(packet, NULL, 0, release, owner);
+    } else if (header->payload_bytes) {
+        memcpy(packet->payload, piece[2].data, header->payload_bytes);
+    }
+    packet->header = *header;
+    return RM_OK;
 }
 
 static rm_status make_packet(rm_replay *replay, rm_packet **ret_packet, rm_error *err)
 {
     const rmi_record_piece *piece = replay->entry.piece;
-    rm_packet_header header;
-    if (piece[0].bytes != sizeof header ||
-        rm_packet_header_check(piece[0].data, sizeof header, err) != RM_OK) {
+    rm_packet_header header = {0};
+    memcpy(&header, piece[0].data, piece[0].bytes == sizeof header ? sizeof header : 0);
+    bool is_object = header.kind == RM_KIND_OBJECT;
+    header.kind = is_object ? RM_KIND_BYTES : header.kind; /* no header is to bring an object */
+    if (rm_packet_header_check(&header, sizeof header, err) != RM_OK) {
         return bad(replay, err, "a packet's header");
     }
-    memcpy(&header, piece[0].data, sizeof header);
-    if (header.payload_bytes != piece[2].bytes || header.metadata_bytes != piece[1].bytes) {
+    header.kind = is_object ? RM_KIND_OBJECT : header.kind;
+    if ((header.payload_bytes != piece[2].bytes && !is_object) ||
+        header.metadata_bytes != piece[1].bytes) {
         return bad(replay, err, "a packet is not as long as it says");
     }
     rm_packet *packet = NULL;
-    rm_status status = rmi_pool_take(replay->session->strands[0]->pool, header.payload_bytes,
-                                     RMI_RANK_LAST, &packet);
-    if (status == RM_OK && header.metadata_bytes) {
-        status = rm_packet_set_metadata(packet, piece[1].data, piece[1].bytes);
-    }
+    rm_status status = rmi_pool_take(replay->session->strands[0]->pool,
+                                     is_object ? 0 : header.payload_bytes, RMI_RANK_LAST, &packet);
     if (status != RM_OK) {
-        rm_packet_unref(packet);
         return rm_fail(err, RM_ENOMEM, "no memory for a packet of the record");
     }
-    packet->header = header;
-    if (header.payload_bytes) {
-        memcpy(packet->payload, piece[2].data, header.payload_bytes);
+    status = fill_packet(replay, packet, &header, err);
+    if (status != RM_OK) {
+        rm_packet_unref(packet);
+        return status;
     }
     *ret_packet = packet;
     return RM_OK;
@@ -274,27 +335,11 @@ static rm_status take_input(rm_replay *replay, rmi_node *node, const rmi_record_
     return RM_OK;
 }
 
-static rm_status do_call(rm_replay *replay, rm_error *err)
+rm_status rmi_replay_take_inputs(rm_replay *replay, rmi_replay_node *of, rm_error *err)
 {
     const rmi_record_entry *entry = &replay->entry;
-    rmi_replay_node *of = node_of(replay);
-    if (!of || of->out || of->called) {
-        return bad(replay, err, "nobody can be called so");
-    }
-    of->ahead &= of->has_result;
-    of->has_result = of->ahead;
-    of->called = !of->ahead;
-    of->same = entry->flags & RMI_CALL_SAME;
-    of->flush = entry->flags & RMI_CALL_FLUSH;
-    if (of->flush && !of->node->pub.type->flush) {
-        return bad(replay, err, "nobody can be called so");
-    }
-    of->now_ns = entry->now_ns;
-    if (of->ahead) {
-        return RM_OK;
-    }
     rmi_node_drop_outbox(of->node);
-    if (!of->same) {
+    if (!(entry->flags & RMI_CALL_SAME)) {
         rmi_node_drop_inputs(of->node);
     }
     rm_status status = RM_OK;
@@ -305,7 +350,28 @@ static rm_status do_call(rm_replay *replay, rm_error *err)
     return status;
 }
 
-static void invoke(rm_replay *replay, rmi_replay_node *of)
+static rm_status do_call(rm_replay *replay, rm_error *err)
+{
+    const rmi_record_entry *entry = &replay->entry;
+    rmi_replay_node *of = node_of(replay);
+    if (of && of->is_loose) {
+        return rmi_replay_loose_call(replay, of, err);
+    }
+    if (!of || of->out || of->called) {
+        return bad(replay, err, "nobody can be called so");
+    }
+    of->ahead &= of->has_result;
+    of->has_result = of->ahead;
+    of->called = !of->ahead;
+    of->flush = entry->flags & RMI_CALL_FLUSH;
+    if (of->flush && !of->node->pub.type->flush) {
+        return bad(replay, err, "nobody can be called so");
+    }
+    of->now_ns = entry->now_ns;
+    return of->ahead ? RM_OK : rmi_replay_take_inputs(replay, of, err);
+}
+
+void rmi_replay_invoke(rm_replay *replay, rmi_replay_node *of)
 {
     rmi_node *node = of->node;
     of->called = of->ready = false;
@@ -329,10 +395,10 @@ static void invoke(rm_replay *replay, rmi_replay_node *of)
 static void on_complete(rmi_strand *strand, rmi_message *message)
 {
     rmi_node *node = RMI_CONTAINER(message, rmi_node, complete_message);
-    rm_replay *replay = strand->session->options.event_context;
-    rmi_replay_node *of = &replay->nodes[node->index];
+    rm_replay *replay = strand->session->replay;
+    rmi_replay_node *of = replay ? &replay->nodes[node->index] : NULL;
     atomic_store(&node->complete_posted, false);
-    if (of->out) {
+    if (of && of->out) {
         rm_status status = node->complete_status;
         of->out = false;
         of->has_result = true;
@@ -345,9 +411,11 @@ static void on_complete(rmi_strand *strand, rmi_message *message)
 static void on_ready(rmi_strand *strand, rmi_message *message)
 {
     rmi_node *node = RMI_CONTAINER(message, rmi_node, ready_message);
-    rm_replay *replay = strand->session->options.event_context;
+    rm_replay *replay = strand->session->replay;
     atomic_store(&node->ready_posted, false);
-    replay->nodes[node->index].ready = true;
+    if (replay) {
+        replay->nodes[node->index].ready = true;
+    }
 }
 
 void rmi_replay_listen(rmi_node *node)
@@ -364,12 +432,12 @@ static rm_status call_again(rm_replay *replay, rmi_replay_node *of, rm_error *er
     rmi_record_give_back_numbers(node, &of->numbers);
     if (node->wants_memory) {
         (void)rm_fail(err, RM_ENOMEM, "there is not as much memory as it wants");
-        return differs(of, err);
+        return rmi_replay_differs(of, err);
     }
     if (!of->ready) {
         return RM_PENDING;
     }
-    invoke(replay, of);
+    rmi_replay_invoke(replay, of);
     return RM_MORE;
 }
 
@@ -385,13 +453,13 @@ static rm_status compare_result(const rm_replay *replay, const rmi_replay_node *
             err, RM_CODE_REPLAY_DIFFERS, "call %" PRIu64 " came to %s%s%s, recorded: %s", of->calls,
             rm_status_name(of->result), of->result < 0 ? ": " : "",
             of->result < 0 ? why->message : "", rm_status_name((rm_status)entry->status));
-        return differs(of, err);
+        return rmi_replay_differs(of, err);
     }
     if (count != entry->count) {
         (void)rm_fail_as(err, RM_CODE_REPLAY_DIFFERS,
                          "call %" PRIu64 " gave %u packets, recorded: %" PRIi64, of->calls, count,
                          entry->count);
-        return differs(of, err);
+        return rmi_replay_differs(of, err);
     }
     return RM_OK;
 }
@@ -440,15 +508,15 @@ static bool make_call(rm_replay *replay, rmi_replay_node *of)
         return true;
     }
     if (of->called) {
-        invoke(replay, of);
+        rmi_replay_invoke(replay, of);
     }
     return !later && entry->status == RM_PENDING;
 }
 
-static rm_status do_result(rm_replay *replay, rm_error *err)
+/* of NULL: nobody. */
+static rm_status result_of_call(rm_replay *replay, rmi_replay_node *of, rm_error *err)
 {
     const rmi_record_entry *entry = &replay->entry;
-    rmi_replay_node *of = node_of(replay);
     if (!of || (!of->called && !of->out && !of->has_result && !of->is_idle)) {
         return bad(replay, err, "nobody was called");
     }
@@ -470,7 +538,24 @@ static rm_status do_result(rm_replay *replay, rm_error *err)
     return of->out ? RM_PENDING : settle(replay, of, err);
 }
 
+static rm_status do_result(rm_replay *replay, rm_error *err)
+{
+    rmi_replay_node *of = node_of(replay);
+    return of && of->is_loose ? rmi_replay_loose_result(replay, of, err)
+                              : result_of_call(replay, of, err);
+}
+
 /* ---- what else happens to a node */
+
+static void forget_item(rm_replay *replay, rmi_node *node)
+{
+    rmi_replay_node *of = &replay->nodes[node->index];
+    if (of->is_loose) {
+        rmi_replay_loose_drop(of);
+        of->in_item = false;
+        of->over = of->begun = true;
+    }
+}
 
 static rm_status do_control(rm_replay *replay, rm_error *err)
 {
@@ -495,12 +580,15 @@ static rm_status do_control(rm_replay *replay, rm_error *err)
         return bad(replay, err, "nobody is told this");
     }
     replay->controls++;
+    if (control.op == RM_CONTROL_INTERRUPT) {
+        forget_item(replay, node);
+    }
     rm_status status = node->pub.type->control(&node->pub, &control, node->error);
     if ((status < 0) != (entry->status < 0)) {
         (void)rm_fail_as(err, RM_CODE_REPLAY_DIFFERS, "control %u came to %s, recorded: %s",
                          control.op, rm_status_name(status),
                          rm_status_name((rm_status)entry->status));
-        return differs(of, err);
+        return rmi_replay_differs(of, err);
     }
     return RM_OK;
 }
@@ -547,7 +635,7 @@ static rm_status do_cancel(rm_replay *replay, rm_error *err)
 static rm_status do_end(rm_replay *replay, rm_error *err)
 {
     const rmi_record_entry *entry = &replay->entry;
-    (void)err;
+    rm_status status = RM_OK;
     replay->has_end = true;
     replay->recorded_status = (rm_status)entry->status;
     replay->recorded_code = entry->code;
@@ -555,7 +643,11 @@ static rm_status do_end(rm_replay *replay, rm_error *err)
              (int)(entry->piece[0].bytes < RM_ERROR_MESSAGE_MAX ? entry->piece[0].bytes
                                                                 : RM_ERROR_MESSAGE_MAX - 1),
              (const char *)entry->piece[0].data);
-    return RM_OK;
+    for (uint32_t i = 0; entry->status == RM_DONE && i < replay->node_count && status == RM_OK;
+         i++) {
+        status = rmi_replay_loose_end(&replay->nodes[i], err);
+    }
+    return status;
 }
 
 static rm_status do_graph(rm_replay *replay, rm_error *err)
@@ -598,6 +690,7 @@ rm_status rm_replay_step(rm_replay *replay, uint32_t budget, rm_error *err)
     atomic_store_explicit(&strand->thread, rmi_thread_self(), memory_order_relaxed);
     rmi_parking_leave(&strand->parking);
     rm_status status = replay->status;
+    replay->wait_until_ns = 0;
     for (uint32_t i = 0; i < budget && status == RM_MORE; i++) {
         rmi_arrivals_drain_mailbox(strand);
         strand->control_count = 0; /* what nodes ask for is in the record */

@@ -144,13 +144,12 @@ static rm_status add_node(rm_replay *replay, size_t index, rm_error *err)
     return status;
 }
 
-static rm_status build(rm_replay *replay, rm_error *err)
+static rm_status build(rm_replay *replay, const rm_session_options *options, rm_error *err)
 {
-    rm_session_options options = {.struct_size = sizeof options,
-                                  .metrics_off = 1,
-                                  .event_context = replay,
-                                  .memory_bytes_max = replay->options.memory_bytes_max};
-    rm_status status = rmi_session_new(&options, 1, &replay->session, err);
+    rm_status status = rmi_session_new(options, 1, &replay->session, err);
+    if (status == RM_OK) {
+        replay->session->replay = replay;
+    }
     for (size_t i = 0; i < rm_plan_node_count(replay->plan) && status == RM_OK; i++) {
         status = add_node(replay, i, err);
     }
@@ -162,6 +161,7 @@ static rm_status build(rm_replay *replay, rm_error *err)
         return status;
     }
     rm_session *session = replay->session;
+    replay->node_count = session->node_count;
     replay->nodes = rmi_calloc(session->node_count + 1, sizeof *replay->nodes);
     replay->queues = rmi_calloc(session->edge_count + 1, sizeof *replay->queues);
     return replay->nodes && replay->queues
@@ -169,20 +169,28 @@ static rm_status build(rm_replay *replay, rm_error *err)
                : rm_fail(err, RM_ENOMEM, "no memory for a replay of %u nodes", session->node_count);
 }
 
+/* A node that ends the graph. */
+static bool is_to_run(const rm_replay *replay, const rm_node_type *type)
+{
+    return replay->options.with_sinks || (replay->is_session && type->flags & RM_NODE_PYTHON);
+}
+
 static rm_status open_nodes(rm_replay *replay, rm_error *err)
 {
     rm_session *session = replay->session;
     rm_status status = RM_OK;
     atomic_store(&session->strands[0]->thread, rmi_thread_self());
-    session->strands[0]->parking.wake = replay->options.wake;
-    session->strands[0]->parking.context = replay->options.context;
+    session->strands[0]->parking.wake = session->options.wake;
+    session->strands[0]->parking.context = session->options.wake_context;
     for (uint32_t i = 0; i < session->node_count && status == RM_OK; i++) {
         rmi_node *node = session->nodes[i];
         rmi_replay_node *of = &replay->nodes[i];
         of->node = node;
         of->is_output = node->pub.type == &rmi_output_type;
         of->is_idle = of->is_output || (node->is_source && replay->has_payloads) ||
-                      (node->n_out == 0 && !replay->options.with_sinks);
+                      (node->n_out == 0 && !is_to_run(replay, node->pub.type));
+        of->is_loose = !of->is_idle && node->pub.type->flags & RM_NODE_PYTHON;
+        of->over = of->is_loose;
         node->stays_closed = of->is_idle;
         node->state = RMI_NODE_IDLE;
         rmi_replay_listen(node);
@@ -210,14 +218,14 @@ static rm_status check_options(const rm_replay *replay, rm_error *err)
     return RM_OK;
 }
 
-static rm_status fill(rm_replay *replay, rm_error *err)
+static rm_status fill(rm_replay *replay, const rm_session_options *options, rm_error *err)
 {
     json_t *json = NULL;
     rm_status status = read_graph(replay, &json, err);
     if (status == RM_OK) {
         json_t *payloads = json_object_get(json, "payloads");
         replay->has_payloads = !payloads || json_is_true(payloads);
-        status = plan_graph(replay, json, err);
+        status = replay->plan ? RM_OK : plan_graph(replay, json, err);
     }
     if (status == RM_OK) {
         status = check_plan(replay, json, err);
@@ -227,7 +235,7 @@ static rm_status fill(rm_replay *replay, rm_error *err)
         status = check_options(replay, err);
     }
     if (status == RM_OK) {
-        status = build(replay, err);
+        status = build(replay, options, err);
     }
     return status == RM_OK ? open_nodes(replay, err) : status;
 }
@@ -259,9 +267,14 @@ rm_status rmi_replay_of(const void *data, size_t bytes, rm_registry *registry,
     if (!replay) {
         return rm_fail(err, RM_ENOMEM, "no memory for a replay");
     }
+    rm_session_options session = {.struct_size = sizeof session,
+                                  .metrics_off = 1,
+                                  .wake = replay->options.wake,
+                                  .wake_context = replay->options.context,
+                                  .memory_bytes_max = replay->options.memory_bytes_max};
     rm_status status = rmi_record_read(&replay->reader, data, bytes, err);
     if (status == RM_OK) {
-        status = fill(replay, err);
+        status = fill(replay, &session, err);
     }
     replay->options.folder = NULL;
     if (status == RM_OK) {
@@ -313,6 +326,42 @@ rm_status rm_replay_open(const char *path, rm_registry *registry, const rm_repla
     return RM_OK;
 }
 
+static rm_status fill_session(rm_replay *replay, const rm_plan *plan,
+                              const rm_session_options *given, rm_error *err)
+{
+    rm_session_options options = *given;
+    replay->is_session = true;
+    replay->plan = (rm_plan *)(uintptr_t)plan; /* it is not freed */
+    replay->file = map_file(given->replay_path, &replay->file_bytes);
+    if (!replay->file) {
+        return errno ? rm_fail_os(err, errno, "it cannot be read")
+                     : rm_fail_as(err, RM_CODE_RECORD_BAD, "it is empty");
+    }
+    options.record_path = options.replay_path = options.checkpoint_folder = NULL;
+    options.trace_spans_max = options.spans_max = 0;
+    rm_status status = rmi_record_read(&replay->reader, replay->file, replay->file_bytes, err);
+    return status == RM_OK ? fill(replay, &options, err) : status;
+}
+
+rm_status rmi_replay_session(const rm_plan *plan, const rm_session_options *options,
+                             rm_session **ret_session, rm_error *err)
+{
+    if (options->driver != RM_DRIVER_CALLER) {
+        return rm_fail(err, RM_EINVAL, "a session that replays a record is stepped by its owner");
+    }
+    RMI_AUTO(rm_replay) replay = replay_new(NULL, NULL);
+    if (!replay) {
+        return rm_fail(err, RM_ENOMEM, "no memory for a replay");
+    }
+    rm_status status = fill_session(replay, plan, options, err);
+    if (status != RM_OK) {
+        rm_error_wrap(err, "record '%.300s'", options->replay_path);
+        return status;
+    }
+    *ret_session = RMI_TAKE(replay)->session;
+    return RM_OK;
+}
+
 /* ---- the end */
 
 static bool is_out(const rm_replay *replay)
@@ -324,19 +373,26 @@ static bool is_out(const rm_replay *replay)
     return found;
 }
 
+bool rmi_replay_waits_for_work(rm_replay *replay)
+{
+    for (uint32_t i = 0; is_out(replay) && !replay->ending && i < replay->session->opened; i++) {
+        rmi_node *node = replay->session->nodes[i];
+        if (replay->nodes[i].out && node->pub.type->cancel) {
+            node->pub.type->cancel(&node->pub);
+        }
+    }
+    replay->ending = true;
+    rmi_arrivals_drain_mailbox(replay->session->strands[0]);
+    return is_out(replay);
+}
+
 /* Work that does not end keeps what it uses. */
 static void end_work(rm_replay *replay)
 {
     rmi_strand *strand = replay->session->strands[0];
     int64_t until_ns = rmi_clock_ns() + GRACE_NS;
     strand->parking.wake = NULL;
-    for (uint32_t i = 0; is_out(replay) && i < replay->session->node_count; i++) {
-        rmi_node *node = replay->session->nodes[i];
-        if (replay->nodes[i].out && node->pub.type->cancel) {
-            node->pub.type->cancel(&node->pub);
-        }
-    }
-    rmi_arrivals_drain_mailbox(strand);
+    (void)rmi_replay_waits_for_work(replay);
     while (is_out(replay) && rmi_clock_ns() < until_ns) {
         rmi_parking_prepare(&strand->parking);
         if (rmi_mailbox_is_empty(&strand->mailbox)) {
@@ -361,6 +417,15 @@ static void drop_queues(rm_replay *replay)
     }
 }
 
+static void free_nodes(rm_replay *replay)
+{
+    for (uint32_t i = 0; replay->nodes && i < replay->node_count; i++) {
+        rmi_replay_loose_drop(&replay->nodes[i]);
+        rmi_free(replay->nodes[i].given);
+    }
+    rmi_free(replay->nodes);
+}
+
 void rm_replay_free(rm_replay *replay)
 {
     if (!replay) {
@@ -371,14 +436,15 @@ void rm_replay_free(rm_replay *replay)
         end_work(replay);
         left_behind = is_out(replay);
         drop_queues(replay);
-        rm_session_free(replay->session);
+        replay->session->replay = left_behind ? replay : NULL;
+        rmi_session_free(replay->session);
     }
     if (left_behind) {
         return; /* its work may still post, and the plan has its type */
     }
     rmi_free(replay->queues);
-    rmi_free(replay->nodes);
-    rm_plan_free(replay->plan);
+    free_nodes(replay);
+    rm_plan_free(replay->is_session ? NULL : replay->plan);
     rm_graph_free(replay->graph);
     if (replay->file) {
         (void)munmap(replay->file, replay->file_bytes);

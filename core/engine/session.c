@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "engine/arrivals.h"
 #include "engine/checkpoint.h"
 #include "engine/clock.h"
 #include "engine/events.h"
@@ -12,6 +13,7 @@
 #include "engine/overrun.h"
 #include "engine/quiet.h"
 #include "engine/record.h"
+#include "engine/replay.h"
 #include "graph/route.h"
 
 enum { MEMORY_BYTES_DEFAULT = 256 << 20, THREAD_BUDGET = 1024, STOP_POLL_NS = 500000 };
@@ -767,6 +769,33 @@ static rm_status step_home(rm_session *session, int64_t now_ns, uint32_t budget,
     }
 }
 
+/* The record is over, or the session is: it ends once nothing is out. */
+static rm_status step_replay(rm_session *session, uint32_t budget, int64_t *next_ns)
+{
+    rm_error why = RM_ERROR_INIT;
+    rmi_strand *home = session->strands[0];
+    rmi_arrivals_drain_mailbox(home);
+    rm_status status =
+        home->cancelling ? RM_ECANCELED : rm_replay_step(session->replay, budget, &why);
+    if (status == RM_MORE || status == RM_PENDING) {
+        *next_ns = session->replay->wait_until_ns ? session->replay->wait_until_ns : INT64_MAX;
+        return status;
+    }
+    if (rmi_replay_waits_for_work(session->replay)) {
+        rmi_parking_prepare(&home->parking);
+        return rmi_mailbox_is_empty(&home->mailbox) ? RM_PENDING : RM_MORE;
+    }
+    home->finished = true;
+    home->result = status;
+    pthread_mutex_lock(&session->lock);
+    if (why.status < 0 && session->error.status == RM_OK) {
+        session->error = why;
+    }
+    pthread_mutex_unlock(&session->lock);
+    session_end(session);
+    return session->result;
+}
+
 rm_status rm_session_step(rm_session *session, int64_t now_ns, uint32_t budget,
                           int64_t *ret_next_ns)
 {
@@ -780,7 +809,8 @@ rm_status rm_session_step(rm_session *session, int64_t now_ns, uint32_t budget,
         return session->result;
     }
     session->stepping = true;
-    rm_status status = step_home(session, now_ns, budget, next_ns);
+    rm_status status = session->replay ? step_replay(session, budget, next_ns)
+                                       : step_home(session, now_ns, budget, next_ns);
     session->stepping = false;
     return status;
 }
@@ -867,6 +897,15 @@ static void drop_unpulled(rm_session *session)
 }
 
 void rm_session_free(rm_session *session)
+{
+    if (session && session->replay) {
+        rm_replay_free(session->replay);
+    } else {
+        rmi_session_free(session);
+    }
+}
+
+void rmi_session_free(rm_session *session)
 {
     if (!session) {
         return;

@@ -100,6 +100,7 @@ struct rm_session {
     bool simulated;   /* drivers/sim.h steps all strands: no threads */
     rmi_spans *spans; /* NULL: items are not followed */
     struct rmi_recorder *recorder; /* record.h; NULL: it is not recorded */
+    struct rm_replay *replay;      /* replay.h: it is one; NULL: it is none */
     int64_t begin_ns;
     int64_t latency_ns_max; /* from source to sink; 0: no budget */
     uint64_t begin_ticks;
@@ -156,6 +157,8 @@ RM_MUST_USE rm_status rmi_session_connect(rm_session *session, const rmi_edge_sp
 /* The nodes and edges of a plan; not started. */
 RM_MUST_USE rm_status rmi_session_build(const rm_plan *plan, const rm_session_options *options,
                                         rm_session **ret_session, rm_error *err);
+/* As rm_session_free(), of a replay's. */
+void rmi_session_free(rm_session *session);
 /* Gives the strand its nodes, in rank order, and the tables that are sized by them. */
 RM_MUST_USE rm_status rmi_session_lay_out(rmi_strand *strand, rm_error *err);
 /* Opens the nodes and starts the threads. */

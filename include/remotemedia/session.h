@@ -101,9 +101,16 @@ typedef struct rm_session_options {
     const char *record_path;
     uint64_t record_bytes_max;   /* the record ends there, the run goes on; 0: 4 GiB */
     int record_without_payloads; /* 1: a replay runs the sources again */
-    /* How live objects that are on their way get into checkpoints; NULL: they cannot. Gets
-     * event_context. Thread: the one that steps. */
+    /* How live objects that are on their way get into checkpoints and records; NULL: they cannot.
+     * Gets event_context. Thread: the one that steps. */
     rm_pack_object pack_object;
+    /* And how a replay has them again; NULL: it has none. Gets event_context. */
+    rm_unpack_object unpack_object;
+    /* CALLER: the session runs this record again, as rm_replay_open() does, on the thread that
+     * steps it, with the plan's nodes, which must be those of the record (E0412). Nodes that end
+     * the graph run where they are Python nodes. It fails with E0413 where a node does otherwise.
+     * NULL: it does not. Borrowed while it opens. */
+    const char *replay_path;
 } rm_session_options;
 
 /* Opens all nodes, in rank order; if one fails, closes the others in reverse order and returns its

@@ -67,6 +67,12 @@ struct rm_error;
  * in this packet. < 0: it has none; the error names its class, and has the code E0603. */
 typedef rm_status (*rm_pack_object)(void *context, const struct rm_packet *object,
                                     struct rm_blob *blob, struct rm_error *err);
+/* The object of these bytes, which rm_pack_object() gave; release(owner) lets go of it, on any
+ * thread.
+ */
+typedef rm_status (*rm_unpack_object)(void *context, const void *data, size_t bytes,
+                                      void **ret_owner, void (**ret_release)(void *owner),
+                                      struct rm_error *err);
 
 #ifdef __cplusplus
 }

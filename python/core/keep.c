@@ -282,3 +282,16 @@ rm_status rmpy_pack_object(void *session, const rm_packet *packet, rm_blob *blob
     PyGILState_Release(gil);
     return status;
 }
+
+rm_status rmpy_unpack_object(void *session, const void *data, size_t bytes, void **ret_owner,
+                             void (**ret_release)(void *owner), rm_error *err)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    const rmpy_session *s = session;
+    PyObject *object = rmpy_unpack(s->state, data, bytes);
+    rm_status status = object ? RM_OK : rmpy_fail_exception(err);
+    *ret_owner = object;
+    *ret_release = rmpy_release;
+    PyGILState_Release(gil);
+    return status;
+}

@@ -414,8 +414,10 @@ void rmpy_session_on_event(void *session, const rm_event *event);
 
 /* ---- keep.c */
 
-/* For rm_session_options.pack_object; the context is the session. */
+/* For rm_session_options.pack_object and unpack_object; the context is the session. */
 rm_status rmpy_pack_object(void *session, const rm_packet *packet, rm_blob *blob, rm_error *err);
+rm_status rmpy_unpack_object(void *session, const void *data, size_t bytes, void **ret_owner,
+                             void (**ret_release)(void *owner), rm_error *err);
 
 /* ---- interrupt.c */
 

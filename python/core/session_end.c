@@ -429,7 +429,8 @@ static void session_dealloc(PyObject *self)
 }
 
 PyDoc_STRVAR(open_doc,
-             "open($self, /, loop=None, checkpoint=None, checkpoint_interval_ms=0)\n--\n\n"
+             "open($self, /, loop=None, checkpoint=None, checkpoint_interval_ms=0, record=None,\n"
+             "     replay=None)\n--\n\n"
              "Opens all native nodes. loop: the running event loop, or None.");
 
 PyDoc_STRVAR(start_doc,

@@ -258,13 +258,14 @@ static PyObject *raise_open_error(rmpy_session *s, const rm_error *error)
 
 PyObject *rmpy_session_open(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"loop", "checkpoint", "checkpoint_interval_ms", NULL};
+    static char *names[] = {"loop",   "checkpoint", "checkpoint_interval_ms",
+                            "record", "replay",     NULL};
     rmpy_session *s = (rmpy_session *)self;
     PyObject *loop = Py_None;
-    const char *folder = NULL;
+    const char *folder = NULL, *record = NULL, *replay = NULL;
     long long interval_ms = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OzL:open", names, &loop, &folder,
-                                     &interval_ms) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OzLzz:open", names, &loop, &folder,
+                                     &interval_ms, &record, &replay) ||
         !rmpy_session_usable(s)) {
         return NULL;
     }
@@ -291,7 +292,10 @@ PyObject *rmpy_session_open(PyObject *self, PyObject *args, PyObject *kwargs)
                                   .read_object = rmpy_read_object,
                                   .pack_object = rmpy_pack_object,
                                   .checkpoint_folder = folder,
-                                  .checkpoint_interval_ms = interval_ms};
+                                  .checkpoint_interval_ms = interval_ms,
+                                  .record_path = record,
+                                  .replay_path = replay,
+                                  .unpack_object = rmpy_unpack_object};
     rm_error error = RM_ERROR_INIT;
     rm_status status;
     s->opened = true;

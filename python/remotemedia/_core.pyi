@@ -236,9 +236,12 @@ class Session:
         loop: object | None = None,
         checkpoint: str | None = None,
         checkpoint_interval_ms: int = 0,
+        record: str | None = None,
+        replay: str | None = None,
     ) -> None:
         """Opens all nodes. ``loop``: the running event loop, or None for `run`. ``checkpoint``: the
-        folder of checkpoints; None: as the manifest says. Raises `Error` (E0401, E0409, E0410)."""
+        folder of checkpoints; None: as the manifest says. ``record``: the file that keeps the run;
+        ``replay``: one that is run again instead. Raises `Error` (E0401, E0409 to E0412)."""
 
     def follow(self, spans_max: int, traceparent: str | None, /) -> None:
         """From `open` on keeps the latest spans of calls, see `spans`. ``traceparent``: the W3C trace

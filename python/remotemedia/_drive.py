@@ -67,8 +67,8 @@ def made(id, kind):
 class _Work:
     """A session, its nodes, and what has gone wrong so far."""
 
-    def __init__(self, plan, feed, collect, given, memory_bytes_max, news, checkpoint=()):
-        self.checkpoint = checkpoint
+    def __init__(self, plan, feed, collect, given, memory_bytes_max, news, keep=None):
+        self.keep = keep or {}
         self.nodes = {}
         given = given or {}
         self.begun = []
@@ -98,7 +98,7 @@ class _Work:
 
     def open(self, loop=None):
         try:
-            self.session.open(loop, *self.checkpoint)
+            self.session.open(loop, **self.keep)
         except _core.Error as error:
             made = translate(error, error.node, None)
             raise made from made.__cause__
@@ -326,14 +326,14 @@ async def _run(work, on_session):
 
 
 async def run(
-    plan, feed, collect, given=None, *, memory_bytes_max=0, on_session=None, news=None, checkpoint=()
+    plan, feed, collect, given=None, *, memory_bytes_max=0, on_session=None, news=None, keep=None
 ):
     """Runs a plan to its end on the running loop.
 
     ``news(session)`` is called once there is a session, ``on_session(session)`` once it is open. Raises what a node raised, through
-    `translate`, or `_core.Error`. ``checkpoint``: the folder and the interval, as of `_core.Session.open`.
+    `translate`, or `_core.Error`. ``keep``: the checkpoints and the record, as arguments of `_core.Session.open`.
     """
-    await _run(_Work(plan, feed, collect, given, memory_bytes_max, news, checkpoint), on_session)
+    await _run(_Work(plan, feed, collect, given, memory_bytes_max, news, keep), on_session)
 
 
 # ---- without a loop
@@ -421,13 +421,13 @@ def _run_now(work, on_session):
 
 
 def run_sync(
-    plan, feed, collect, given=None, *, memory_bytes_max=0, on_session=None, news=None, checkpoint=()
+    plan, feed, collect, given=None, *, memory_bytes_max=0, on_session=None, news=None, keep=None
 ):
     """As `run`, blocking. Raises RuntimeError inside a running loop."""
     events = sys.modules.get("asyncio.events")
     if events is not None and events._get_running_loop() is not None:
         raise RuntimeError("run_sync() inside a running event loop: write `await pipeline.run(…)`")
-    work = _Work(plan, feed, collect, given, memory_bytes_max, news, checkpoint)
+    work = _Work(plan, feed, collect, given, memory_bytes_max, news, keep)
     rest = _run(work, on_session) if work.needs_loop() else _run_now(work, on_session)
     if rest is not None:
         import asyncio
@@ -445,11 +445,11 @@ class Stream:
     """
 
     def __init__(
-        self, plan, inputs, outputs, *, given=None, memory_bytes_max=0, news=None, checkpoint=()
+        self, plan, inputs, outputs, *, given=None, memory_bytes_max=0, news=None, keep=None
     ):
         self.session = None
         ports = dict.fromkeys(inputs), dict.fromkeys(outputs)
-        self._arguments = plan, *ports, given, memory_bytes_max, news, checkpoint
+        self._arguments = plan, *ports, given, memory_bytes_max, news, keep
         self._work = None
         self._loop = None
         self._room = None

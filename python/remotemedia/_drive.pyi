@@ -24,7 +24,7 @@ async def run(
     memory_bytes_max: int = 0,
     on_session: Callable[[Session], object] | None = None,
     news: Callable[[Session], object] | None = None,
-    checkpoint: tuple[str, int] | tuple[()] = (),
+    keep: Mapping[str, Any] | None = None,
 ) -> None: ...
 def run_sync(
     plan: Plan,
@@ -35,7 +35,7 @@ def run_sync(
     memory_bytes_max: int = 0,
     on_session: Callable[[Session], object] | None = None,
     news: Callable[[Session], object] | None = None,
-    checkpoint: tuple[str, int] | tuple[()] = (),
+    keep: Mapping[str, Any] | None = None,
 ) -> None: ...
 
 class Untimely(Exception): ...
@@ -51,7 +51,7 @@ class Stream:
         given: Mapping[str, object] | None = None,
         memory_bytes_max: int = 0,
         news: Callable[[Session], object] | None = None,
-        checkpoint: tuple[str, int] | tuple[()] = (),
+        keep: Mapping[str, Any] | None = None,
     ) -> None: ...
     async def __aenter__(self) -> Stream: ...
     async def __aexit__(

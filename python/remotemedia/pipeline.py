@@ -97,6 +97,8 @@ class Pipeline:
         docs/guide/recovery.md. One run at a time.
     checkpoint_interval_ms : int
         How often one is made, milliseconds; 0: as the manifest says, else 1000.
+    record : str, os.PathLike or None
+        File that keeps the latest run for `replay`; see docs/guide/record.md.
 
     Raises
     ------
@@ -122,6 +124,7 @@ class Pipeline:
         enable_metrics: bool = True,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_interval_ms: int = 0,
+        record: str | os.PathLike[str] | None = None,
     ) -> None:
         if isinstance(nodes, str):
             nodes, name = (None if isinstance(name, str) else name), nodes
@@ -135,6 +138,7 @@ class Pipeline:
         self.memory_bytes_max = memory_bytes_max
         self.checkpoint = checkpoint
         self.checkpoint_interval_ms = checkpoint_interval_ms
+        self.record = record
         self.enable_metrics = enable_metrics
         self.errors: list[NodeError] = []
         self.is_initialized = False
@@ -711,6 +715,25 @@ class Pipeline:
         """
         self._run_sync(input_data, sink)
 
+    async def replay(self, path: str | os.PathLike[str]) -> Any:
+        """Runs again what ``Pipeline(record=path)`` kept, of a pipeline with the same nodes; see
+        docs/guide/record.md. NodeError (E0413) where a node does otherwise, PipelineError (E0412)
+        where the record is damaged or of another pipeline."""
+        results: list[Any] = []
+        with _Watch(self, os.fspath(path)) as watch:
+            await _drive.run(*self._prepare_again(results), **watch.options())
+        return shape(results)
+
+    def replay_sync(self, path: str | os.PathLike[str]) -> Any:
+        """As `replay`, blocking."""
+        results: list[Any] = []
+        with _Watch(self, os.fspath(path)) as watch:
+            _drive.run_sync(*self._prepare_again(results), **watch.options())
+        return shape(results)
+
+    def _prepare_again(self, results: list[Any]) -> tuple[Any, ...]:
+        return self._prepare([] if self._open_roots() else None, results)
+
     def _run_sync(self, data: Any, results: list[Any] | Callable[[Any], object]) -> None:
         with _Watch(self) as watch:
             _drive.run_sync(*self._prepare(data, results), **watch.options())
@@ -873,7 +896,8 @@ def _log(level: int, topic: str, message: str) -> None:
 class _Watch:
     """Keeps an eye on the session of one run: its numbers, and the errors of skipped items."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, replay: str | None = None) -> None:
+        self._replay = replay  # a record that is run again
         self._pipeline = pipeline
         self.ids = list(pipeline.node_ids)  # a change of the session adds to them
         self._session: _core.Session | None = None
@@ -897,17 +921,19 @@ class _Watch:
         """What a run needs for it."""
         return {
             "memory_bytes_max": self._pipeline.memory_bytes_max,
-            "checkpoint": self._checkpoint(),
+            "keep": self._keep(),
             "news": self._made if self._feed or self._pipeline._telemetry else None,
             "on_session": self.opened,
         }
 
-    def _checkpoint(self) -> tuple[str, int] | tuple[()]:
-        folder = self._pipeline.checkpoint
-        if not folder:
-            return ()
-        _core.set_log(_log)  # what is told of checkpoints only there
-        return os.fspath(folder), self._pipeline.checkpoint_interval_ms
+    def _keep(self) -> dict[str, Any]:
+        folder, record = self._pipeline.checkpoint, self._pipeline.record
+        kept: dict[str, Any] = {"record": os.fspath(record)} if record else {}
+        if folder and not self._replay:
+            _core.set_log(_log)  # what is told of checkpoints only there
+            kept["checkpoint"] = os.fspath(folder)
+            kept["checkpoint_interval_ms"] = self._pipeline.checkpoint_interval_ms
+        return {"replay": self._replay} if self._replay else kept
 
     def _made(self, session: _core.Session) -> None:
         """There is a session, and it is about to be opened."""

@@ -73,7 +73,7 @@ class Session:
         self._feed, self._collect = planned.feed, planned.collect
         inputs = [self._feed] if self._feed else []
         outputs = [self._collect] if self._collect else []
-        if options["checkpoint"] and (inputs or outputs):
+        if "checkpoint" in options["keep"] and (inputs or outputs):
             raise PipelineError(
                 f"a session of pipeline '{pipeline.name}' cannot keep checkpoints: what its caller has "
                 "pushed, or was given, nobody could do again",
