@@ -4,8 +4,8 @@
 #include "engine/recover.h"
 #include "engine/strand.h"
 
-#define HOT_TICKS 65536u /* about 25 µs */
-enum { HOT_TELLS = 16 };
+#define HOT_TICKS ((uint64_t)65536) /* about 25 µs */
+enum { TELLS_PER_LOOK = 16 };
 
 void rmi_strand_call_again(rmi_strand *strand, rmi_node *node)
 {
@@ -129,25 +129,22 @@ void rmi_strand_post(rmi_strand *strand, rmi_message *message)
     rmi_parking_wake(&strand->parking);
 }
 
-/* Packets come so fast that the consumer is woken in the light way. The one wake after `is_hot` was
- * set is of the other kind still: who went to sleep without having seen it is seen by its fence. */
+/* Packets come so fast that the consumer is woken in the light way: the clock is looked at each
+ * 16th time. The one wake after `is_hot` was set is of the other kind still: who went to sleep
+ * without having seen it is seen by its fence. */
 static bool is_hot(rmi_link *link)
 {
+    bool was_hot = atomic_load_explicit(&link->is_hot, memory_order_relaxed);
+    if (RMI_LIKELY(++link->tells % TELLS_PER_LOOK)) {
+        return was_hot;
+    }
     uint64_t now_ticks = rmi_clock_ticks();
-    bool is_soon = now_ticks - link->told_ticks < HOT_TICKS;
-    link->told_ticks = now_ticks;
-    if (!is_soon) {
-        link->told_soon = 0;
-        atomic_store_explicit(&link->is_hot, false, memory_order_relaxed);
-        return false;
+    bool hot = now_ticks - link->looked_ticks < TELLS_PER_LOOK * HOT_TICKS;
+    link->looked_ticks = now_ticks;
+    if (hot != was_hot) {
+        atomic_store_explicit(&link->is_hot, hot, memory_order_relaxed);
     }
-    if (link->told_soon == HOT_TELLS) {
-        return true;
-    }
-    if (++link->told_soon == HOT_TELLS) {
-        atomic_store_explicit(&link->is_hot, true, memory_order_relaxed);
-    }
-    return false;
+    return hot && was_hot;
 }
 
 static void tell_consumer(rmi_link *link)

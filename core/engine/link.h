@@ -76,8 +76,8 @@ struct rmi_link {
     _Atomic bool stamped;
     uint32_t tail_told; /* what the consumer was last woken for: who looks at nothing new wakes … */
     bool end_told;
-    uint64_t told_ticks; /* when that was … */
-    uint32_t told_soon;  /* … and how often in a row it was soon after the time before */
+    uint32_t tells; /* how often that was; each 16th time the clock is looked at */
+    uint64_t looked_ticks;
     _Atomic bool is_hot; /* it is woken in the light way (parking.h) */
 
     /* Written by the consumer. */
