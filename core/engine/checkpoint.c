@@ -348,8 +348,10 @@ static rm_status keep_file(rm_session *session, const char *folder, const copied
     return status;
 }
 
+/* *ret_newest: the number of the newest one of the session's own folder, set where it got so far.
+ */
 static rm_status make(rm_session *session, const char *folder, bool is_owner, int64_t timeout_ms,
-                      rm_error *err)
+                      uint64_t *ret_newest, rm_error *err)
 {
     copied made = {0};
     rm_error unwanted = RM_ERROR_INIT;
@@ -363,6 +365,7 @@ static rm_status make(rm_session *session, const char *folder, bool is_owner, in
         status = keep_file(session, folder, &made, err);
     }
     rmi_bytes_fini(&made.body);
+    *ret_newest = session->checkpoints ? session->checkpoints->newest : 0;
     unclaim(session);
     return status;
 }
@@ -376,7 +379,8 @@ rm_status rm_session_checkpoint(rm_session *session, const char *folder, int64_t
     if (!folder || !session->plan) {
         return rm_fail(err, RM_EINVAL, "a checkpoint needs a folder");
     }
-    return make(session, folder, true, timeout_ms, err);
+    uint64_t newest = 0;
+    return make(session, folder, true, timeout_ms, &newest, err);
 }
 
 uint64_t rm_session_resumed(const rm_session *session)
@@ -405,7 +409,7 @@ static void run_told(rmi_strand *strand, rmi_message *message)
 }
 
 /* What came of one. */
-static void tell(rm_session *session, rm_status status, const rm_error *why)
+static void tell(rm_session *session, rm_status status, uint64_t newest, const rm_error *why)
 {
     told_message *told = &session->checkpoints->told;
     if (status == RM_ECANCELED) {
@@ -415,7 +419,7 @@ static void tell(rm_session *session, rm_status status, const rm_error *why)
                                              .reason = status == RM_OK       ? "made"
                                                        : status == RM_EAGAIN ? "put off"
                                                                              : "failed",
-                                             .total = session->checkpoints->newest,
+                                             .total = newest,
                                              .error = status == RM_OK ? NULL : why});
     pthread_mutex_lock(&session->lock);
     if (status != RM_OK && !session->ending && !told->posted) {
@@ -432,6 +436,7 @@ static void *keep(void *argument)
     rm_session *session = argument;
     rmi_checkpoints *c = session->checkpoints;
     int64_t wait_ms = c->interval_ms;
+    uint64_t newest = 0;
     pthread_mutex_lock(&session->lock);
     while (!session->ending) {
         struct timespec next = in_ms(wait_ms);
@@ -445,9 +450,9 @@ static void *keep(void *argument)
         pthread_mutex_unlock(&session->lock);
         rm_error why = RM_ERROR_INIT;
         int64_t begin_ns = rmi_clock_ns();
-        rm_status status = make(session, c->folder, false, TIMEOUT_MS, &why);
+        rm_status status = make(session, c->folder, false, TIMEOUT_MS, &newest, &why);
         wait_ms = wait_after(c, status, rmi_clock_ns() - begin_ns);
-        tell(session, status, &why);
+        tell(session, status, newest, &why);
         pthread_mutex_lock(&session->lock);
         if (why.code == RM_CODE_CHECKPOINT_REFUSED) {
             break; /* and will be the next time */
