@@ -930,7 +930,7 @@ class _Watch:
         folder, record = self._pipeline.checkpoint, self._pipeline.record
         kept: dict[str, Any] = {"record": os.fspath(record)} if record else {}
         if folder and not self._replay:
-            _core.set_log(_log)  # what is told of checkpoints only there
+            _core.set_log(_log, "off,engine:warning")  # what only it tells of checkpoints
             kept["checkpoint"] = os.fspath(folder)
             kept["checkpoint_interval_ms"] = self._pipeline.checkpoint_interval_ms
         return {"replay": self._replay} if self._replay else kept
