@@ -388,6 +388,11 @@ uint64_t rm_session_resumed(const rm_session *session)
     return session->checkpoints ? session->checkpoints->number : 0;
 }
 
+int rm_node_is_kept(const rm_node *node)
+{
+    return ((const rmi_node *)node)->strand->session->checkpoints != NULL;
+}
+
 /* ---- by themselves */
 
 /* Until the next one. Where this one was put off, what is held back for it costs little. */

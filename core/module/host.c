@@ -44,6 +44,7 @@ static const rm_host host = {
     .node_has_input = rm_node_has_input,
     .node_add_work = rm_node_add_work,
     .node_add_tier_time = rm_node_add_tier_time,
+    .node_is_kept = rm_node_is_kept,
 };
 
 const rm_host *rmi_host(void)

@@ -67,6 +67,7 @@ typedef struct rm_host {
     int (*node_has_input)(const rm_node *);
     void (*node_add_work)(rm_node *, int64_t, uint32_t);
     void (*node_add_tier_time)(rm_node *, rm_tier_time, int64_t);
+    int (*node_is_kept)(const rm_node *);
 } rm_host;
 
 typedef struct rm_module {
@@ -120,6 +121,7 @@ extern __attribute__((visibility("hidden"))) const rm_host *rm_module_host;
 #define rm_node_has_input rm_module_host->node_has_input
 #define rm_node_add_work rm_module_host->node_add_work
 #define rm_node_add_tier_time rm_module_host->node_add_tier_time
+#define rm_node_is_kept rm_module_host->node_is_kept
 
 /* RM_MODULE(name, version, &type, …) defines the module's entry. */
 #define RM_MODULE(module_name, module_version, ...)                                   \

@@ -261,6 +261,11 @@ RM_API int rm_port_is_connected(const rm_node *node, uint32_t output);
  * on several at once. Thread: strand, inside process(). */
 RM_API int rm_node_has_input(const rm_node *node);
 
+/* 1: the session makes checkpoints, so that a node keeps what its checkpoint() will write. Without
+ * it a node that would have to copy its input may spare itself that, and refuse. Thread: strand,
+ * and inside open(). */
+RM_API int rm_node_is_kept(const rm_node *node);
+
 /* Appends to what save() writes. RM_ELIMIT beyond 16 MiB. */
 typedef struct rm_blob rm_blob;
 RM_API rm_status rm_blob_append(rm_blob *blob, const void *data, size_t bytes);

@@ -33,7 +33,8 @@ typedef struct resampler {
     uint32_t spare_room;
     int16_t *scratch; /* u8 only: soxr has no 8 bits */
     size_t scratch_samples;
-    history history; /* of the run */
+    bool is_kept;    /* the session makes checkpoints: only then there is a history … */
+    history history; /* … of the run */
 } resampler;
 
 /* ---- setting up */
@@ -140,10 +141,11 @@ static void resample_close(rm_node *node)
 /* Making the filters takes time: it is done now where the plan says what will come. */
 static rm_status resample_open(rm_node *node, rm_error *err)
 {
+    resampler *r = node->state;
     rm_format_line planned = audio_planned_line(node, 0);
-    return audio_check_line(&planned, NULL) == RM_OK
-               ? configure(node->state, node->params, &planned, err)
-               : RM_OK;
+    r->is_kept = rm_node_is_kept(node);
+    return audio_check_line(&planned, NULL) == RM_OK ? configure(r, node->params, &planned, err)
+                                                     : RM_OK;
 }
 
 static rm_status take_format(resampler *r, const rm_format_line *line, rm_error *err)
@@ -203,10 +205,18 @@ static const void *input_samples(resampler *r, const rm_packet *packet, size_t f
     return packet ? packet->payload : NULL;
 }
 
+static bool has_room_to_keep(resampler *r, const rm_packet *in, size_t frames)
+{
+    return !in || !r->is_kept || history_reserve(&r->history, frames);
+}
+
 /* soxr got these frames, from one place or several, and gave some. */
 static void note_call(resampler *r, const void *from, const void *const *planes, size_t frames,
                       size_t given)
 {
+    if (!r->is_kept) {
+        return;
+    }
     bool split = r->in.audio.planar && !is_u8(r);
     if (from && frames) {
         history_add(&r->history, split ? planes : &from, frames);
@@ -223,7 +233,7 @@ static rm_status run_soxr(resampler *r, const rm_packet *in, size_t in_frames, r
     const void *from = input_samples(r, in, in_frames), *in_planes[AUDIO_CHANNELS_MAX];
     void *to = out->payload, *out_planes[AUDIO_CHANNELS_MAX];
     size_t room = out->header.instance.audio.frames;
-    if (in && !history_reserve(&r->history, in_frames)) {
+    if (!has_room_to_keep(r, in, in_frames)) {
         return rm_fail(err, RM_ENOMEM, "no memory for %zu frames", in_frames);
     }
     if (r->in.audio.planar && !is_u8(r)) {
@@ -418,6 +428,10 @@ static rm_status resample_checkpoint(rm_node *node, rm_blob *blob, rm_error *err
     const resampler *r = node->state;
     const history *h = &r->history;
     saved s;
+    if (r->soxr && !r->is_kept) {
+        return rm_fail_as(err, RM_CODE_CHECKPOINT_REFUSED,
+                          "the session was opened without checkpoints, so that no input was kept");
+    }
     if (r->soxr && h->lost) {
         return rm_fail_as(err, RM_CODE_CHECKPOINT_REFUSED,
                           "more than %zu MiB of sound would have to be kept",
