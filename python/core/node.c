@@ -449,7 +449,8 @@ static rm_status set_aside(rmpy_runner *p, PyObject *takes_item)
     if (rmpy_ring_push(&p->queue, takes_item) < 0) {
         return rmpy_fail(p);
     }
-    if (p->batches && p->queue.length < RMPY_BATCH_MAX && rm_node_has_input(p->node)) {
+    unsigned most = p->takes_long ? 1 : RMPY_BATCH_MAX;
+    if (p->batches && p->queue.length < most && rm_node_has_input(p->node)) {
         return RM_OK;
     }
     return submit(p);
@@ -517,6 +518,7 @@ void rmpy_node_work(rmpy_runner *p)
         PyObject *result = work_next(p);
         uint64_t now = rmpy_ticks();
         judge(p, now - before);
+        p->takes_long = now - before > p->session->run->slow_ticks;
         rmpy_note_time(p, RM_TIER_USER, now - before, 1);
         if (p->node) {
             rm_node_add_work(p->node, rmpy_ns_since(p->session->run, before), 1);

@@ -79,6 +79,7 @@ int rmpy_node_prepare(rmpy_runner *p, PyObject *object)
 
 int rmpy_node_place(rmpy_runner *p)
 {
+    p->takes_long = true;
     if (p->is_streaming || rmpy_is_async(p->process)) {
         p->mode = RMPY_ASYNC;
         return 0;

@@ -155,6 +155,8 @@ struct rmpy_runner {
     rmpy_session *job_session; /* held by the job */
     rmpy_crew *crew;           /* of its own */
     bool job, flush_wanted, stop, deferred;
+    bool
+        takes_long; /* no items are put aside: its latest call on a worker took 1 ms, or none was */
     uint32_t conversions, starts, untimed_calls; /* for rmpy_note_time() */
     uint64_t marshal_ticks;                      /* that were measured */
     uint64_t history;                            /* a bit a timed call: 1 fast */

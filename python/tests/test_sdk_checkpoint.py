@@ -1,13 +1,10 @@
 """Checkpoints by the SDK: a run that is killed goes on where it was, and leaves the same file as one
 that was let alone; a node that cannot be kept is refused by name."""
 
-import signal
-import subprocess
-import sys
 import textwrap
-import time
 
 import pytest
+from killing import finish, kill_after, newest, start
 
 import remotemedia
 from remotemedia import Node, Pipeline
@@ -23,13 +20,6 @@ PROGRAM = textwrap.dedent("""
     pipeline.run_sync() if sys.argv[1] == "run_sync" else asyncio.run(pipeline.run())
 """)
 SECONDS = 3  # a run takes no less, so that it is killed before its end
-DEADLINE_S = 60
-
-
-def start(folder, mode):
-    (folder / "program.py").write_text(PROGRAM)
-    return subprocess.Popen([sys.executable, "program.py", mode], cwd=folder,
-                            stderr=subprocess.PIPE, text=True)
 
 
 def run_alone(folder):
@@ -42,30 +32,13 @@ def run_alone(folder):
     return (folder / "expected").read_text()
 
 
-def newest(folder):
-    numbers = [int(path.stem.split("-")[1]) for path in (folder / "state").glob("checkpoint-*.rmc")]
-    return max(numbers, default=0)
-
-
-def kill_after(child, folder, number):
-    """Once it has made the checkpoint of that number."""
-    deadline = time.monotonic() + DEADLINE_S
-    while newest(folder) < number and child.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.001)
-    child.send_signal(signal.SIGKILL)
-    told = child.communicate()[1]
-    assert child.returncode == -signal.SIGKILL, told
-
-
 @pytest.mark.parametrize("mode", ["run_sync", "run"])
 def test_a_killed_process_goes_on_where_it_was(tmp_path, mode):
     expected = run_alone(tmp_path)
     assert len(expected.splitlines()) == 200 * SECONDS
-    for number in (1, 2):
-        kill_after(start(tmp_path, mode), tmp_path, number)
-    child = start(tmp_path, mode)
-    told = child.communicate()[1]
-    assert child.returncode == 0, told
+    for _ in range(2):
+        kill_after(tmp_path, start(tmp_path, PROGRAM, mode), 1)
+    finish(start(tmp_path, PROGRAM, mode))
     assert (tmp_path / "out").read_text() == expected
     assert newest(tmp_path) == 0  # it has ended well: none are needed
 

@@ -5,13 +5,11 @@ cannot be kept is refused by name, or put off, and the run goes on."""
 import asyncio
 import json
 import re
-import signal
-import subprocess
-import sys
 import textwrap
 import time
 
 import pytest
+from killing import finish, kill, kill_after, newest, start
 
 import remotemedia
 from remotemedia import Node, Pipeline
@@ -119,35 +117,14 @@ PROGRAM = textwrap.dedent("""
     pipeline.run_sync(given) if mode == "run_sync" else asyncio.run(pipeline.run(given))
 """)
 LINES = 600 * 3 // 4
-DEADLINE_S = 60
 
 
-def start(folder, source, mode, pause_s, state="state"):
-    (folder / "program.py").write_text(PROGRAM)
-    return subprocess.Popen([sys.executable, "program.py", source, mode, str(pause_s), state],
-                            cwd=folder, stderr=subprocess.PIPE, text=True)
-
-
-def newest(folder):
-    numbers = [int(p.stem.split("-")[1]) for p in (folder / "state").glob("checkpoint-*.rmc")]
-    return max(numbers, default=0)
-
-
-def kill(child, is_time):
-    """As soon as it is time; False: it has ended before."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not is_time() and child.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.0002)
-    child.send_signal(signal.SIGKILL)
-    told = child.communicate()[1]
-    assert child.returncode in (-signal.SIGKILL, 0), told
-    return child.returncode != 0
+def begin(folder, source, mode, pause_s, state="state"):
+    return start(folder, PROGRAM, source, mode, pause_s, state)
 
 
 def expected_of(folder):
-    child = start(folder, "sync", "run_sync", 0, "")
-    told = child.communicate()[1]
-    assert child.returncode == 0, told
+    finish(begin(folder, "sync", "run_sync", 0, ""))
     expected = (folder / "out").read_text()
     assert len(expected.splitlines()) == LINES
     (folder / "out").unlink()
@@ -158,18 +135,12 @@ def expected_of(folder):
 @pytest.mark.parametrize("mode", ["run_sync", "run"])
 def test_a_killed_process_goes_on_with_the_state_of_its_nodes(tmp_path, source, mode):
     expected = expected_of(tmp_path)
-    killed = 0
     part = tmp_path / "state" / "checkpoint.part"
-    for moment in (1, 2, "within a checkpoint", "within a checkpoint"):
-        child = start(tmp_path, source, mode, 0.001)
-        after = newest(tmp_path) + (moment if isinstance(moment, int) else 1)
-        is_time = (part.exists if isinstance(moment, str) else lambda: newest(tmp_path) >= after)
-        killed += kill(child, is_time)
-    assert killed == 4
+    kill_after(tmp_path, begin(tmp_path, source, mode, 0.001), 2)
+    kill(begin(tmp_path, source, mode, 0.001), part.exists)  # as it is written
+    kill_after(tmp_path, begin(tmp_path, source, mode, 0.001), 1)
     assert newest(tmp_path) >= 3
-    child = start(tmp_path, source, mode, 0)
-    told = child.communicate()[1]
-    assert child.returncode == 0, told
+    told = finish(begin(tmp_path, source, mode, 0))
     assert int(told.split()[-1]) > 1, told  # what was done is not done again
     assert (tmp_path / "out").read_text() == expected
     assert newest(tmp_path) == 0  # it has ended well
@@ -200,17 +171,14 @@ SOUND = textwrap.dedent("""
 
 
 def test_sound_that_goes_through_a_coroutine_is_written_as_by_one_that_was_let_alone(tmp_path):
-    Pipeline([Node("test.tone", duration_ms=3000),
+    Pipeline([Node("test.tone", duration_ms=1500),
               Node("wav.write", path=str(tmp_path / "in.wav"))]).run_sync()
-    (tmp_path / "program.py").write_text(SOUND)
-    command = [sys.executable, "program.py"]
-    subprocess.run(command, cwd=tmp_path, check=True)
+    finish(start(tmp_path, SOUND))
     expected = (tmp_path / "out.wav").read_bytes()
     (tmp_path / "out.wav").unlink()
-    for number in (2, 4, 6):
-        child = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        assert kill(child, lambda: newest(tmp_path) >= number)
-    subprocess.run(command, cwd=tmp_path, check=True)
+    for _ in range(2):
+        kill_after(tmp_path, start(tmp_path, SOUND), 2)
+    finish(start(tmp_path, SOUND))
     assert (tmp_path / "out.wav").read_bytes() == expected
 
 
@@ -237,18 +205,14 @@ RESULTS = textwrap.dedent("""
             return box.number
 
     results = Pipeline([Boxes(), Opens(), Opens2()], checkpoint="state", checkpoint_interval_ms=5)
-""").replace(", Opens2()", "") + "print(json.dumps(results.run_sync(list(range(1000)))))\n"
+""").replace(", Opens2()", "") + "json.dump(results.run_sync(list(range(1000))), open('results', 'w'))\n"
 
 
 def test_results_are_complete_and_objects_without_a_form_are_let_through(tmp_path):
-    (tmp_path / "program.py").write_text(RESULTS)
-    command = [sys.executable, "program.py"]
-    for number in (2, 4):
-        child = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
-                                 stdout=subprocess.DEVNULL)
-        assert kill(child, lambda: newest(tmp_path) >= number)
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert json.loads(ended.stdout) == list(range(1000))
+    for _ in range(2):
+        kill_after(tmp_path, start(tmp_path, RESULTS), 2)
+    finish(start(tmp_path, RESULTS))
+    assert json.loads((tmp_path / "results").read_text()) == list(range(1000))
 
 
 class Keeps(Node):
@@ -381,6 +345,19 @@ def test_a_node_that_is_long_within_an_item_puts_checkpoints_off(tmp_path, caplo
     assert re.search("no checkpoint within 2000 ms: .*'slow'", caplog.text)
 
 
+def test_a_slow_node_on_a_thread_is_between_two_items_soon(tmp_path, caplog):
+    class Slow(Same):
+        blocking = True
+
+        def process(self, number):
+            time.sleep(0.16)
+            return number
+
+    run(tmp_path, Slow(id="slow"), data=list(range(20)))
+    assert written(tmp_path) == list(range(20))
+    assert "no checkpoint within" not in caplog.text
+
+
 def test_an_input_that_is_shorter_than_what_was_taken_is_refused(tmp_path):
     class Stops(Same):
         def process(self, number):
@@ -390,7 +367,7 @@ def test_an_input_that_is_shorter_than_what_was_taken_is_refused(tmp_path):
             return number
 
     with pytest.raises(ValueError, match="enough"):
-        run(tmp_path, Stops(id="same"), data=list(range(100)))
+        run(tmp_path, Stops(id="same"), data=list(range(1000)))
     with pytest.raises(remotemedia.PipelineError, match="items of the input were taken, and it has 2"):
         run(tmp_path, Stops(id="same"), data=[1, 2])
 
