@@ -204,7 +204,9 @@ static void sort_first(rmi_pool *pool)
 {
     rm_packet *packet = pool->arrived;
     pool->arrived = packet->host.next;
-    fetch_for_write(pool->arrived);
+    if (pool->arrived) {
+        fetch_for_write(pool->arrived);
+    }
     put_free(pool, packet);
 }
 
