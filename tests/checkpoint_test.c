@@ -312,8 +312,21 @@ static void check_resampler(const char *convert, const char *params)
     remove_all();
 }
 
+static bool has_type(const char *name)
+{
+    rm_registry *registry = NULL;
+    const rm_node_type *type = NULL;
+    bool has = rm_registry_new(&registry, NULL) == RM_OK &&
+               rm_registry_find(registry, name, &type, NULL) == RM_OK;
+    rm_registry_free(registry);
+    return has;
+}
+
 TEST(a_resampler_goes_on_bit_by_bit)
 {
+    if (!has_type("audio.resample")) {
+        SKIP("built without libsoxr");
+    }
     static const char *const rates[] = {"rate_hz=16000",  "rate_hz=48000", "rate_hz=8000",
                                         "rate_hz=192000", "rate_hz=12345", "rate_hz=44100"};
     static const char *const qualities[] = {"", " quality=quick", " quality=very_high delay=low",
