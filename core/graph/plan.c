@@ -597,35 +597,56 @@ static uint32_t flags_of(const rmi_plan_node *node)
     return node->pub.type->flags | both;
 }
 
-/* A boundary stands only where a node blocks or is heavy. */
-/* A strand for each node that blocks; how many heavy ones wait for a media thread. */
+/* A strand for each copy and each node that blocks; returns how many heavy ones wait for a media
+ * thread. */
 static uint32_t place_by_flags(rm_plan *plan, uint32_t *ret_strands)
 {
     uint32_t heavy = 0, strands = 1;
     for (size_t i = 0; i < plan->node_count; i++) {
-        rmi_plan_node *node = plan->nodes[i];
-        uint32_t flags = flags_of(node);
-        const char *why = "light: on the home strand, a hop costs nanoseconds";
-        if (node->pub.copy && node->pub.copies > 1 && strands < BLOCKING_STRANDS_MAX) {
-            node->pub.strand = strands++;
-            why = "a thread of its own";
-        } else if (flags & RM_NODE_PYTHON) {
-            why = "Python: on the home strand, where the interpreter is";
-        } else if (flags & RM_NODE_BLOCKS && strands < BLOCKING_STRANDS_MAX) {
-            node->pub.strand = strands++;
-            why = "its calls may block: a thread of its own";
-        } else if (flags & RM_NODE_BLOCKS) {
-            why = "its calls may block, and every thread has such a node already: on the home "
-                  "strand";
-        } else if (flags & RM_NODE_HEAVY) {
+        rm_plan_node *node = &plan->nodes[i]->pub;
+        uint32_t flags = flags_of(plan->nodes[i]);
+        bool is_copy = node->copy && node->copies > 1;
+        bool alone = is_copy || (flags & RM_NODE_BLOCKS && !(flags & RM_NODE_PYTHON));
+        if (alone && strands < BLOCKING_STRANDS_MAX) {
+            node->strand = strands++;
+        } else if (flags & RM_NODE_HEAVY && !(flags & (RM_NODE_BLOCKS | RM_NODE_PYTHON))) {
             heavy++;
-            why = "heavy: on a media thread";
         }
-        size_t used = strlen(node->reason);
-        snprintf(node->reason + used, sizeof node->reason - used, "%s%s", used ? "; " : "", why);
     }
     *ret_strands = strands;
     return heavy;
+}
+
+/* media: the first strand of a media thread */
+static const char *why_there(const rmi_plan_node *node, uint32_t media)
+{
+    uint32_t flags = flags_of(node), strand = node->pub.strand;
+    if (node->pub.copy && node->pub.copies > 1 && strand && strand < media) {
+        return "a thread of its own";
+    }
+    if (flags & RM_NODE_PYTHON) {
+        return "Python: on the home strand, where the interpreter is";
+    }
+    if (flags & RM_NODE_BLOCKS) {
+        return strand ? "its calls may block: a thread of its own"
+                      : "its calls may block, and every thread has such a node already: on the "
+                        "home strand";
+    }
+    if (flags & RM_NODE_HEAVY) {
+        return "heavy: on a media thread";
+    }
+    return strand ? "light, and one media thread feeds it: it stays there, which saves a wake"
+                  : "light: on the home strand, a hop costs nanoseconds";
+}
+
+static void explain_strands(rm_plan *plan, uint32_t media)
+{
+    for (size_t i = 0; i < plan->node_count; i++) {
+        rmi_plan_node *node = plan->nodes[i];
+        size_t used = strlen(node->reason);
+        snprintf(node->reason + used, sizeof node->reason - used, "%s%s", used ? "; " : "",
+                 why_there(node, media));
+    }
 }
 
 static bool crosses(const rm_plan *plan, const rm_plan_edge *edge)
@@ -633,6 +654,38 @@ static bool crosses(const rm_plan *plan, const rm_plan_edge *edge)
     return plan->nodes[edge->from_node]->pub.strand != plan->nodes[edge->to_node]->pub.strand;
 }
 
+/* The strand that alone feeds a node: 0 where nothing does, or more than one. */
+static uint32_t fed_by(const rm_plan *plan, uint32_t index)
+{
+    uint32_t strand = 0;
+    for (size_t e = 0; e < plan->edge_count; e++) {
+        const rm_plan_edge *edge = &plan->edges[e].pub;
+        if (edge->to_node == index) {
+            uint32_t from = plan->nodes[edge->from_node]->pub.strand;
+            if (from == 0 || (strand && from != strand)) {
+                return 0;
+            }
+            strand = from;
+        }
+    }
+    return strand;
+}
+
+/* A light node that one media thread feeds stays there: the home thread need not wake for it. Not
+ * behind a node that blocks: what is queued would wait out its call. */
+static void stay_on_media_threads(rm_plan *plan, uint32_t first)
+{
+    for (uint32_t i = 0; i < plan->node_count; i++) {
+        rmi_plan_node *node = plan->nodes[i];
+        uint32_t strand = fed_by(plan, i);
+        if (strand >= first && node->pub.strand == 0 && node->pub.type != &rmi_output_type &&
+            !(flags_of(node) & (RM_NODE_BLOCKS | RM_NODE_HEAVY | RM_NODE_PYTHON))) {
+            node->pub.strand = strand;
+        }
+    }
+}
+
+/* A boundary stands only where a node blocks or is heavy. */
 static void place(rm_plan *plan, const rm_plan_options *options)
 {
     uint32_t first, media = media_threads(options), heavy = place_by_flags(plan, &first);
@@ -648,6 +701,8 @@ static void place(rm_plan *plan, const rm_plan_options *options)
         }
     }
     plan->strand_count = first + used;
+    stay_on_media_threads(plan, first);
+    explain_strands(plan, first);
     for (size_t e = 0; e < plan->edge_count; e++) {
         plan->edges[e].pub.is_link = crosses(plan, &plan->edges[e].pub);
     }
