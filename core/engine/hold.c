@@ -51,9 +51,9 @@ static void run_hold(rmi_strand *strand, rmi_message *message)
     rm_session *session = strand->session;
     (void)message;
     pthread_mutex_lock(&session->lock);
-    session->hold_posted[strand->index] = false;
-    bool passes = session->hold_passes[strand->index];
-    session->hold_passes[strand->index] = false;
+    strand->hold_posted = false;
+    bool passes = strand->hold_passes;
+    strand->hold_passes = false;
     strand->holds = false;
     for (uint16_t i = 0; i < strand->node_count; i++) {
         rmi_node *node = strand->nodes[i];
@@ -73,11 +73,12 @@ static void run_hold(rmi_strand *strand, rmi_message *message)
 static void tell(rm_session *session, bool passes)
 {
     for (uint32_t i = 0; i < session->strand_count; i++) {
-        session->hold_passes[i] |= passes;
-        if (!session->hold_posted[i]) {
-            session->hold_posted[i] = true;
-            session->hold_message[i].run = run_hold;
-            rmi_strand_post(session->strands[i], &session->hold_message[i]);
+        rmi_strand *strand = session->strands[i];
+        strand->hold_passes |= passes;
+        if (!strand->hold_posted) {
+            strand->hold_posted = true;
+            strand->hold_message.run = run_hold;
+            rmi_strand_post(strand, &strand->hold_message);
         }
     }
 }

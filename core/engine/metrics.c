@@ -1,14 +1,13 @@
-/* The numbers of a running session as JSON. */
-#include <jansson.h>
+/* Counts what nodes do, and gathers the numbers of a running session. */
+#include "engine/metrics.h"
+
 #include <pthread.h>
-#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/alloc.h"
-#include "base/process.h"
 #include "engine/clock.h"
 #include "engine/latency.h"
-#include "engine/session.h"
 
 enum { ANSWER_MS_MAX = 250 };
 
@@ -18,25 +17,13 @@ typedef struct question {
     rm_session *session;
     rmi_strand *strand;
     double ns_per_tick;
-    json_t **nodes, **edges; /* by index in the session, when it was asked */
+    rmi_node_numbers *nodes; /* by index in the session, when it was asked */
+    rmi_edge_numbers *edges;
     uint32_t node_count, edge_count;
 
     /* Protected by the session's lock. */
     bool answered, forgotten;
 } question;
-
-static const char *const state_names[] = {
-    [RMI_NODE_NEW] = "new",
-    [RMI_NODE_IDLE] = "idle",
-    [RMI_NODE_RUNNING] = "running",
-    [RMI_NODE_HOLDING] = "holding",
-    [RMI_NODE_PENDING] = "pending",
-    [RMI_NODE_BACKOFF] = "backoff",
-    [RMI_NODE_ENDED] = "ended",
-    [RMI_NODE_FAILED] = "failed",
-    [RMI_NODE_ABANDONED] = "abandoned",
-    [RMI_NODE_CLOSED] = "closed",
-};
 
 /* What calls of which none was timed took: as long each as `like_ticks`, and no longer in all than
  * the time in which they were made. */
@@ -103,47 +90,38 @@ void rmi_node_end_border_call(rmi_node *node, rm_status status)
     }
 }
 
-/* ---- as JSON */
+/* ---- gathered by a strand */
 
 static const rmi_histogram no_times = {0};
 
-static int set_times(json_t *json, const rmi_histogram *h, double ns_each)
+static rmi_times times_of(const rmi_histogram *h, double ns_each)
 {
-    static const struct {
-        const char *name;
-        double share;
-    } rows[] = {{"p50_ns", 0.50}, {"p90_ns", 0.90}, {"p99_ns", 0.99}};
-    int failed = 0;
-    h = h ? h : &no_times;
-    for (size_t i = 0; i < RMI_COUNT(rows); i++) {
-        double value = (double)rmi_histogram_quantile(h, rows[i].share) * ns_each;
-        failed |= json_object_set_new(json, rows[i].name, json_real(value));
-    }
-    return failed | json_object_set_new(json, "max_ns", json_real((double)h->max * ns_each));
+    return (rmi_times){.p50_ns = (double)rmi_histogram_quantile(h, 0.50) * ns_each,
+                       .p90_ns = (double)rmi_histogram_quantile(h, 0.90) * ns_each,
+                       .p99_ns = (double)rmi_histogram_quantile(h, 0.99) * ns_each,
+                       .max_ns = (double)h->max * ns_each};
 }
 
 /* Of calls made elsewhere the sum has what the node told of them, of other work all the time that
  * it was out: also what a coroutine only waited. Where whole calls were made elsewhere the
  * percentiles are those of these; the node's own calls only hand them over. */
-static json_t *time_json(const rmi_node *node, double ns_per_tick)
+static void gather_time(rmi_node_numbers *to, const rmi_node *node, double ns_per_tick)
 {
     const rmi_histogram *h = node->time ? node->time : &no_times;
-    double pending_ns = (double)node->pending_ticks * ns_per_tick;
     uint64_t last_ticks = node->told_calls ? untimed_ticks(node, node->calls - node->told_calls,
                                                            mean_ticks(node), rmi_clock_ticks())
                                            : 0;
     double work_ns = (double)node->work_ns;
-    double sum_ns = (double)(node->told_ticks + last_ticks) * ns_per_tick +
-                    (node->work || work_ns > pending_ns ? work_ns : pending_ns);
+    to->pending_ns = (double)node->pending_ticks * ns_per_tick;
+    to->sum_ns = (double)(node->told_ticks + last_ticks) * ns_per_tick +
+                 (node->work || work_ns > to->pending_ns ? work_ns : to->pending_ns);
     if (node->work) {
         h = node->work;
         ns_per_tick = 1;
     }
-    json_t *json =
-        json_pack("{s:I, s:f, s:f, s:f}", "timed_calls", (json_int_t)h->count, "sum_ns", sum_ns,
-                  "pending_ns", pending_ns, "min_ns", (double)rmi_histogram_least(h) * ns_per_tick);
-    set_times(json, h, ns_per_tick);
-    return json;
+    to->timed_calls = h->count;
+    to->min_ns = (double)rmi_histogram_least(h) * ns_per_tick;
+    to->time = times_of(h, ns_per_tick);
 }
 
 /* Packets that came over the node's edges, and those that were queued of them. */
@@ -166,92 +144,61 @@ static double wait_quantile(const rmi_histogram *h, double share, double handed_
                : (double)rmi_histogram_quantile(h, (share - handed_over) / (1 - handed_over));
 }
 
-static json_t *waiting_json(const rmi_node *node, double ns_per_tick)
+static void gather_waiting(rmi_node_numbers *to, const rmi_node *node, double ns_per_tick)
 {
     const rmi_histogram *h = node->waiting ? node->waiting : &no_times;
-    double packets, queued;
-    count_arrived(node, &packets, &queued);
-    double handed_over = packets > 0 ? 1 - queued / packets : 1;
+    double queued;
+    count_arrived(node, &to->arrived, &queued);
+    double handed_over = to->arrived > 0 ? 1 - queued / to->arrived : 1;
     double mean = h->count ? (double)h->sum / (double)h->count * ns_per_tick : 0;
-    return json_pack(
-        "{s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "measured", (json_int_t)h->count, "packets", packets,
-        "sum_ns", mean * queued, "p50_ns", wait_quantile(h, 0.50, handed_over) * ns_per_tick,
-        "p90_ns", wait_quantile(h, 0.90, handed_over) * ns_per_tick, "p99_ns",
-        wait_quantile(h, 0.99, handed_over) * ns_per_tick, "max_ns", (double)h->max * ns_per_tick);
+    to->waits_measured = h->count;
+    to->waited_ns = mean * queued;
+    to->waiting = (rmi_times){.p50_ns = wait_quantile(h, 0.50, handed_over) * ns_per_tick,
+                              .p90_ns = wait_quantile(h, 0.90, handed_over) * ns_per_tick,
+                              .p99_ns = wait_quantile(h, 0.99, handed_over) * ns_per_tick,
+                              .max_ns = (double)h->max * ns_per_tick};
 }
 
-/* NULL: the node is no sink, or nothing has come. */
-static json_t *age_json(const rmi_node *node)
+static void gather_age(rmi_node_numbers *to, const rmi_node *node)
 {
-    if (!node->age || !node->age->count) {
-        return NULL;
-    }
-    double sum_ns = (double)node->age->sum * 1000;
-    json_t *json = json_pack("{s:I, s:f, s:f, s:I}", "sampled", (json_int_t)node->age->count,
-                             "sum_ns", sum_ns, "mean_ns", sum_ns / (double)node->age->count,
-                             "over_budget", (json_int_t)node->over_budget.count);
-    set_times(json, node->age, 1000);
-    return json;
-}
-
-static const char *const breaker_names[] = {"closed", "open", "half open"};
-
-/* What became of items that failed. */
-static void set_recovery(json_t *json, const rmi_node *node)
-{
-    const rmi_breaker *breaker = &node->breaker;
-    json_object_set_new(json, "dead_letters", json_integer((json_int_t)node->dead_letters));
-    json_object_set_new(json, "fallbacks", json_integer((json_int_t)node->fallbacks));
-    json_object_set_new(json, "breaker", json_string(breaker_names[breaker->state]));
-    json_object_set_new(json, "refused", json_integer((json_int_t)breaker->refused));
-}
-
-/* What was looked at before it left. */
-static void set_flow(json_t *json, const rmi_node *node)
-{
-    json_object_set_new(json, "unrouted", json_integer((json_int_t)node->unrouted));
-    json_object_set_new(json, "pts_repaired", json_integer((json_int_t)node->pts_repaired));
-    json_object_set_new(json, "overruns", json_integer((json_int_t)node->overruns));
-}
-
-/* Of a node whose code a tier hosts: where its time goes. */
-static void set_tier(json_t *json, const rmi_node *node)
-{
-    const uint64_t *ns = node->tier_ns;
-    if (ns[RM_TIER_USER] || ns[RM_TIER_MARSHAL] || ns[RM_TIER_LOCK]) {
-        json_object_set_new(json, "tier",
-                            json_pack("{s:I, s:I, s:I}", "user_ns", (json_int_t)ns[RM_TIER_USER],
-                                      "marshal_ns", (json_int_t)ns[RM_TIER_MARSHAL], "lock_ns",
-                                      (json_int_t)ns[RM_TIER_LOCK]));
+    if (node->age) {
+        to->ages_sampled = node->age->count;
+        to->age_sum_ns = (double)node->age->sum * 1000;
+        to->ages_over_budget = node->over_budget.count;
+        to->age = times_of(node->age, 1000);
     }
 }
 
-/* Of a node in several copies: which of them it is; 0: one of its ends. */
-static void set_copy(json_t *json, const rmi_node *node)
+static rmi_node_numbers node_numbers(const rmi_node *node, double ns_per_tick)
 {
-    if (node->part_of) {
-        json_object_set_new(json, "part_of", json_string(node->part_of));
-        json_object_set_new(json, "copy", json_integer(node->copy));
-    }
-}
-
-static json_t *node_json(const rmi_node *node, double ns_per_tick)
-{
-    json_t *json = json_pack(
-        "{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s*, s:o, s:o, s:o*}",
-        "id", node->pub.id, "type", node->pub.type->name, "state", state_names[node->state],
-        "strand", (int)node->strand->index, "calls", (json_int_t)node->calls, "items",
-        (json_int_t)node->items, "emitted", (json_int_t)node->emitted, "errors",
-        (json_int_t)node->errors, "skipped", (json_int_t)node->skipped, "retries",
-        (json_int_t)node->retries, "late", (json_int_t)node->late, "late_drops",
-        (json_int_t)node->late_drops, "place", node->place, "fell_back", node->fell_back, "time",
-        time_json(node, ns_per_tick), "waiting", waiting_json(node, ns_per_tick), "age",
-        age_json(node));
-    set_recovery(json, node);
-    set_flow(json, node);
-    set_copy(json, node);
-    set_tier(json, node);
-    return json;
+    rmi_node_numbers numbers = {.id = node->pub.id,
+                                .type = node->pub.type->name,
+                                .strand = node->strand->index,
+                                .state = node->state,
+                                .breaker_state = (uint8_t)node->breaker.state,
+                                .calls = node->calls,
+                                .items = node->items,
+                                .emitted = node->emitted,
+                                .errors = node->errors,
+                                .skipped = node->skipped,
+                                .retries = node->retries,
+                                .late = node->late,
+                                .late_drops = node->late_drops,
+                                .dead_letters = node->dead_letters,
+                                .fallbacks = node->fallbacks,
+                                .refused = node->breaker.refused,
+                                .unrouted = node->unrouted,
+                                .pts_repaired = node->pts_repaired,
+                                .overruns = node->overruns,
+                                .place = node->place,
+                                .fell_back = node->fell_back,
+                                .part_of = node->part_of,
+                                .copy = node->copy};
+    memcpy(numbers.tier_ns, node->tier_ns, sizeof numbers.tier_ns);
+    gather_time(&numbers, node, ns_per_tick);
+    gather_waiting(&numbers, node, ns_per_tick);
+    gather_age(&numbers, node);
+    return numbers;
 }
 
 /* Of the edge as a whole: for a link, of both its ends. */
@@ -263,22 +210,18 @@ static uint64_t drops_of(const rmi_edge *edge, rmi_drop reason)
            (receiving ? __atomic_load_n(&receiving->drops[reason].count, __ATOMIC_RELAXED) : 0);
 }
 
-/* NULL: a link without a bound in bytes does not count them. */
-static json_t *queued_bytes_json(const rmi_edge *edge)
+/* A link without a bound in bytes does not count them. */
+static void gather_queued_bytes(rmi_edge_numbers *to, const rmi_edge *edge)
 {
     const rmi_link *link = edge->link;
-    if (!link) {
-        uint64_t sum = 0;
-        for (uint32_t i = edge->head; i != edge->tail; i++) {
-            sum += edge->ring[i & edge->mask]->header.payload_bytes;
-        }
-        return json_integer((json_int_t)sum);
+    to->counts_bytes = !link || link->weighs;
+    if (link && link->weighs) {
+        int64_t bytes = (int64_t)(link->sent.of[RMI_BYTES] - atomic_load(&link->taken[RMI_BYTES]));
+        to->queued_bytes = bytes > 0 ? (uint64_t)bytes : 0;
     }
-    if (!link->weighs) {
-        return NULL;
+    for (uint32_t i = edge->head; !link && i != edge->tail; i++) {
+        to->queued_bytes += edge->ring[i & edge->mask]->header.payload_bytes;
     }
-    int64_t bytes = (int64_t)(link->sent.of[RMI_BYTES] - atomic_load(&link->taken[RMI_BYTES]));
-    return json_integer(bytes > 0 ? bytes : 0);
 }
 
 static const char *port_name(const rm_port *list, uint8_t index)
@@ -287,27 +230,29 @@ static const char *port_name(const rm_port *list, uint8_t index)
 }
 
 /* Under the session's lock: the other end may be on another strand, where a swap goes on. */
-static json_t *edge_json(const rmi_edge *edge)
+static rmi_edge_numbers edge_numbers(const rmi_edge *edge)
 {
     const rmi_edge *end = edge->link ? edge->link->receiving : edge;
-    uint32_t queued = rmi_edge_length(edge);
-    uint64_t full = drops_of(edge, RMI_DROP_FULL);
-    uint64_t interrupted = drops_of(edge, RMI_DROP_INTERRUPT);
-    uint64_t drops = full + interrupted;
-    if (edge->link) {
-        queued = atomic_load(&edge->link->tail) - atomic_load(&edge->link->head);
+    rmi_edge_numbers numbers = {
+        .from = edge->from->pub.id,
+        .to = end->to->pub.id,
+        .from_port = port_name(edge->from->pub.type->outputs, edge->from_port),
+        .to_port = port_name(end->to->pub.type->inputs, end->to_port),
+        .packets = edge->packets,
+        .bytes = edge->packet_bytes,
+        .peak = edge->peak,
+        .over_budget = __atomic_load_n(&end->over_budget.count, __ATOMIC_RELAXED),
+        .queued = rmi_edge_length(edge),
+        .capacity = edge->capacity,
+        .is_link = edge->link != NULL};
+    for (int reason = 0; reason < RMI_DROP_REASONS; reason++) {
+        numbers.drops[reason] = drops_of(edge, (rmi_drop)reason);
     }
-    json_int_t over_budget = (json_int_t)__atomic_load_n(&end->over_budget.count, __ATOMIC_RELAXED);
-    return json_pack(
-        "{s:s, s:s, s:I, s:I, s:s, s:s, s:I, s:{s:I, s:I}, s:I, s:o*, s:I, s:I, s:b, s:I}", "from",
-        edge->from->pub.id, "to", end->to->pub.id, "packets", (json_int_t)edge->packets, "bytes",
-        (json_int_t)edge->packet_bytes, "from_port",
-        port_name(edge->from->pub.type->outputs, edge->from_port), "to_port",
-        port_name(end->to->pub.type->inputs, end->to_port), "drops", (json_int_t)drops, "dropped",
-        "full", (json_int_t)full, "interrupt", (json_int_t)interrupted, "queued",
-        (json_int_t)queued, "queued_bytes", queued_bytes_json(edge), "peak", (json_int_t)edge->peak,
-        "capacity", (json_int_t)edge->capacity, "link", edge->link != NULL, "over_budget",
-        over_budget);
+    if (edge->link) {
+        numbers.queued = atomic_load(&edge->link->tail) - atomic_load(&edge->link->head);
+    }
+    gather_queued_bytes(&numbers, edge);
+    return numbers;
 }
 
 /* On the strand: its nodes, and the edges that leave them. Under the session's lock. */
@@ -317,15 +262,13 @@ static void answer(question *asked)
     for (uint16_t i = 0; i < strand->node_count; i++) {
         const rmi_node *node = strand->nodes[i];
         if (node->index < asked->node_count) { /* what is late is forgotten */
-            json_decref(asked->nodes[node->index]);
-            asked->nodes[node->index] = node_json(node, asked->ns_per_tick);
+            asked->nodes[node->index] = node_numbers(node, asked->ns_per_tick);
         }
         for (uint16_t p = 0; p < node->n_out; p++) {
             for (uint32_t e = 0; e < node->out[p].edge_count; e++) {
                 const rmi_edge *edge = node->out[p].edges[e];
                 if (edge->index < asked->edge_count) {
-                    json_decref(asked->edges[edge->index]);
-                    asked->edges[edge->index] = edge_json(edge);
+                    asked->edges[edge->index] = edge_numbers(edge);
                 }
             }
         }
@@ -334,12 +277,6 @@ static void answer(question *asked)
 
 static void question_free(question *asked)
 {
-    for (uint32_t i = 0; asked && asked->nodes && i < asked->node_count; i++) {
-        json_decref(asked->nodes[i]);
-    }
-    for (uint32_t i = 0; asked && asked->edges && i < asked->edge_count; i++) {
-        json_decref(asked->edges[i]);
-    }
     if (asked) {
         rmi_free(asked->nodes);
         rmi_free(asked->edges);
@@ -376,8 +313,8 @@ static rm_status question_new(rm_session *session, rmi_strand *strand, question 
     asked->ns_per_tick = ticks ? (double)elapsed_ns / (double)ticks : 0;
     asked->node_count = session->node_count;
     asked->edge_count = session->edge_count;
-    asked->nodes = rmi_calloc(session->node_count + 1, sizeof(json_t *));
-    asked->edges = rmi_calloc(session->edge_count + 1, sizeof(json_t *));
+    asked->nodes = rmi_calloc(session->node_count + 1, sizeof *asked->nodes);
+    asked->edges = rmi_calloc(session->edge_count + 1, sizeof *asked->edges);
     if (!asked->nodes || !asked->edges) {
         question_free(asked);
         return RM_ENOMEM;
@@ -412,8 +349,7 @@ static struct timespec deadline(void)
 }
 
 /* Moves the answer over; where there is none in time, what can be said without the strand. */
-static void take_answer(question *asked, const struct timespec *until, json_t **nodes,
-                        json_t **edges)
+static void take_answer(question *asked, const struct timespec *until, rm_metrics *to)
 {
     rm_session *session = asked->session;
     pthread_mutex_lock(&session->lock);
@@ -423,36 +359,26 @@ static void take_answer(question *asked, const struct timespec *until, json_t **
     }
     bool answered = asked->answered;
     asked->forgotten = !answered;
-    for (uint32_t i = 0; i < session->node_count; i++) {
+    for (uint32_t i = 0; i < to->node_count; i++) {
         const rmi_node *node = session->nodes[i];
-        if (answered && asked->nodes[i]) {
-            nodes[i] = RMI_TAKE(asked->nodes[i]);
+        if (answered && asked->nodes[i].id) {
+            to->nodes[i] = asked->nodes[i];
         } else if (!answered && node->strand == asked->strand) {
-            nodes[i] =
-                json_pack("{s:s, s:s, s:s, s:i}", "id", node->pub.id, "type", node->pub.type->name,
-                          "state", "busy", "strand", (int)asked->strand->index);
+            to->nodes[i] = (rmi_node_numbers){.id = node->pub.id,
+                                              .type = node->pub.type->name,
+                                              .strand = asked->strand->index,
+                                              .is_busy = true};
         }
     }
-    for (uint32_t i = 0; answered && i < session->edge_count; i++) {
-        if (asked->edges[i]) {
-            edges[i] = RMI_TAKE(asked->edges[i]);
+    for (uint32_t i = 0; answered && i < to->edge_count; i++) {
+        if (asked->edges[i].from) {
+            to->edges[i] = asked->edges[i];
         }
     }
     pthread_mutex_unlock(&session->lock);
     if (answered) {
         question_free(asked);
     }
-}
-
-static json_t *list_of(json_t **items, uint32_t count)
-{
-    json_t *list = json_array();
-    for (uint32_t i = 0; i < count; i++) {
-        if (items[i]) {
-            json_array_append_new(list, items[i]);
-        }
-    }
-    return list;
 }
 
 void rm_session_progress(const rm_session *session, int64_t *ret_position_ns, uint64_t *ret_packets)
@@ -474,7 +400,7 @@ void rm_session_progress(const rm_session *session, int64_t *ret_position_ns, ui
 }
 
 /* Asks every strand, then waits for all of them together. */
-static rm_status ask_all(rm_session *session, json_t **nodes, json_t **edges)
+static rm_status ask_all(rm_session *session, rm_metrics *to)
 {
     question *asked[RMI_SESSION_STRANDS_MAX] = {0};
     rm_status status = RM_OK;
@@ -487,45 +413,108 @@ static rm_status ask_all(rm_session *session, json_t **nodes, json_t **edges)
     struct timespec until = deadline();
     for (uint32_t i = 0; i < session->strand_count; i++) {
         if (asked[i]) {
-            take_answer(asked[i], &until, nodes, edges);
+            take_answer(asked[i], &until, to);
         }
     }
     return status;
 }
 
-static rm_status take_metrics(rm_session *session, char **ret_json, rm_error *err)
+/* ---- texts outlive the session */
+
+static void each_text(rm_metrics *metrics, void (*visit)(void *context, const char **text),
+                      void *context)
 {
-    RMI_AUTO_MEMORY json_t **nodes = rmi_calloc(session->node_count + 1, sizeof *nodes);
-    RMI_AUTO_MEMORY json_t **edges = rmi_calloc(session->edge_count + 1, sizeof *edges);
-    if (!nodes || !edges) {
-        return rm_fail(err, RM_ENOMEM, "no memory for metrics");
+    for (uint32_t i = 0; i < metrics->node_count; i++) {
+        rmi_node_numbers *node = &metrics->nodes[i];
+        const char **texts[] = {&node->id, &node->type, &node->place, &node->fell_back,
+                                &node->part_of};
+        for (size_t t = 0; t < RMI_COUNT(texts); t++) {
+            visit(context, texts[t]);
+        }
     }
-    int64_t elapsed_ns = rmi_clock_ns() - session->begin_ns;
-    rm_status status = ask_all(session, nodes, edges);
-    uint64_t rss, rss_peak;
-    rmi_process_memory(&rss, &rss_peak);
-    json_t *root = json_pack("{s:I, s:o, s:o, s:{s:I, s:I, s:I}, s:{s:I, s:I}}", "elapsed_ns",
-                             (json_int_t)elapsed_ns, "nodes", list_of(nodes, session->node_count),
-                             "edges", list_of(edges, session->edge_count), "memory", "bytes",
-                             (json_int_t)rmi_budget_bytes(session->budget), "bytes_peak",
-                             (json_int_t)rmi_budget_bytes_peak(session->budget), "bytes_max",
-                             (json_int_t)rmi_budget_bytes_max(session->budget), "process",
-                             "rss_bytes", (json_int_t)rss, "rss_bytes_peak", (json_int_t)rss_peak);
-    char *dump = root && status == RM_OK ? json_dumps(root, JSON_COMPACT) : NULL;
-    char *copy = dump ? rmi_strdup(dump) : NULL;
-    free(dump);
-    json_decref(root);
-    if (!copy) {
-        return rm_fail(err, RM_ENOMEM, "no memory for metrics");
+    for (uint32_t i = 0; i < metrics->edge_count; i++) {
+        rmi_edge_numbers *edge = &metrics->edges[i];
+        const char **texts[] = {&edge->from, &edge->to, &edge->from_port, &edge->to_port};
+        for (size_t t = 0; t < RMI_COUNT(texts); t++) {
+            visit(context, texts[t]);
+        }
     }
-    *ret_json = copy;
+}
+
+static void add_length(void *context, const char **text)
+{
+    size_t *bytes = context;
+    *bytes += *text ? strlen(*text) + 1 : 0;
+}
+
+static void move_text(void *context, const char **text)
+{
+    char **to = context;
+    if (*text) {
+        size_t bytes = strlen(*text) + 1;
+        *text = memcpy(*to, *text, bytes);
+        *to += bytes;
+    }
+}
+
+static rm_status own_texts(rm_metrics *metrics)
+{
+    size_t bytes = 1;
+    each_text(metrics, add_length, &bytes);
+    metrics->texts = rmi_calloc(1, bytes);
+    if (!metrics->texts) {
+        return RM_ENOMEM;
+    }
+    char *to = metrics->texts;
+    each_text(metrics, move_text, &to);
     return RM_OK;
+}
+
+static rm_status gather(rm_session *session, rm_metrics *metrics)
+{
+    metrics->elapsed_ns = rmi_clock_ns() - session->begin_ns;
+    metrics->node_count = session->node_count;
+    metrics->edge_count = session->edge_count;
+    metrics->nodes = rmi_calloc(session->node_count + 1, sizeof *metrics->nodes);
+    metrics->edges = rmi_calloc(session->edge_count + 1, sizeof *metrics->edges);
+    rm_status status = metrics->nodes && metrics->edges ? ask_all(session, metrics) : RM_ENOMEM;
+    metrics->bytes = rmi_budget_bytes(session->budget);
+    metrics->bytes_peak = rmi_budget_bytes_peak(session->budget);
+    metrics->bytes_max = rmi_budget_bytes_max(session->budget);
+    return status == RM_OK ? own_texts(metrics) : status;
+}
+
+rm_status rm_session_measure(rm_session *session, rm_metrics **ret_metrics, rm_error *err)
+{
+    rm_metrics *metrics = RMI_NEW(rm_metrics);
+    rmi_session_begin_visit(session);
+    rm_status status = metrics ? gather(session, metrics) : RM_ENOMEM;
+    rmi_session_end_visit(session);
+    if (status != RM_OK) {
+        rm_metrics_free(metrics);
+        return rm_fail(err, status, "no memory for metrics");
+    }
+    *ret_metrics = metrics;
+    return RM_OK;
+}
+
+void rm_metrics_free(rm_metrics *metrics)
+{
+    if (metrics) {
+        rmi_free(metrics->nodes);
+        rmi_free(metrics->edges);
+        rmi_free(metrics->texts);
+    }
+    rmi_free(metrics);
 }
 
 rm_status rm_session_metrics(rm_session *session, char **ret_json, rm_error *err)
 {
-    rmi_session_begin_visit(session);
-    rm_status status = take_metrics(session, ret_json, err);
-    rmi_session_end_visit(session);
+    rm_metrics *metrics = NULL;
+    rm_status status = rm_session_measure(session, &metrics, err);
+    if (status == RM_OK) {
+        status = rm_metrics_to_json(metrics, ret_json, err);
+    }
+    rm_metrics_free(metrics);
     return status;
 }

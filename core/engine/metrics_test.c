@@ -235,9 +235,37 @@ TEST(drops_have_their_reason)
     }
 }
 
+TEST(numbers_outlive_their_session)
+{
+    probe a = {.left = 7}, c = {0};
+    rm_node_type source = source_type(&a), sink = sink_type(&c);
+    rm_session *session = session_of(1, RM_DRIVER_CALLER);
+    uint32_t x = add(session, &source, "source", 0);
+    join(session, x, add(session, &sink, "sink", 0), 4);
+    start(session);
+    CHECK_INT(drive(session, 100), RM_DONE);
+    rm_metrics *numbers = NULL;
+    char *text = NULL;
+    CHECK_INT(rm_session_measure(session, &numbers, NULL), RM_OK);
+    rm_session_free(session);
+    CHECK_INT(rm_metrics_to_json(numbers, &text, NULL), RM_OK);
+    rm_metrics_free(numbers);
+    rm_metrics_free(NULL);
+    json_t *metrics = json_loads(text, 0, NULL);
+    rm_free(text);
+    const json_t *node = json_array_get(json_object_get(metrics, "nodes"), 1);
+    const json_t *edge = json_array_get(json_object_get(metrics, "edges"), 0);
+    CHECK_TEXT(json_string_value(json_object_get(node, "id")), "sink");
+    CHECK_INT(number_at(node, "items", NULL), 7);
+    CHECK_TEXT(json_string_value(json_object_get(edge, "from")), "source");
+    CHECK_INT(number_at(edge, "packets", NULL), 7);
+    json_decref(metrics);
+}
+
 TEST_MAIN(T(slow_calls_in_a_row_count_once),
           T(a_slow_call_that_is_timed_does_not_stand_for_others_longer_than_they_can_have_taken),
           T(the_time_of_a_flush_counts), T(who_is_handed_over_at_once_waits_for_nothing),
           T(the_wait_in_a_queue_is_that_for_those_before),
           T(a_packet_is_at_the_sink_as_old_as_its_way_was_long),
-          T(a_clock_of_the_drivers_own_gives_the_age_in_its_time), T(drops_have_their_reason))
+          T(a_clock_of_the_drivers_own_gives_the_age_in_its_time), T(drops_have_their_reason),
+          T(numbers_outlive_their_session))

@@ -87,7 +87,7 @@ static void run_pause(rmi_strand *strand, rmi_message *message)
     rm_session *session = strand->session;
     (void)message;
     pthread_mutex_lock(&session->lock);
-    session->pause_posted[strand->index] = false;
+    strand->pause_posted = false;
     uint32_t round = session->pause_round;
     if (session->pausing) {
         session->paused_strands++;
@@ -109,10 +109,10 @@ static uint32_t ask_strands(rm_session *session, uint32_t first, uint32_t end)
             continue;
         }
         asked++;
-        if (!session->pause_posted[i]) {
-            session->pause_posted[i] = true;
-            session->pause_message[i].run = run_pause;
-            rmi_strand_post(strand, &session->pause_message[i]);
+        if (!strand->pause_posted) {
+            strand->pause_posted = true;
+            strand->pause_message.run = run_pause;
+            rmi_strand_post(strand, &strand->pause_message);
         }
     }
     return asked;

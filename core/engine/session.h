@@ -116,9 +116,6 @@ struct rm_session {
     uint32_t version;    /* changes so far */
     rmi_retired retired;
 
-    rmi_message pause_message[RMI_SESSION_STRANDS_MAX];
-    rmi_message hold_message[RMI_SESSION_STRANDS_MAX];
-
     /* quiet.h, by the home strand. */
     uint32_t memory_round;    /* strands below this were given all that is free … */
     uint64_t memory_progress; /* … since so many items were done */
@@ -140,10 +137,7 @@ struct rm_session {
     uint32_t visitors;    /* threads that look at these lists */
     bool pausing;
     uint32_t pause_round, paused_strands;
-    bool pause_posted[RMI_SESSION_STRANDS_MAX];
     rmi_hold hold[RMI_HOLDS];
-    bool hold_posted[RMI_SESSION_STRANDS_MAX];
-    bool hold_passes[RMI_SESSION_STRANDS_MAX]; /* each node that is on hold may begin one item */
 };
 
 /* options NULL: the defaults. strand_count: 1 to RMI_SESSION_STRANDS_MAX. */

@@ -81,6 +81,11 @@ struct rmi_strand {
     _Atomic bool memory_posted;
     _Atomic bool waits_for_memory; /* a node here does */
 
+    /* Under the session's lock: posted to the strand, and not yet run there. */
+    rmi_message pause_message, hold_message;
+    bool pause_posted, hold_posted;
+    bool hold_passes; /* each node that is on hold may begin one item */
+
     /* quiet.h. Written by the strand's thread, under the session's lock. */
     bool resting;
     rmi_rest rest;

@@ -230,6 +230,16 @@ RM_API void rm_session_set_events(rm_session *session, uint64_t events);
 RM_API RM_MUST_USE rm_status rm_session_metrics(rm_session *session, char **ret_json,
                                                 rm_error *err);
 
+/* The same in two steps: numbers are gathered now, and told of when somebody asks, also once the
+ * session is freed (`process` is of the time of asking). The caller frees them by
+ * rm_metrics_free(); NULL is fine. Thread: of measure() any; a rm_metrics does not change. */
+typedef struct rm_metrics rm_metrics;
+RM_API RM_MUST_USE rm_status rm_session_measure(rm_session *session, rm_metrics **ret_metrics,
+                                                rm_error *err);
+RM_API RM_MUST_USE rm_status rm_metrics_to_json(const rm_metrics *metrics, char **ret_json,
+                                                rm_error *err);
+RM_API void rm_metrics_free(rm_metrics *metrics);
+
 /* From here on keeps when each call of each node begins and ends: the latest spans_max of each
  * strand, 1 to 1,048,576, 32 bytes each. Each call is timed then. RM_EINVAL: it is traced already,
  * or has no metrics. Waits for calls that are under way. Thread: any. */

@@ -11,6 +11,7 @@
  *     array.c     buffers and DLPack tensors as layouts, layouts as numpy arrays
  *     release.c   memory that packets borrow, given back from any thread
  *     look.c      one value of a live object, for the conditions of connections
+ *     numbers.c   Numbers: those of a session at one moment
  *     view.c      View: a packet's memory as a buffer
  *     cli.c       the `remotemedia` command inside the interpreter
  *     session.c   Session: driving                  (these share run.h)
@@ -37,7 +38,7 @@
 /* The module's state: types and interned names of one interpreter. */
 typedef struct rmpy_state {
     PyObject *error; /* class Error */
-    PyTypeObject *finding, *node_type, *registry, *graph, *plan, *session, *view;
+    PyTypeObject *finding, *node_type, *registry, *graph, *plan, *session, *view, *numbers;
     PyObject *audio, *video; /* what set_types() was given; NULL: plain values */
     PyObject *excerpt;       /* what set_excerpt() was given; NULL: none */
     PyObject *log;           /* the sink of set_log(); NULL: none */
@@ -219,6 +220,11 @@ typedef struct rmpy_layout {
 PyObject *rmpy_view_new(rmpy_state *state, rm_packet *packet, PyObject *owner,
                         const rmpy_layout *layout);
 
+/* ---- numbers.c */
+
+/* Waits up to 250 ms for strands that are within a call. */
+PyObject *rmpy_numbers_new(rmpy_state *state, rm_session *session);
+
 /* ---- array.c */
 
 Py_ssize_t rmpy_layout_count(const rmpy_layout *layout);
@@ -264,7 +270,7 @@ void rmpy_read_object(void *owner, const char *path, void (*found)(void *, const
 /* ---- types, made by module.c */
 
 extern PyType_Spec rmpy_node_type_spec, rmpy_registry_spec, rmpy_graph_spec, rmpy_plan_spec,
-    rmpy_session_spec, rmpy_view_spec;
+    rmpy_session_spec, rmpy_view_spec, rmpy_numbers_spec;
 /* Methods that a file adds to the module; each ends with a zeroed entry. */
 extern PyMethodDef rmpy_value_methods[], rmpy_session_methods[], rmpy_cli_methods[];
 /* Called once as the module is made; -1 with an exception set. */

@@ -206,7 +206,7 @@ struct rmpy_session {
     PyObject *raised;  /* KeyboardInterrupt and its like: ends the session whatever the policy */
     PyObject *errors;  /* list of rows, see rmpy_session_failure_of() */
     PyObject *failure; /* the one that ended it */
-    PyObject *last_metrics; /* as it was closed */
+    PyObject *last_numbers; /* as it was closed */
     PyObject *last_spans;   /* those that were left then */
     PyObject *on_room, *on_output, *on_news;
     PyObject *news;                 /* list of rows for take_events() */
@@ -529,7 +529,7 @@ rmpy_runner *rmpy_runner_new(rmpy_session *s, const rm_plan *plan, size_t index)
 PyObject *rmpy_session_plan_change(PyObject *self, PyObject *words);
 PyObject *rmpy_session_change(PyObject *self, PyObject *none);
 PyObject *rmpy_session_forget_change(PyObject *self, PyObject *none);
-PyObject *rmpy_session_metrics(PyObject *self, PyObject *none);
+PyObject *rmpy_session_numbers(PyObject *self, PyObject *none);
 PyObject *rmpy_session_follow(PyObject *self, PyObject *args);
 PyObject *rmpy_session_spans(PyObject *self, PyObject *none);
 PyObject *rmpy_session_method_step(PyObject *self, PyObject *none);

@@ -587,27 +587,20 @@ PyObject *rmpy_session_set_params(PyObject *self, PyObject *args)
     return status == RM_OK ? Py_NewRef(Py_None) : rmpy_raise(s->state, &error, NULL);
 }
 
-PyObject *rmpy_session_metrics(PyObject *self, PyObject *Py_UNUSED(none))
+PyObject *rmpy_session_numbers(PyObject *self, PyObject *Py_UNUSED(none))
 {
     rmpy_session *s = (rmpy_session *)self;
     if (!rmpy_session_usable(s)) {
         return NULL;
     }
     if (!s->native) {
-        if (s->last_metrics) {
-            return Py_NewRef(s->last_metrics);
+        if (s->last_numbers) {
+            return Py_NewRef(s->last_numbers);
         }
-        PyErr_SetString(PyExc_RuntimeError, "metrics: the session is not open");
+        PyErr_SetString(PyExc_RuntimeError, "numbers: the session is not open");
         return NULL;
     }
-    char *json = NULL;
-    rm_error error = RM_ERROR_INIT;
-    if (rm_session_metrics(s->native, &json, &error) != RM_OK) {
-        return rmpy_raise(s->state, &error, NULL);
-    }
-    PyObject *text = PyUnicode_FromString(json);
-    rm_free(json);
-    return text;
+    return rmpy_numbers_new(s->state, s->native);
 }
 
 /* ---- spans */

@@ -312,11 +312,11 @@ static PyObject *session_close(PyObject *self, PyObject *Py_UNUSED(none))
     }
     PyObject *failure = session_failure(self, NULL), *numbers = NULL; /* both are kept */
     if (s->native) {
-        numbers = rmpy_session_metrics(self, NULL);
+        numbers = rmpy_session_numbers(self, NULL);
         if (!numbers) {
             PyErr_Clear();
         }
-        Py_XSETREF(s->last_metrics, numbers);
+        Py_XSETREF(s->last_numbers, numbers);
     }
     if (s->native && s->spans_max) {
         Py_XSETREF(s->last_spans, rmpy_session_spans(self, NULL));
@@ -364,7 +364,7 @@ static PyObject *session_fileno(PyObject *self, PyObject *Py_UNUSED(none))
     X(raised)              \
     X(errors)              \
     X(failure)             \
-    X(last_metrics)        \
+    X(last_numbers)        \
     X(last_spans) X(on_room) X(on_output) X(leftovers) X(new_params) X(on_news) X(news) X(types)
 /* clang-format on */
 
@@ -477,8 +477,8 @@ static PyMethodDef session_method_table[] = {
      PyDoc_STR("forget_change($self, /)\n--\n\nGives the change up.")},
     {"drop", rmpy_session_drop, METH_O,
      PyDoc_STR("drop($self, runner, /)\n--\n\nLets go of a node that is out.")},
-    {"metrics", rmpy_session_metrics, METH_NOARGS,
-     PyDoc_STR("metrics($self, /)\n--\n\nLive numbers as JSON text.")},
+    {"numbers", rmpy_session_numbers, METH_NOARGS,
+     PyDoc_STR("numbers($self, /)\n--\n\nThose of now; of a closed session the last ones.")},
     {"follow", rmpy_session_follow, METH_VARARGS,
      PyDoc_STR("follow($self, spans_max, traceparent, /)\n--\n\nKeeps spans of calls.")},
     {"spans", rmpy_session_spans, METH_NOARGS,

@@ -198,6 +198,13 @@ class _Runner(Protocol):
     def id(self) -> str: ...
 
 @final
+class Numbers:
+    """The numbers of a session at one moment; they outlive it."""
+
+    def json(self) -> str:
+        """The numbers as JSON text: rm_session_metrics() of session.h."""
+
+@final
 class Session:
     """One running instance of a plan. Use `_drive` unless you write a driver.
 
@@ -299,8 +306,8 @@ class Session:
         """Gives it up; does nothing where none is planned."""
     def drop(self, runner: _Runner, /) -> None:
         """Lets go of a node that is out, or did not come in."""
-    def metrics(self) -> str:
-        """Live numbers as JSON text."""
+    def numbers(self) -> Numbers:
+        """Those of now; of a closed session the last ones."""
     def spans(self) -> str:
         """Takes the spans of calls since the last time, as JSON text: rm_session_spans() of
         session.h. Once it is closed those that were left, once. RuntimeError: there are none."""

@@ -87,7 +87,7 @@ class Metrics:
     Parameters
     ----------
     raw : dict
-        What `_core.Session.metrics` says, parsed.
+        What `_core.Numbers.json` says, parsed.
     ids : sequence of str or None
         The nodes to show; None: all of them.
 

@@ -276,16 +276,16 @@ class FollowedRun:
 
     def _take_and_go_on(self) -> None:
         try:
-            self.numbers = numbers_of(json.loads(self.session.metrics()), self.name)
+            self.numbers = numbers_of(json.loads(self.session.numbers().json()), self.name)
         except RuntimeError:  # not open yet
             pass
         self._take_now_and_then()
 
-    def end(self, metrics: str | None, error: BaseException | None) -> None:
-        """metrics: the last ones; None: it never was open."""
+    def end(self, last: _core.Numbers | None, error: BaseException | None) -> None:
+        """last: the numbers as it ended; None: it never was open."""
         if self._timer is not None:
             self._timer.cancel()
-        numbers = numbers_of(json.loads(metrics), self.name) if metrics is not None else {}
+        numbers = numbers_of(json.loads(last.json()), self.name) if last is not None else {}
         self._telemetry._end(self, numbers, error)
 
 

@@ -146,7 +146,7 @@ class Pipeline:
         if latency_ms_max is not None:
             self._graph.top["session"] = {"latency_ms_max": latency_ms_max}
         self._sessions: list[_core.Session] = []
-        self._last_metrics: tuple[str, list[str]] | None = None  # as JSON, and the ids then
+        self._last_numbers: tuple[_core.Numbers, list[str]] | None = None  # and the ids then
         self._listeners: list[Events] = []
         self._telemetry: Telemetry | None = None
         if isinstance(nodes, (Node, Flow, PortOf, Pipeline)):
@@ -851,15 +851,15 @@ class Pipeline:
             Nothing has run yet.
         """
         if self._sessions:
-            return Metrics(json.loads(self._sessions[-1].metrics()), self.node_ids)
-        if self._last_metrics is None:
+            return Metrics(json.loads(self._sessions[-1].numbers().json()), self.node_ids)
+        if self._last_numbers is None:
             raise PipelineError(f"pipeline '{self.name}' has not run yet")
-        text, ids = self._last_metrics
-        return Metrics(json.loads(text), ids)
+        last, ids = self._last_numbers
+        return Metrics(json.loads(last.json()), ids)
 
     def get_metrics(self) -> dict[str, Any]:
         """The metrics as a dict, {} before the first run."""
-        if not self._sessions and self._last_metrics is None:
+        if not self._sessions and self._last_numbers is None:
             return {}
         return self.metrics.to_dict(self.name)
 
@@ -961,10 +961,10 @@ class _Watch:
         if feed is not None:
             feed.close()
 
-    def _end_followed(self, metrics: str | None, error: BaseException | None) -> None:
+    def _end_followed(self, last: _core.Numbers | None, error: BaseException | None) -> None:
         followed, self._followed = self._followed, None
         if followed is not None:
-            followed.end(metrics, error)
+            followed.end(last, error)
 
     def ended(self, error: BaseException | None = None) -> None:
         """Takes the last numbers; twice is fine."""
@@ -973,8 +973,8 @@ class _Watch:
             return
         pipeline = self._pipeline
         pipeline._sessions.remove(session)
-        pipeline._last_metrics = session.metrics(), self.ids
-        self._end_followed(pipeline._last_metrics[0], error)
+        pipeline._last_numbers = session.numbers(), self.ids
+        self._end_followed(pipeline._last_numbers[0], error)
         room = ERRORS_MAX - len(pipeline.errors)
         for row in session.take_errors()[: max(0, room)]:
             pipeline.errors.append(dealt_error(pipeline._policy_of(row[1]), *row))

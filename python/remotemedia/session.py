@@ -206,7 +206,7 @@ class Session:
     def metrics(self) -> Metrics:
         """The live numbers of the session. Thread: any."""
         session = self._opened().session
-        return Metrics(json.loads(session.metrics()), self._watch.ids)
+        return Metrics(json.loads(session.numbers().json()), self._watch.ids)
 
 
 def _how_to_listen(pipeline: Pipeline) -> str:
