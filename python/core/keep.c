@@ -126,13 +126,11 @@ static rm_status node_checkpoint(rm_node *node, rm_blob *blob, rm_error *err)
     return status;
 }
 
-static int fill(rmpy_ring *ring, PyObject *list)
+static int fill(rmpy_ring *ring, PyObject *list, Py_ssize_t most)
 {
-    int failed = 0;
+    int failed = PyList_GET_SIZE(list) <= most ? 0 : -1;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list) && !failed; i++) {
-        failed = ring->length == RMPY_BATCH_MAX
-                     ? -1
-                     : rmpy_ring_push(ring, Py_NewRef(PyList_GET_ITEM(list, i)));
+        failed = rmpy_ring_push(ring, Py_NewRef(PyList_GET_ITEM(list, i)));
     }
     return failed;
 }
@@ -155,9 +153,10 @@ static int give_items(rmpy_runner *p, PyObject *items)
                                                    &PyList_Type, &queue, &is_over, &count)) {
         return -1;
     }
-    if (fill(&p->out, out) < 0 || fill(&p->queue, queue) < 0) {
-        return -1;
+    if (fill(&p->out, out, RMPY_BATCH_MAX) < 0 || fill(&p->queue, queue, RMPY_BATCH_MAX - 1) < 0) {
+        return -1; /* one more comes, see node_step() */
     }
+    p->is_plain &= p->out.length == 0 && p->queue.length == 0;
     if (p->is_source) { /* its items are its starts */
         p->outcome = is_over ? RM_DONE : RM_OK;
     } else {

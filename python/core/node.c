@@ -690,6 +690,12 @@ static rm_status go_on(rmpy_runner *p)
     return status == RM_OK && has_work(p) ? RM_MORE : status;
 }
 
+/* A checkpoint gave back what was put aside: that comes first. */
+static rm_status go_on_behind_what_is_left(rmpy_runner *p, PyObject *takes_item)
+{
+    return rmpy_ring_push(&p->queue, takes_item) < 0 ? rmpy_fail(p) : go_on(p);
+}
+
 static rm_status node_step(rmpy_runner *p, const rm_inputs *inputs)
 {
     if (p->taken) {
@@ -707,6 +713,10 @@ static rm_status node_step(rmpy_runner *p, const rm_inputs *inputs)
     if (rmpy_on_thread(p)) {
         return set_aside(p, item);
     }
+    if (p->out.length || p->queue.length) {
+        return go_on_behind_what_is_left(p, item);
+    }
+    p->is_plain = p->n_in == 1;
     rm_status status = start_call(p, p->process, item);
     Py_DECREF(item);
     return status;

@@ -215,6 +215,37 @@ def test_results_are_complete_and_objects_without_a_form_are_let_through(tmp_pat
     assert json.loads((tmp_path / "results").read_text()) == list(range(1000))
 
 
+PUT_ASIDE = textwrap.dedent("""
+    import asyncio, json, sys, time
+    from remotemedia import Node, Pipeline
+
+    class Passes(Node):
+        stateless = True
+
+        def process(self, number):
+            time.sleep(0.0001)
+            return number
+
+    class Here(Node):
+        stateless, blocking = True, False
+
+        def process(self, number):
+            time.sleep(0.0003)
+            return number
+
+    pipeline, numbers = Pipeline([Passes(), Here()], checkpoint="state", checkpoint_interval_ms=1), list(range(2000))
+    results = pipeline.run_sync(numbers) if sys.argv[1] == "here" else asyncio.run(pipeline.run(numbers))
+    json.dump(results, open("results", "w"))
+""")
+
+
+def test_what_was_put_aside_for_a_thread_keeps_its_place_where_there_is_none(tmp_path):
+    for place in ["thread", "here"] * 3:
+        kill_after(tmp_path, start(tmp_path, PUT_ASIDE, place), 12)
+    finish(start(tmp_path, PUT_ASIDE, "here"))
+    assert json.loads((tmp_path / "results").read_text()) == list(range(2000))
+
+
 class Keeps(Node):
     """Gives numbers up to `count`; save() gives or raises what it is told."""
 
