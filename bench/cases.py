@@ -79,6 +79,8 @@ BARS = {
     "hop-threads-burst": Bar("hop-threads", "to another thread, bursts of 8", "GStreamer `queue`", "ns", "faster", 8),
     "hop-threads-one-ring": Bar("hop-threads", "to another thread, one by one", "a bare ring on two cores", "ns", "share", 3),
     "hop-threads-burst-ring": Bar("hop-threads", "to another thread, bursts of 8", "a bare ring on two cores", "ns", "share", 3),
+    "hop-threads-one-line": Bar("hop-threads", "to another thread, one by one", "a cache line from core to core", "ns",
+                                "share", 5),
     "hop-threads-one-core": Bar("hop-threads", "the same on one core, one by one", "a bare ring on it", "ns", "share", 3),
     "hop-threads-burst-core": Bar("hop-threads", "the same on one core, bursts of 8", "a bare ring on it", "ns", "share", 3),
     "parallel": Bar("parallel", "a packet through a node that works 0.5 ms, in two copies", "the node alone", "us",

@@ -5,7 +5,8 @@
  * Time from the first packet to the last, a packet; "one" is a source that gives one packet a call
  * (each may need a wake), "burst" one that gives eight. GStreamer's queue wakes at each buffer, so
  * its figure is the same in both. The cost of going between cores drifts by more than what is
- * measured: hence many short rounds, and ratios within a round. "core": both threads of each side
+ * measured: hence many short rounds, and ratios within a round. "line": against one cache line that
+ * goes from one core to the other and does nothing else. "core": both threads of each side
  * share one processor, where nothing goes between caches and all that counts is the work itself.
  *
  *     hop_threads [ROUNDS [ITEMS]]
@@ -67,7 +68,7 @@ int main(int argc, char **argv)
             bench_gst_run("queue max-size-buffers=256 max-size-bytes=0 max-size-time=0", 1, items) /
             items;
         double bare_burst = bench_ring_run(items, BURST, SLOTS) / items;
-        double burst = ours(items, BURST);
+        double burst = ours(items, BURST), line = bench_line_run(items);
         if (round == 0) {
             continue; /* warms caches, modules and plugins */
         }
@@ -75,6 +76,7 @@ int main(int argc, char **argv)
         bench_row("hop-threads-burst", burst, queue);
         bench_row("hop-threads-one-ring", one, bare_one);
         bench_row("hop-threads-burst-ring", burst, bare_burst);
+        bench_row("hop-threads-one-line", one, line);
         share_a_core(items);
     }
     return 0;

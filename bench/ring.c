@@ -121,8 +121,9 @@ static void *consume(void *argument)
     return NULL;
 }
 
-static void produce(pair *p)
+static void produce(void *argument)
 {
+    pair *p = argument;
     for (uint64_t i = 0; i < p->items; i += p->burst) {
         for (uint64_t k = i; k < i + p->burst; k++) {
             block *b = ring_wait(&p->back, &p->there);
@@ -157,9 +158,9 @@ static cpu_set_t nth_processor(const cpu_set_t *allowed, int n)
     return *allowed;
 }
 
-/* The calling thread and one that consumes, each on a processor of its own. Returns the time of the
- * first packet. */
-static double run_both(pair *p)
+/* `here` in the calling thread and `there` in another one, each on a processor of its own. Returns
+ * the time as `here` began. */
+static double run_both(void (*here)(void *), void *(*there)(void *), void *argument)
 {
     cpu_set_t allowed, own, others;
     pthread_attr_t attributes;
@@ -170,15 +171,15 @@ static double run_both(pair *p)
     pthread_attr_init(&attributes);
     pthread_attr_setaffinity_np(&attributes, sizeof others, &others);
     pthread_setaffinity_np(pthread_self(), sizeof own, &own);
-    if (pthread_create(&thread, &attributes, consume, p) != 0) {
+    if (pthread_create(&thread, &attributes, there, argument) != 0) {
         bench_fail("no thread");
     }
-    double first_ns = bench_now_ns();
-    produce(p);
+    double begin_ns = bench_now_ns();
+    here(argument);
     pthread_join(thread, NULL);
     pthread_setaffinity_np(pthread_self(), sizeof allowed, &allowed);
     pthread_attr_destroy(&attributes);
-    return first_ns;
+    return begin_ns;
 }
 
 double bench_ring_run(unsigned items, unsigned burst, unsigned slots)
@@ -193,7 +194,7 @@ double bench_ring_run(unsigned items, unsigned burst, unsigned slots)
     for (unsigned i = 0; i < slots; i++) {
         ring_push(&p->back, &blocks[i]);
     }
-    double first_ns = run_both(p);
+    double first_ns = run_both(produce, consume, p);
     double took_ns = p->last_ns - first_ns;
     if (p->wrong) {
         bench_fail("the bare ring lost the order");
@@ -203,4 +204,52 @@ double bench_ring_run(unsigned items, unsigned burst, unsigned slots)
     free(p->back.slot);
     free(p);
     return took_ns;
+}
+
+/* ---- one cache line */
+
+typedef struct line {
+    _Alignas(64) _Atomic uint32_t count; /* odd: it is the other thread's turn */
+    _Alignas(64) uint32_t trips;
+    double end_ns;
+} line;
+
+/* Adds 1 whenever it is this thread's turn. Spins, but lets others go on where there is one
+ * processor. */
+static void bounce(line *l, uint32_t turn)
+{
+    for (uint32_t i = turn; i < 2 * l->trips; i += 2) {
+        for (unsigned spun = 1; atomic_load_explicit(&l->count, memory_order_acquire) != i;
+             spun++) {
+            if (spun % 4096 == 0) {
+                sched_yield();
+            }
+        }
+        atomic_store_explicit(&l->count, i + 1, memory_order_release);
+    }
+}
+
+static void bounce_here(void *argument)
+{
+    line *l = argument;
+    bounce(l, 0);
+    while (atomic_load_explicit(&l->count, memory_order_acquire) != 2 * l->trips) {
+    }
+    l->end_ns = bench_now_ns();
+}
+
+static void *bounce_there(void *argument)
+{
+    bounce(argument, 1);
+    return NULL;
+}
+
+double bench_line_run(unsigned trips)
+{
+    line *l = allocate(sizeof *l);
+    l->trips = trips;
+    double begin_ns = run_both(bounce_here, bounce_there, l);
+    double each_ns = (l->end_ns - begin_ns) / (2.0 * trips);
+    free(l);
+    return each_ns;
 }

@@ -18,4 +18,8 @@
  * the producer's, and then nothing goes between cores. */
 double bench_ring_run(unsigned items, unsigned burst, unsigned slots);
 
+/* The floor of all of it: ns in which one cache line that one core has written is seen by another
+ * one, neither of which sleeps. */
+double bench_line_run(unsigned trips);
+
 #endif
