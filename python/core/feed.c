@@ -289,20 +289,20 @@ PyObject *rmpy_session_push(PyObject *self, PyObject *args)
     if (!p) {
         return NULL;
     }
-    if (!p->queued || p->ended || rmpy_session_is_over(s) || !p->node) {
+    if (rmpy_session_is_over(s) || p->queue.length >= RMPY_QUEUE_MAX) {
+        Py_RETURN_FALSE;
+    }
+    if (!p->queued || p->ended || !p->node) {
         PyErr_Format(PyExc_RuntimeError, "push to '%s': %s", p->id,
                      p->ended     ? "its end was announced"
                      : !p->queued ? "it is fed from elsewhere"
                                   : "the session is not running");
         return NULL;
     }
-    if (p->queue.length >= RMPY_QUEUE_MAX) {
-        Py_RETURN_FALSE;
-    }
     if (rmpy_ring_push(&p->queue, Py_NewRef(item)) < 0) {
         return NULL;
     }
-    rmpy_session_poke(s, p);
+    rmpy_session_take_up(s, p);
     Py_RETURN_TRUE;
 }
 

@@ -493,6 +493,8 @@ void rmpy_session_schedule(rmpy_session *s);
 void rmpy_session_finished(rmpy_runner *p, rm_status status);
 /* The runner's node has something again; a slice soon. */
 void rmpy_session_poke(rmpy_session *s, rmpy_runner *p);
+/* The same, but after a pause at once. */
+void rmpy_session_take_up(rmpy_session *s, rmpy_runner *p);
 int rmpy_session_wake_fd(rmpy_session *s);
 void rmpy_session_wake(void *session); /* any thread, without the GIL */
 void rmpy_loop_show(rmpy_session *s);

@@ -163,14 +163,42 @@ void rmpy_session_schedule(rmpy_session *s)
     rmpy_exception_raise(before);
 }
 
+static bool is_own_thread(const rmpy_session *s)
+{
+    return s->loop && PyThread_get_thread_ident() == s->thread;
+}
+
 void rmpy_session_poke(rmpy_session *s, rmpy_runner *p)
 {
-    bool own = s->loop && PyThread_get_thread_ident() == s->thread;
-    if (own && !s->stepping) {
+    if (is_own_thread(s) && !s->stepping) {
         atomic_store(&s->no_wake, true); /* the slice that is scheduled sees to it */
     }
     rm_node_ready(p->node);
     rmpy_session_schedule(s);
+}
+
+/* Who gives one item after another leaves the work to the loop, whose turn comes in between. */
+static bool comes_after_pause(const rmpy_session *s)
+{
+    return rmpy_ticks() - s->clock_ticks > s->run->slow_ticks;
+}
+
+void rmpy_session_take_up(rmpy_session *s, rmpy_runner *p)
+{
+    bool at_once = is_own_thread(s) && !s->stepping && !s->scheduled && comes_after_pause(s);
+    PyObject *task = at_once ? PyObject_CallOneArg(s->run->current_task, s->loop) : NULL;
+    if (!task) { /* also where this thread runs another loop, or none */
+        PyErr_Clear();
+        rmpy_session_poke(s, p);
+        return;
+    }
+    atomic_store(&s->no_wake, true);
+    rm_node_ready(p->node);
+    PyObject *before = s->outer;
+    s->outer = task == Py_None ? NULL : task;
+    rmpy_session_step(s);
+    s->outer = before;
+    Py_DECREF(task);
 }
 
 /* ---- the loop as nodes see it: a sync node sees none, wherever it is called */

@@ -503,12 +503,10 @@ class Stream:
 
     async def push(self, node, item):
         """Waits for room; returns at once where there is some."""
-        while True:
+        while not self.session.push(node, item):
             if self.session.state in OVER:
                 self._raise_failure()
                 raise RuntimeError(f"push to '{node}': the session is over")
-            if self.session.push(node, item):
-                return
             if self._room is None:
                 self._room = self._loop.create_future()
             await _shielded(self._room)

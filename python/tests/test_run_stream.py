@@ -62,6 +62,49 @@ def test_push_waits_for_room_and_pull_for_items():
     in_loop(main())
 
 
+def test_an_item_that_comes_after_a_pause_is_worked_on_at_once():
+    async def main():
+        seen, tasks = [], []
+
+        async def note(item):
+            tasks.append(asyncio.current_task())
+            return item
+
+        async with stream_of(Call(lambda x: seen.append(x) or x), Call(note), blocking=False) as stream:
+            await asyncio.sleep(0.02)
+            await stream.push("feed", 1)
+            assert seen == [1] and len(tasks) == 1
+            assert tasks[0] is not asyncio.current_task()  # the node's own
+            assert await stream.pull("out") == 1
+            await asyncio.sleep(0.02)
+            await asyncio.to_thread(lambda: None)
+            asyncio.get_running_loop().call_soon(stream.session.push, "feed", 2)  # within no task
+            assert await stream.pull("out") == 2
+            assert tasks[1] is tasks[0]
+
+    in_loop(main())
+
+
+def test_who_pushes_one_item_after_another_leaves_the_loop_its_turns():
+    async def main():
+        turns = 0
+
+        async def count():
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        async with stream_of(Call(lambda x: None), blocking=False) as stream:
+            for i in range(3000):
+                await stream.push("feed", i)
+            assert turns > 50
+        counting.cancel()
+
+    in_loop(main())
+
+
 def test_an_interrupt_drops_what_is_on_its_way_and_keeps_the_session():
     async def main():
         gate = asyncio.Event()
