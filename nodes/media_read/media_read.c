@@ -3,6 +3,7 @@
 
 #include "../audio_packet.h"
 #include "frames.h"
+#include "place.h"
 #include "timeline.h"
 
 enum {
@@ -42,7 +43,11 @@ typedef struct reader {
     bool is_chosen; /* which streams to decode */
     bool is_over;
     int64_t start_ns, end_ns;
-    rm_error failure; /* comes after what the same call has emitted */
+    rm_error failure;             /* comes after what the same call has emitted */
+    uint64_t frames[MEDIA_KINDS]; /* dealt with: given, or not wanted */
+    uint64_t before[MEDIA_KINDS]; /* so many of them by the run that this one goes on from */
+    stream_point points[MEDIA_KINDS];
+    file_mark mark;
 } reader;
 
 /* ---- which streams */
@@ -92,6 +97,7 @@ static rm_status read_open(rm_node *node, rm_error *err)
                                        : TIME_MAX_NS;
     rm_status status = media_source_init(&r->source, params->path, err);
     if (status == RM_OK && !media_source_is_pipe(&r->source)) {
+        r->mark = file_mark_of(params->path);
         status = begin(node, r, err);
     }
     if (status != RM_OK) {
@@ -113,6 +119,7 @@ static void forget_frame(reader *r)
 {
     av_frame_unref(r->source.frame);
     r->next.is_there = false;
+    r->frames[r->next.kind]++;
 }
 
 /* Samples from the start of the frame to a time, to the nearest one. */
@@ -200,16 +207,20 @@ static rm_status find_frame(reader *r, rm_error *err)
     r->next.flags = (stream->gap ? RM_FLAG_DISCONTINUITY : 0u) |
                     (media_frame_is_damaged(r->source.frame) ? RM_FLAG_CORRUPT : 0u);
     int64_t file_ns = media_frame_time_ns(&r->source, kind);
+    if (stream->is_point) {
+        r->points[kind] = (stream_point){stream->point_at, r->frames[kind], r->times[kind]};
+    }
     if (kind == MEDIA_AUDIO) {
         status = look_at_audio(r, file_ns, err);
     } else {
         look_at_picture(r, file_ns);
     }
-    if (!r->next.is_there) {
+    stream->gap = stream->gap && !r->next.is_there;
+    bool was_dealt_with = r->frames[kind] < r->before[kind];
+    if (!r->next.is_there || was_dealt_with) {
         forget_frame(r);
-        return status == RM_OK ? RM_MORE : status;
+        return status == RM_OK || was_dealt_with ? RM_MORE : status;
     }
-    stream->gap = false;
     return RM_OK;
 }
 
@@ -241,7 +252,8 @@ static double ends_early_s(const reader *r, media_kind kind)
 {
     const AVStream *stream = r->source.streams[kind].stream;
     bool is_told = r->source.container->duration_estimation_method == AVFMT_DURATION_FROM_STREAM;
-    if (!stream || !is_told || stream->duration <= 0 || r->end_ns != TIME_MAX_NS) {
+    if (!stream || stream->discard == AVDISCARD_ALL || !is_told || stream->duration <= 0 ||
+        r->end_ns != TIME_MAX_NS) {
         return 0;
     }
     double told_s = (double)stream->duration * av_q2d(stream->time_base);
@@ -307,7 +319,6 @@ static rm_status step(rm_node *node, reader *r, rm_error *err)
         return come_back(node);
     }
     if (!r->next.is_there) {
-
         rm_status status = find_frame(r, err);
         if (status != RM_OK) {
             return status == RM_DONE     ? finish(node, r, err)
@@ -363,6 +374,51 @@ static rm_status read_process(rm_node *node, const rm_inputs *inputs, rm_error *
         return RM_OK;
     }
     return status;
+}
+
+/* ---- checkpoints */
+
+static rm_status read_checkpoint(rm_node *node, rm_blob *blob, rm_error *err)
+{
+    const reader *r = node->state;
+    rm_status status = media_place_check(&r->source, err);
+    if (status != RM_OK) {
+        return status;
+    }
+    media_place place;
+    memset(&place, 0, sizeof place); /* its gaps, too, are written */
+    place.mark = r->mark;
+    place.is_over = r->is_over && r->failure.status == RM_OK;
+    for (int kind = 0; kind < MEDIA_KINDS; kind++) {
+        bool is_on_its_way = r->frames[kind] < r->before[kind];
+        place.frames[kind] = is_on_its_way ? r->before[kind] : r->frames[kind];
+        place.points[kind] = r->points[kind];
+    }
+    status = rm_blob_append(blob, &place, sizeof place);
+    return status == RM_OK ? RM_OK : rm_fail(err, status, "no memory to save a place");
+}
+
+static rm_status read_restore(rm_node *node, const void *data, size_t bytes, rm_error *err)
+{
+    reader *r = node->state;
+    media_place place;
+    rm_status status = media_place_check(&r->source, err);
+    if (status == RM_OK) {
+        status = media_place_read(&r->source, &r->mark, data, bytes, &place, err);
+    }
+    if (status != RM_OK) {
+        return status;
+    }
+    r->is_over = place.is_over;
+    for (int kind = 0; kind < MEDIA_KINDS; kind++) {
+        const stream_point *point = &place.points[kind];
+        r->before[kind] = place.frames[kind];
+        r->points[kind] = *point;
+        r->frames[kind] = point->frames;
+        r->times[kind] = point->times;
+        r->source.streams[kind].points.left_out = point->packet;
+    }
+    return RM_OK;
 }
 
 /* ---- the type */
@@ -460,6 +516,8 @@ static const rm_node_type read_type = {
     .process = read_process,
     .close = read_close,
     .each_codec = each_codec,
+    .checkpoint = read_checkpoint,
+    .restore = read_restore,
 };
 
 RM_MODULE("media.read", RM_VERSION, &read_type)

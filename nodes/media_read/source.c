@@ -58,6 +58,9 @@ rm_status media_fail(rm_error *err, int av_error, rm_code code, const char *mess
 
 static void note_damage(media_source *source, int av_error)
 {
+    for (int kind = 0; kind < MEDIA_KINDS; kind++) {
+        media_points_damage(&source->streams[kind].points);
+    }
     /* One packet may be found damaged when read, when sent and when decoded. */
     source->damaged += source->damaged_packet != source->packets || source->packets == 0;
     source->damaged_packet = source->packets;
@@ -394,6 +397,7 @@ rm_status media_source_select(media_source *source, media_kind kind, int index, 
     int status = open_decoder(source, stream, kind, threads);
     if (status >= 0) {
         stream->stream->discard = AVDISCARD_DEFAULT;
+        media_points_init(&stream->points, stream->decoder);
         return RM_OK;
     }
     char message[384];
@@ -474,6 +478,8 @@ static rm_status receive(media_source *source, media_stream *stream, rm_error *e
     } else if (status >= 0 && media_frame_is_damaged(source->frame)) {
         note_damage(source, AVERROR_INVALIDDATA);
     }
+    stream->is_point = status >= 0 && media_points_frame(&stream->points, stream->decoder,
+                                                         source->frame, &stream->point_at);
     return status >= 0 ? RM_OK : RM_MORE;
 }
 
@@ -509,7 +515,8 @@ static media_stream *stream_of(media_source *source, const AVPacket *packet)
 
 static rm_status feed(media_source *source, rm_error *err)
 {
-    if (!source->packet_waits) {
+    bool is_new = !source->packet_waits;
+    if (is_new) {
         av_packet_unref(source->packet);
         int status = av_read_frame(source->container, source->packet);
         if (status == AVERROR(ENOMEM)) {
@@ -531,6 +538,9 @@ static rm_status feed(media_source *source, rm_error *err)
     }
     if (source->packet->flags & AV_PKT_FLAG_CORRUPT) {
         note_damage(source, AVERROR_INVALIDDATA);
+    }
+    if (is_new && !media_points_packet(&stream->points, stream->decoder, source->packet)) {
+        return RM_MORE;
     }
     return send(source, stream, source->packet, err);
 }

@@ -23,6 +23,7 @@
 #include <remotemedia/module.h>
 
 #include "pipe.h"
+#include "point.h"
 
 /* Also the numbers of the output ports. */
 typedef enum media_kind { MEDIA_AUDIO = 0, MEDIA_VIDEO = 1, MEDIA_KINDS = 2 } media_kind;
@@ -32,6 +33,9 @@ typedef struct media_stream {
     AVCodecContext *decoder; /* NULL while stream is */
     bool draining, ended;
     bool gap; /* something is missing before the next frame */
+    media_points points;
+    bool is_point;     /* decoding may begin with the frame that came last, at … */
+    uint64_t point_at; /* … this packet of the stream */
 } media_stream;
 
 typedef struct media_source {
