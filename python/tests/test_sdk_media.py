@@ -49,11 +49,11 @@ def reader(request):
     return request.param
 
 
-def write_sound(path, samples, codec="flac", layout="stereo"):
+def write_sound(path, samples, codec="flac", layout="stereo", rate_hz=RATE_HZ):
     with av.open(str(path), "w") as file:
-        stream = file.add_stream(codec, rate=RATE_HZ, layout=layout)
+        stream = file.add_stream(codec, rate=rate_hz, layout=layout)
         frame = av.AudioFrame.from_ndarray(samples.T.reshape(1, -1).copy(), "s16", layout)
-        frame.sample_rate = RATE_HZ
+        frame.sample_rate = rate_hz
         for begin in [frame, None]:
             for packet in stream.encode(begin):
                 file.mux(packet)

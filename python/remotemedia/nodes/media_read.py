@@ -6,6 +6,8 @@ as the decoder gives them. A pipeline takes the native node where it is there.
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,9 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["MediaRead"]
 
 INSTALL = "pip install 'remotemedia[media]'"
+CHECKPOINT_REFUSED = 409
+CHECKPOINT_BAD = 410
 MEDIA_OPEN = 501
 MEDIA_DATA = 502
 PREROLL_S = 0.2  # a decoder that starts in the middle needs a run-up
+LISTS = {"concat", "dash", "hls", "image2", "imf"}  # their packets come from other files
 SHORT_BY_S_MAX = 0.5  # headers are not exact about the length
 SECOND_NS = 1_000_000_000
 TIME_MAX_NS = 2**61
@@ -108,6 +113,9 @@ class MediaRead(Node):
         """
         import av
 
+        self._mark = _mark_of(self.path)
+        self._dealt_with = {"audio": 0, "video": 0}  # frames: given, or not wanted
+        self._before = dict(self._dealt_with)  # those of the run that this one goes on from
         source: Any = self.path
         if self.path == "-":
             source = sys.stdin.buffer
@@ -154,6 +162,38 @@ class MediaRead(Node):
         if container is not None:
             container.close()
 
+    # ---- checkpoints
+
+    def save(self) -> dict[str, Any]:
+        """Its place in the file, for a checkpoint.
+
+        Raises
+        ------
+        NodeError
+            E0409: a pipe, or a list of other files, which cannot be read again.
+        """
+        if self._mark is None:
+            raise self._error(CHECKPOINT_REFUSED, "a pipe cannot be read again; want a file")
+        kind = self._container.format.name
+        if LISTS.intersection(kind.split(",")):
+            what = f"it ({kind}) refers to other files, which may change unseen; want one that has all"
+            raise self._error(CHECKPOINT_REFUSED, what)
+        frames = {kind: max(n, self._before[kind]) for kind, n in self._dealt_with.items()}
+        return {"mark": self._mark, "frames": frames}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Goes on at a place that `save` gave: `process` decodes from the start again, for what
+        a decoder keeps from packet to packet, and gives what was not given yet.
+
+        Raises
+        ------
+        NodeError
+            E0410: the file is not as it was then.
+        """
+        if self._mark != state["mark"]:
+            raise self._error(CHECKPOINT_BAD, "it has changed since the checkpoint was made")
+        self._before = state["frames"]
+
     # ---- reading
 
     def process(self) -> Iterator[Out]:
@@ -167,6 +207,7 @@ class MediaRead(Node):
         self._faults = 0
         self._packets = 0
         self._fault = ""
+        self._dealt_with = dict.fromkeys(self._dealt_with, 0)
         self._clocks = {kind: _Clock() for kind in self._streams}
         begin_ns = int(self.start_s * SECOND_NS) if self.start_s > 0 else -TIME_MAX_NS
         end_ns = TIME_MAX_NS
@@ -179,7 +220,8 @@ class MediaRead(Node):
                 item = self._audio(frame, begin_ns, end_ns)
             else:
                 item = self._video(frame, begin_ns, end_ns)
-            if item is None:
+            self._dealt_with[kind] += 1
+            if item is None or self._dealt_with[kind] <= self._before[kind]:
                 continue
             if self.paced:
                 now_s = time.monotonic()
@@ -308,6 +350,15 @@ class MediaRead(Node):
             if got_s < told_s - SHORT_BY_S_MAX:
                 return f"cut off: it ends at {got_s:.3f} s, its header says {told_s:.3f} s"
         return ""
+
+
+def _mark_of(path: str) -> list[int] | None:
+    """By which a file that was changed is known; None: it is none that can be read again."""
+    try:
+        about = os.stat(path)
+    except OSError:
+        return None
+    return [about.st_size, about.st_mtime_ns] if stat.S_ISREG(about.st_mode) else None
 
 
 _COVER = 0x400  # AV_DISPOSITION_ATTACHED_PIC
