@@ -295,7 +295,6 @@ static void take_over(rmi_node *node, rmi_node *old)
     node->late = old->late;
     node->late_drops = old->late_drops;
     node->over_budget = old->over_budget;
-    node->guilty = old->guilty;
     node->gave_first = old->gave_first;
 }
 

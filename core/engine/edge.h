@@ -98,7 +98,6 @@ typedef struct rmi_edge {
     rmi_drops drops[RMI_DROP_REASONS];
     int64_t latency_ns_max; /* how long a packet may be queued; 0: no budget */
     rmi_drops over_budget;  /* packets, of those measured, that were queued longer */
-    const rmi_node *guilty; /* that the latest event about them named */
 } rmi_edge;
 
 /* capacity: 1 to RMI_EDGE_CAPACITY_MAX. */

@@ -204,7 +204,7 @@ static void tell_over_budget(rm_session *session, rmi_edge *edge)
 {
     rmi_drops *over = &edge->over_budget;
     rmi_event_tell(session, &(rmi_happening){.kind = RM_EVENT_LATE,
-                                             .node = edge->guilty,
+                                             .node = rmi_latency_guilty(edge),
                                              .to = edge->to,
                                              .reason = "budget",
                                              .count = over->count - over->told,
@@ -219,14 +219,13 @@ void rmi_event_over_budget(rmi_edge *edge)
     __atomic_store_n(&over->count, over->count + 1, __ATOMIC_RELAXED);
     if (rmi_event_is_wanted(strand->session, RM_EVENT_LATE) &&
         is_due(&over->told_ns, strand->now_ns)) {
-        edge->guilty = rmi_latency_guilty(edge);
         tell_over_budget(strand->session, edge);
     }
 }
 
 static void tell_last_of_budget(rm_session *session, rmi_edge *edge)
 {
-    if (edge->guilty && edge->over_budget.count > edge->over_budget.told) {
+    if (edge->over_budget.told_ns && edge->over_budget.count > edge->over_budget.told) {
         tell_over_budget(session, edge);
     }
 }
@@ -235,7 +234,7 @@ static void tell_path_over_budget(rmi_node *sink)
 {
     rmi_drops *over = &sink->over_budget;
     rmi_event_tell(sink->strand->session, &(rmi_happening){.kind = RM_EVENT_LATE,
-                                                           .node = sink->guilty,
+                                                           .node = rmi_latency_guilty_of_path(sink),
                                                            .to = sink,
                                                            .reason = "path",
                                                            .count = over->count - over->told,
@@ -249,7 +248,6 @@ void rmi_event_path_over_budget(rmi_node *sink)
     sink->over_budget.count++;
     if (rmi_event_is_wanted(strand->session, RM_EVENT_LATE) &&
         is_due(&sink->over_budget.told_ns, strand->now_ns)) {
-        sink->guilty = rmi_latency_guilty_of_path(sink);
         tell_path_over_budget(sink);
     }
 }
@@ -261,7 +259,7 @@ void rmi_event_tell_rest(rm_session *session)
         if (node->late_told_ns && node->late > node->late_told) {
             tell_late(node);
         }
-        if (node->guilty && node->over_budget.count > node->over_budget.told) {
+        if (node->over_budget.told_ns && node->over_budget.count > node->over_budget.told) {
             tell_path_over_budget(node);
         }
     }

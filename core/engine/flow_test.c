@@ -260,11 +260,20 @@ static void listen_to_path(void *context, const rm_event *event)
 {
     told *t = context;
     if (event->kind == RM_EVENT_LATE) {
-        t->names_cause |= strcmp(event->node, "slow") == 0 && strcmp(event->to, "sink") == 0 &&
-                          strcmp(event->reason, "path") == 0;
+        t->names_cause = strcmp(event->node, "slow") == 0 && strcmp(event->to, "sink") == 0 &&
+                         strcmp(event->reason, "path") == 0;
         t->count++;
         t->total = event->total;
     }
+}
+
+/* At first it is this one that works longest. */
+static rm_status late_source(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    int64_t until_ns = probe_of(node)->seen ? 0 : rmi_clock_ns() + 5000000;
+    while (rmi_clock_ns() < until_ns) {
+    }
+    return source_process(node, inputs, err);
 }
 
 static void check_path_budget(int64_t latency_ns_max, uint32_t strands, bool is_over)
@@ -274,6 +283,7 @@ static void check_path_budget(int64_t latency_ns_max, uint32_t strands, bool is_
     told heard = {0};
     rm_node_type source = source_type(&a), slow = node_type(&b, slow_pass),
                  pass = type_of("t.pass", &c), sink = sink_type(&d);
+    source.process = late_source;
     rm_session_options options = {.struct_size = sizeof options,
                                   .on_event = listen_to_path,
                                   .event_context = &heard,

@@ -50,13 +50,15 @@ void rmi_node_note(rmi_histogram **histogram, uint64_t value, uint32_t weight)
 }
 
 /* Fast nodes are timed at each 16th call, which stands for those before it. A slow one may be alone
- * of its kind, as a flush is: there the mean so far is as good, and the time that went by bounds
- * both. So a node's calls never come to more than the time of the thread that made them. */
+ * of its kind, as a flush is, or have been cut by the system: there the mean so far stands for
+ * them, and the time that went by bounds both. So a node's calls never come to more than the time
+ * of the thread that made them. */
 uint64_t rmi_node_count_call(rmi_node *node, uint64_t begin_ticks)
 {
     uint64_t now_ticks = rmi_clock_ticks(), ticks = now_ticks - begin_ticks;
     uint64_t untimed = node->calls - 1 - node->told_calls;
-    uint64_t like_ticks = node->flushing ? mean_ticks(node) : ticks;
+    bool may_be_alone = node->flushing || ticks > RMI_SLOW_TICKS;
+    uint64_t like_ticks = may_be_alone ? mean_ticks(node) : ticks;
     rmi_node_note(&node->time, ticks, 1);
     uint64_t sum = node->told_ticks + untimed_ticks(node, untimed, like_ticks, begin_ticks) + ticks;
     __atomic_store_n(&node->told_ticks, sum, __ATOMIC_RELAXED); /* latency.c reads all strands' */

@@ -44,24 +44,6 @@ static bool may_hear_of_retired(rm_session *session)
     return may;
 }
 
-/* Who was named last for what waited too long may be one that went. */
-static void forget_guilty(const rm_session *session)
-{
-    for (uint32_t i = 0; i < session->node_count; i++) {
-        rmi_node *node = session->nodes[i];
-        if (node->guilty && node->guilty->state == RMI_NODE_CLOSED) {
-            node->guilty = node;
-        }
-    }
-    for (uint32_t i = 0; i < session->edge_count; i++) {
-        const rmi_link *link = session->edges[i]->link;
-        rmi_edge *edge = link ? link->receiving : session->edges[i];
-        if (edge->guilty && edge->guilty->state == RMI_NODE_CLOSED) {
-            edge->guilty = edge->to;
-        }
-    }
-}
-
 static void free_nodes(rm_session *session)
 {
     rmi_retired *retired = &session->retired;
@@ -91,7 +73,6 @@ void rmi_session_release_retired(rm_session *session)
     if (may_hear_of_retired(session)) {
         return;
     }
-    forget_guilty(session);
     free_nodes(session);
     for (rm_plan **at = &session->retired.plans; *at;) {
         rm_plan *plan = *at;

@@ -21,8 +21,6 @@ enum {
 #define MORE_AND_HELD UINT64_C(0xffff00)
 /* Its bits of the state, `stalled` and `on_hold`. */
 #define RESTS UINT64_C(0x4000000ff0000ff)
-/* About 10 µs: a node slower than this is timed at each call. */
-#define SLOW_TICKS 26000u
 #define CANCEL_GRACE_NS ((int64_t)2000000000)
 
 void *rmi_thread_self(void)
@@ -298,7 +296,7 @@ static __attribute__((noinline)) rm_status measured_call(rmi_strand *strand, rmi
         if (RMI_UNLIKELY(strand->fast_mask == 0)) {
             follow_call(node, begin, status);
         }
-        if (ticks > SLOW_TICKS) {
+        if (ticks > RMI_SLOW_TICKS) {
             node->untimed_mask = 0;
             rmi_strand_look_at_clock(strand);
         }
