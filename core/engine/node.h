@@ -181,8 +181,8 @@ struct rmi_node {
                                no input */
     rmi_histogram *age;     /* a sink's: since they entered the graph, us; NULL: no sink */
     rmi_drops over_budget; /* a sink's packets, of those, that were older than the session allows */
-    rmi_histogram *work;                /* whole calls made elsewhere, ns; NULL: none yet */
-    uint64_t work_ns;                   /* all that rm_node_add_work() told */
+    rmi_histogram *work;   /* whole calls made elsewhere, ns; NULL: none yet */
+    uint64_t work_ns;      /* all that rm_node_add_work() told */
     uint64_t tier_ns[RM_TIER_LOCK + 1]; /* by rm_tier_time */
 
     /* timers */

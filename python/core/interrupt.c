@@ -1,7 +1,8 @@
 /* Interrupts (barge-in), and other controls of a node whose code is Python.
  *
  *     Session.interrupt() ─▶ at once     the queues of push() and pull() are emptied
- *                         ─▶ the engine  in its next step: edges, epochs, nodes
+ *                         ─▶ the engine  in its next step: edges, epochs, nodes; the loop's thread
+ *                                        makes that step itself
  *
  *     control(INTERRUPT) ─▶ forget      what is unsent, put aside, or at work; that is cancelled,
  *                                       or stopped after the call that runs
@@ -231,6 +232,9 @@ PyObject *rmpy_session_interrupt(PyObject *self, PyObject *args)
     if (!s->native || rmpy_session_is_over(s)) {
         Py_RETURN_NONE;
     }
+    if (rmpy_session_is_idle_here(s)) {
+        atomic_store(&s->no_wake, true);
+    }
     rm_status status = id ? rm_session_interrupt(s->native, id) : RM_OK;
     for (size_t i = 0; !id && status == RM_OK && i < rm_plan_node_count(s->plan); i++) {
         rm_plan_node node;
@@ -245,6 +249,6 @@ PyObject *rmpy_session_interrupt(PyObject *self, PyObject *args)
     if (empty_queues(s, id) < 0) {
         return NULL;
     }
-    rmpy_session_schedule(s);
+    rmpy_session_step_now(s);
     Py_RETURN_NONE;
 }

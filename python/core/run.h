@@ -491,6 +491,10 @@ void rmpy_session_schedule(rmpy_session *s);
 /* Tells the engine what became of the runner's work, and goes on. outer: the runner whose Task runs
  * now. */
 void rmpy_session_finished(rmpy_runner *p, rm_status status);
+/* The calling thread is its loop's, and within no slice of it. */
+bool rmpy_session_is_idle_here(const rmpy_session *s);
+/* A slice now, within the task that calls, where that can be; else soon. */
+void rmpy_session_step_now(rmpy_session *s);
 /* The runner's node has something again; a slice soon. */
 void rmpy_session_poke(rmpy_session *s, rmpy_runner *p);
 /* The same, but after a pause at once. */

@@ -163,14 +163,14 @@ void rmpy_session_schedule(rmpy_session *s)
     rmpy_exception_raise(before);
 }
 
-static bool is_own_thread(const rmpy_session *s)
+bool rmpy_session_is_idle_here(const rmpy_session *s)
 {
-    return s->loop && PyThread_get_thread_ident() == s->thread;
+    return s->loop && PyThread_get_thread_ident() == s->thread && !s->stepping;
 }
 
 void rmpy_session_poke(rmpy_session *s, rmpy_runner *p)
 {
-    if (is_own_thread(s) && !s->stepping) {
+    if (rmpy_session_is_idle_here(s)) {
         atomic_store(&s->no_wake, true); /* the slice that is scheduled sees to it */
     }
     rm_node_ready(p->node);
@@ -183,22 +183,38 @@ static bool comes_after_pause(const rmpy_session *s)
     return rmpy_ticks() - s->clock_ticks > s->run->slow_ticks;
 }
 
-void rmpy_session_take_up(rmpy_session *s, rmpy_runner *p)
+/* Also where this thread runs another loop, or none. */
+static bool step_within_task(rmpy_session *s)
 {
-    bool at_once = is_own_thread(s) && !s->stepping && !s->scheduled && comes_after_pause(s);
-    PyObject *task = at_once ? PyObject_CallOneArg(s->run->current_task, s->loop) : NULL;
-    if (!task) { /* also where this thread runs another loop, or none */
+    PyObject *task = PyObject_CallOneArg(s->run->current_task, s->loop);
+    if (!task) {
         PyErr_Clear();
-        rmpy_session_poke(s, p);
-        return;
+        return false;
     }
-    atomic_store(&s->no_wake, true);
-    rm_node_ready(p->node);
     PyObject *before = s->outer;
     s->outer = task == Py_None ? NULL : task;
     rmpy_session_step(s);
     s->outer = before;
     Py_DECREF(task);
+    return true;
+}
+
+void rmpy_session_step_now(rmpy_session *s)
+{
+    if (!rmpy_session_is_idle_here(s) || !step_within_task(s)) {
+        rmpy_session_schedule(s);
+    }
+}
+
+void rmpy_session_take_up(rmpy_session *s, rmpy_runner *p)
+{
+    if (!rmpy_session_is_idle_here(s) || s->scheduled || !comes_after_pause(s)) {
+        rmpy_session_poke(s, p);
+        return;
+    }
+    atomic_store(&s->no_wake, true);
+    rm_node_ready(p->node);
+    rmpy_session_step_now(s);
 }
 
 /* ---- the loop as nodes see it: a sync node sees none, wherever it is called */

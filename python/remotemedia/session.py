@@ -149,7 +149,8 @@ class Session:
     def interrupt(self, node: str | None = None) -> None:
         """Barge-in: what is queued behind a node dies, nothing before it is lost. Thread: any.
 
-        Returns at once. The node and those behind it give up their work, and their method
+        Returns at once; from the loop's thread the nodes have been told by then. The node and those
+        behind it give up their work, and their method
         ``interrupt`` is called, where they have one (see `Node`), before they get a further item.
 
         Parameters

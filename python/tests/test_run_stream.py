@@ -135,6 +135,29 @@ def test_an_interrupt_drops_what_is_on_its_way_and_keeps_the_session():
     in_loop(main())
 
 
+def test_an_interrupt_from_the_loop_s_own_thread_has_been_told_when_it_returns():
+    async def main():
+        told = []
+
+        class Speaks:
+            def process(self, item):
+                return item
+
+            def interrupt(self):
+                told.append(True)
+
+        async with stream_of(Speaks(), blocking=False) as stream:
+            await stream.push("feed", 1)
+            assert await stream.pull("out") == 1
+            stream.interrupt("n0")
+            assert told == [True]
+            await stream.push("feed", 2)
+            assert await stream.pull("out") == 2
+            assert told == [True]
+
+    in_loop(main())
+
+
 def test_an_interrupt_from_the_input_on_drops_what_was_pushed():
     async def main():
         gate = asyncio.Event()
