@@ -15,6 +15,7 @@
 _Thread_local rmpy_session *rmpy_opening;
 
 enum { HISTORY = 64, HISTORY_FAST = 60, DEMOTIONS_MAX = 8, CALLS_PER_SAMPLE = 32 };
+enum { FETCHED_BYTES = 576 }; /* of a node of the engine: what a call touches */
 
 /* ---- failing */
 
@@ -829,9 +830,30 @@ static rm_status process_step(rmpy_runner *p, const rm_inputs *inputs)
     return failed ? rmpy_fail(p) : rmpy_stream_process(p, item);
 }
 
+static inline void fetch(const void *from, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += 64) {
+        __builtin_prefetch((const char *)from + at);
+    }
+}
+
+void rmpy_fetch_ahead(rmpy_runner *p)
+{
+    const rmpy_runner *ahead = p->ahead;
+    p->session->cold--;
+    if (ahead) {
+        fetch(ahead->node, FETCHED_BYTES);
+        fetch(ahead->process, sizeof(PyMethodObject));
+        fetch(ahead->ahead, offsetof(rmpy_runner, next));
+    }
+}
+
 static rm_status node_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
 {
     rmpy_runner *p = rmpy_runner_of(node);
+    if (p->session->cold) {
+        rmpy_fetch_ahead(p);
+    }
     if (rmpy_slice_over(p)) {
         return RM_EAGAIN;
     }

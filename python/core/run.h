@@ -108,6 +108,7 @@ struct rmpy_runner {
     unsigned n_in, n_out, emit_room; /* emit_room: what this call may still emit */
     uint32_t object_ports;           /* a bit an output that carries live objects */
     uint64_t items;                  /* taken so far */
+    rmpy_runner *ahead;              /* borrowed: the next of the session's; NULL: none */
 
     /* The Task of the node, and the runner's two roles for it: the coroutine that it runs, and the
      * future that it waits for while there is nothing to do. */
@@ -228,12 +229,13 @@ struct rmpy_session {
     unsigned busy;
     uint32_t budget;
     uint64_t deadline_ticks, slice_begin_ticks;
-    uint64_t clock_ticks;   /* when the clock was read last */
-    uint64_t round_ticks;   /* when a source looked at it last */
-    unsigned rounds;        /* calls of sources without a suspicion */
-    unsigned suspicion;     /* not 0: each call is timed, else the 32nd; a source takes it down */
-    rmpy_usage slice_usage; /* as the slice began */
-    unsigned long thread;   /* the owner's */
+    uint64_t clock_ticks; /* when the clock was read last */
+    uint64_t round_ticks; /* when a source looked at it last */
+    unsigned rounds;      /* calls of sources without a suspicion */
+    size_t cold;        /* calls before which the next node is asked for, see rmpy_fetch_ahead() */
+    unsigned suspicion; /* not 0: each call is timed, else the 32nd; a source takes it down */
+    rmpy_usage slice_usage;     /* as the slice began */
+    unsigned long thread;       /* the owner's */
     int wake_fd, wake_write_fd; /* -1: none */
     rmpy_watch watch;
     _Atomic bool woken;   /* any thread, without the GIL */
@@ -491,6 +493,10 @@ void rmpy_session_schedule(rmpy_session *s);
 /* Tells the engine what became of the runner's work, and goes on. outer: the runner whose Task runs
  * now. */
 void rmpy_session_finished(rmpy_runner *p, rm_status status);
+/* After a pause no cache has what nodes need. While this one works, the next one's comes. */
+void rmpy_fetch_ahead(rmpy_runner *p);
+/* The list of runners is another one. */
+void rmpy_session_look_ahead(rmpy_session *s);
 /* The calling thread is its loop's, and within no slice of it. */
 bool rmpy_session_is_idle_here(const rmpy_session *s);
 /* A slice now, within the task that calls, where that can be; else soon. */

@@ -311,8 +311,19 @@ static bool ready_deferred(rmpy_session *s)
     return any;
 }
 
+void rmpy_session_look_ahead(rmpy_session *s)
+{
+    for (size_t i = 0; i < s->runner_count; i++) {
+        s->runners[i]->ahead = i + 1 < s->runner_count ? s->runners[i + 1] : NULL;
+    }
+}
+
 void rmpy_session_begin_slice(rmpy_session *s)
 {
+    s->cold = comes_after_pause(s) ? s->runner_count : 0;
+    if (s->cold) {
+        rmpy_fetch_ahead(s->runners[0]);
+    }
     s->slice_begin_ticks = s->clock_ticks = rmpy_ticks();
     s->slice_usage = rmpy_thread_usage();
     s->deadline_ticks = s->slice_begin_ticks + s->run->slice_ticks;
