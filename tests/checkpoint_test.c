@@ -69,6 +69,7 @@ static void begin(void)
 static void remove_all(void)
 {
     (void)unlink(path_of("out"));
+    (void)unlink(path_of("out.part"));
     (void)unlink(path_of("a.wav"));
     for (unsigned n = 1; n < NUMBERS_MAX; n++) {
         char name[64];

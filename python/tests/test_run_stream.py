@@ -158,6 +158,67 @@ def test_an_interrupt_from_the_loop_s_own_thread_has_been_told_when_it_returns()
     in_loop(main())
 
 
+class Hears:
+    """Interrupts with the first item, and pushes another one. Each `hear` goes on within a task, and after a pause."""
+
+    def __init__(self, whom):
+        self.whom, self.stream = whom, None
+
+    async def hear(self, item):
+        await asyncio.sleep(0.003)
+        if item == 0:
+            self.stream.interrupt(self.whom)
+            await self.stream.push("feed", 1)
+        await asyncio.sleep(0)
+        return item
+
+
+class HearsByCall(Hears):
+    async def process(self, item):
+        return await self.hear(item)
+
+
+class HearsByGenerator(Hears):
+    async def process(self, item):
+        yield await self.hear(item)
+
+
+class HearsByStream(Hears):
+    is_streaming = True
+
+    async def process(self, stream):
+        async for item in stream:
+            yield await self.hear(item)
+
+
+@pytest.mark.parametrize("kind", [HearsByCall, HearsByGenerator, HearsByStream])
+@pytest.mark.parametrize("whom", ["n0", "n1", None])
+def test_a_node_may_push_and_interrupt_from_within(kind, whom):
+    async def main():
+        told = []
+
+        class Speaks:
+            async def process(self, item):
+                await asyncio.sleep(0)
+                return item
+
+            def interrupt(self):
+                told.append(True)
+
+        hears = kind(whom)
+        async with stream_of(hears, Speaks()) as stream:
+            hears.stream = stream
+            await stream.push("feed", 0)
+            results = [await stream.pull("out")]
+            if whom == "n1":
+                results.append(await stream.pull("out"))
+            stream.end("feed")
+            assert results + await rest_of(stream) == ([0, 1] if whom == "n1" else [1])
+            assert told == [True]
+
+    in_loop(main())
+
+
 def test_an_interrupt_from_the_input_on_drops_what_was_pushed():
     async def main():
         gate = asyncio.Event()
