@@ -17,19 +17,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools"))
+from tap import Tests  # noqa: E402
 
 BINARY = os.path.abspath(sys.argv[1])
 ROOT = pathlib.Path(sys.argv[2]).resolve()
-TESTS = []
+test = Tests()
 DEADLINE_S = 120  # for a hang, not a measure
 
 OK, FAILED, USAGE, BAD_MANIFEST = range(4)
-
-
-def test(function):
-    TESTS.append(function)
-    return function
 
 
 class Result:
@@ -970,23 +967,5 @@ def a_wrong_log_filter_is_told():
     check(r.code == USAGE and "REMOTEMEDIA_LOG" in r.err and "shout" in r.err, r)
 
 
-def main():
-    words = sys.argv[3:]
-    chosen = [t for t in TESTS if not words or any(w in t.__name__ for w in words)]
-    print(f"1..{len(chosen)}", flush=True)
-    failures = 0
-    for number, function in enumerate(chosen, 1):
-        name = function.__name__.replace("_", " ")
-        try:
-            function()
-            print(f"ok {number} - {name}", flush=True)
-        except Exception:
-            failures += 1
-            print(f"not ok {number} - {name}", flush=True)
-            for line in traceback.format_exc().splitlines():
-                print(f"# {line}", flush=True)
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(test.run(sys.argv[3:]))

@@ -17,10 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 import urllib.error
 import urllib.parse
 import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools"))
+from tap import Skip, Tests  # noqa: E402
 
 try:
     from prometheus_client.parser import text_string_to_metric_families
@@ -32,16 +34,7 @@ HAVE_HTTP = sys.argv[2] == "http"
 PROMETHEUS = pathlib.Path(sys.argv[3] if len(sys.argv) > 3 else "/absent").absolute() / "usr/bin"
 DEADLINE_S = 60  # for a hang, not a measure
 ENDLESS = "test.tone duration_ms=0 paced=true id=tone ! test.pass id=pass"
-TESTS = []
-
-
-class Skip(Exception):
-    pass
-
-
-def test(function):
-    TESTS.append(function)
-    return function
+test = Tests()
 
 
 def get(url, method="GET"):
@@ -281,24 +274,8 @@ def without_http_the_option_is_refused():
     assert row["state"] == "missing" and "libmicrohttpd-dev" in str(row), row
 
 
-def main():
-    tests = TESTS if HAVE_HTTP else [without_http_the_option_is_refused]
-    print(f"1..{len(tests)}", flush=True)
-    failures = 0
-    for number, function in enumerate(tests, 1):
-        name = function.__name__.replace("_", " ")
-        try:
-            function()
-            print(f"ok {number} - {name}", flush=True)
-        except Skip as skip:
-            print(f"ok {number} - {name} # SKIP {skip}", flush=True)
-        except Exception:
-            failures += 1
-            print(f"not ok {number} - {name}", flush=True)
-            for line in traceback.format_exc().splitlines():
-                print(f"# {line}", flush=True)
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    if not HAVE_HTTP:
+        test = Tests()
+        test(without_http_the_option_is_refused)
+    sys.exit(test.run())

@@ -9,10 +9,13 @@ import base64
 import http.server
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import threading
-import traceback
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools"))
+from tap import Skip, Tests  # noqa: E402
 
 try:
     from google.protobuf.json_format import Parse
@@ -27,16 +30,7 @@ DEADLINE_S = 60  # for a hang, not a measure
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 OUTER = "00f067aa0ba902b7"
 TONE = "test.tone duration_ms=200 id=tone ! test.pass id=pass"
-TESTS = []
-
-
-class Skip(Exception):
-    pass
-
-
-def test(function):
-    TESTS.append(function)
-    return function
+test = Tests()
 
 
 def with_base64_ids(value):
@@ -218,24 +212,5 @@ def without_libcurl_the_option_is_refused():
     assert done.returncode == 1 and "E0309" in done.stderr and "libcurl" in done.stderr, done
 
 
-def main():
-    failures = 0
-    print(f"1..{len(TESTS)}")
-    for number, function in enumerate(TESTS, 1):
-        name = function.__name__.replace("_", " ")
-        try:
-            function()
-        except Skip as reason:
-            print(f"ok {number} {name} # SKIP {reason}")
-            continue
-        except Exception:
-            failures += 1
-            print("".join(f"# {line}\n" for line in traceback.format_exc().splitlines()), end="")
-            print(f"not ok {number} {name}")
-            continue
-        print(f"ok {number} {name}")
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(test.run())

@@ -7,22 +7,20 @@ Prints TAP. Python's standard library only.
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import tempfile
-import traceback
 import xml.etree.ElementTree
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools"))
+from tap import Tests  # noqa: E402
 
 BINARY = os.path.abspath(sys.argv[1])
 DEADLINE_S = 60  # for a hang, not a measure
 WORK = "test.tone duration_ms=60000 id=tone ! audio.resample rate_hz=44100 id=up ! audio.level id=level"
 PACED = "test.tone duration_ms=2000 paced=true id=tone ! test.pass id=pass"
-TESTS = []
-
-
-def test(function):
-    TESTS.append(function)
-    return function
+test = Tests()
 
 
 def profile(*words):
@@ -176,18 +174,5 @@ def a_run_that_fails_has_a_report_and_the_exit_code():
     assert done.returncode == 1 and "error[" in done.stderr, done
 
 
-def main():
-    print(f"1..{len(TESTS)}")
-    failed = 0
-    for number, function in enumerate(TESTS, 1):
-        try:
-            function()
-            print(f"ok {number} - {function.__name__}")
-        except Exception:  # any failure is one of this test
-            failed += 1
-            print("\n".join("# " + line for line in traceback.format_exc().splitlines()))
-            print(f"not ok {number} - {function.__name__}")
-    sys.exit(1 if failed else 0)
-
-
-main()
+if __name__ == "__main__":
+    sys.exit(test.run())

@@ -13,18 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools"))
+from tap import Tests  # noqa: E402
 
 BINARY = os.path.abspath(sys.argv[1])
 DEADLINE_S = 60  # for a hang, not a measure
 OK, FAILED, USAGE = 0, 1, 2
 LINE = "test.tone duration_ms=1000 ! audio.level ! json.write path=levels.jsonl"
-TESTS = []
-
-
-def test(function):
-    TESTS.append(function)
-    return function
+test = Tests()
 
 
 class Folder:
@@ -183,21 +180,5 @@ def what_cannot_be_kept_is_refused():
         check(r.returncode == FAILED and "error[E0411]" in r.stderr and "checkpoints" in r.stderr, r)
 
 
-def main():
-    print(f"1..{len(TESTS)}", flush=True)
-    failures = 0
-    for number, function in enumerate(TESTS, 1):
-        name = function.__name__.replace("_", " ")
-        try:
-            function()
-            print(f"ok {number} - {name}", flush=True)
-        except Exception:
-            failures += 1
-            print(f"not ok {number} - {name}", flush=True)
-            for line in traceback.format_exc().splitlines():
-                print(f"# {line}", flush=True)
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(test.run())

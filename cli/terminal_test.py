@@ -14,17 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools"))
+from tap import Tests  # noqa: E402
 
 BINARY = pathlib.Path(sys.argv[1]).resolve()
 DEADLINE_S = 60  # for a hang, not a measure
 COLUMNS = 90
-TESTS = []
-
-
-def test(function):
-    TESTS.append(function)
-    return function
+test = Tests()
 
 
 class Terminal:
@@ -202,24 +199,8 @@ def top_draws_again_until_q():
         t.wait(lambda s: "no pipeline is running" in s)
 
 
-def main():
+if __name__ == "__main__":
     if not shutil.which("tmux"):
         print("1..0 # SKIP tmux is not installed")
-        return 0
-    print(f"1..{len(TESTS)}", flush=True)
-    failures = 0
-    for number, function in enumerate(TESTS, 1):
-        name = function.__name__.replace("_", " ")
-        try:
-            function()
-            print(f"ok {number} - {name}", flush=True)
-        except Exception:
-            failures += 1
-            print(f"not ok {number} - {name}", flush=True)
-            for line in traceback.format_exc().splitlines():
-                print(f"# {line}", flush=True)
-    return 1 if failures else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        sys.exit(0)
+    sys.exit(test.run())

@@ -16,17 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools"))
+from tap import Tests  # noqa: E402
 
 BINARY = os.path.abspath(sys.argv[1])
 DEADLINE_S = 60  # for a hang, not a measure
 ENDLESS = "test.tone duration_ms=0 paced=true id=tone ! test.pass id=pass"
-TESTS = []
-
-
-def test(function):
-    TESTS.append(function)
-    return function
+test = Tests()
 
 
 def is_whole(told):
@@ -197,21 +194,5 @@ def a_client_that_reads_nothing_does_not_stop_a_run():
             client.close()
 
 
-def main():
-    print(f"1..{len(TESTS)}", flush=True)
-    failures = 0
-    for number, function in enumerate(TESTS, 1):
-        name = function.__name__.replace("_", " ")
-        try:
-            function()
-            print(f"ok {number} - {name}", flush=True)
-        except Exception:
-            failures += 1
-            print(f"not ok {number} - {name}", flush=True)
-            for line in traceback.format_exc().splitlines():
-                print(f"# {line}", flush=True)
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(test.run())

@@ -2,6 +2,7 @@
 
 import pathlib
 import subprocess
+import traceback
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -30,6 +31,40 @@ class Tap:
         """Prints the plan; the exit code."""
         print(f"1..{self.count}", flush=True)
         return 1 if self.failed else 0
+
+
+class Skip(Exception):
+    """Raised by a test that cannot run here; its text is the reason."""
+
+
+class Tests:
+    """A decorator that collects functions whose names are sentences, to run them in that order."""
+
+    def __init__(self):
+        self.functions = []
+
+    def __call__(self, function):
+        self.functions.append(function)
+        return function
+
+    def run(self, words=()):
+        """Runs all, or those in whose name one of the words is; prints TAP; the exit code."""
+        chosen = [f for f in self.functions if not words or any(w in f.__name__ for w in words)]
+        print(f"1..{len(chosen)}", flush=True)
+        failed = 0
+        for number, function in enumerate(chosen, 1):
+            name = f"{number} - {function.__name__.replace('_', ' ')}"
+            try:
+                function()
+                print(f"ok {name}", flush=True)
+            except Skip as reason:
+                print(f"ok {name} # SKIP {reason}", flush=True)
+            except Exception:  # any failure is one of this test
+                failed += 1
+                print(f"not ok {name}", flush=True)
+                for line in traceback.format_exc().splitlines():
+                    print(f"# {line}", flush=True)
+        return 1 if failed else 0
 
 
 def tracked(*patterns):

@@ -1,21 +1,11 @@
 /* checkpoint_fuzz.c — a checkpoint of a small session with some of its bytes changed, its checksum
  * mended: refused, or the session goes on and ends by itself. And any bytes as a file: refused.
- *
- *     input: uint16 how many bytes of the checkpoint are left, then each change: uint16 where,
- * uint8 what stands there
  */
-#include <stdlib.h>
-#include <string.h>
-
-#include <remotemedia/remotemedia.h>
-
 #include "engine/checkpoint.h"
+#include "engine/file_fuzz.h"
 #include "engine/snapshot.h"
 
 enum { NUMBERS = 40, STEPS_BEFORE = 6, STEPS_MAX = 2000, DIGEST = 7 };
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static rm_registry *registry;
 static rm_plan *plan;
@@ -23,41 +13,11 @@ static rmi_bytes good; /* the body of a checkpoint */
 
 /* ---- a session with something of everything: turns, retries, outboxes, edges that are full */
 
-typedef struct state {
-    uint32_t next, times;
-} state;
-
-static rm_status emit_one(rm_node *node)
-{
-    rm_packet *packet = NULL;
-    rm_status status = rm_packet_new(node, 8, &packet);
-    if (status == RM_OK) {
-        packet->header.kind = RM_KIND_BYTES;
-        memset(packet->payload, 1, 8);
-        status = rm_packet_set_metadata(packet, "\x81\xA1m\x01", 4);
-    }
-    return status == RM_OK ? rm_emit(node, 0, packet) : status;
-}
-
 static rm_status source_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
 {
-    state *s = node->state;
     (void)inputs;
     (void)err;
-    return s->next++ >= NUMBERS ? RM_DONE : emit_one(node);
-}
-
-/* Two for one, the second one by RM_MORE; each fourth call fails. */
-static rm_status twice_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
-{
-    state *s = node->state;
-    (void)inputs;
-    if (++s->times % 4 == 2) {
-        return rm_fail(err, RM_ETRANSIENT, "not now");
-    }
-    rm_status status = emit_one(node);
-    s->next ^= 1;
-    return status == RM_OK && s->next & 1 ? RM_MORE : status;
+    return fuzz_source(node, NUMBERS);
 }
 
 static rm_status sink_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
@@ -78,12 +38,12 @@ static rm_status sink_process(rm_node *node, const rm_inputs *inputs, rm_error *
 static rm_status save(rm_node *node, rm_blob *blob, rm_error *err)
 {
     (void)err;
-    return rm_blob_append(blob, node->state, sizeof(state));
+    return rm_blob_append(blob, node->state, sizeof(fuzz_state));
 }
 
 static rm_status load(rm_node *node, const void *data, size_t bytes, rm_error *err)
 {
-    if (bytes != sizeof(state)) {
+    if (bytes != sizeof(fuzz_state)) {
         return rm_fail(err, RM_EINVAL, "a state has %zu bytes", bytes);
     }
     memcpy(node->state, data, bytes);
@@ -96,12 +56,12 @@ static const rm_port out[] = {{.name = "out"}, {0}};
 #define TYPE(name_, inputs_, outputs_, process_)                                                 \
     {                                                                                            \
         .struct_size = sizeof(rm_node_type), .name = name_, .summary = "t", .inputs = (inputs_), \
-        .outputs = (outputs_), .state_size = sizeof(state), .process = (process_),               \
+        .outputs = (outputs_), .state_size = sizeof(fuzz_state), .process = (process_),          \
         .checkpoint = save, .restore = load                                                      \
     }
 
 static const rm_node_type types[] = {TYPE("t.source", NULL, out, source_process),
-                                     TYPE("t.twice", in, out, twice_process),
+                                     TYPE("t.twice", in, out, fuzz_twice),
                                      TYPE("t.sink", two, NULL, sink_process)};
 
 static const char manifest[] =
@@ -117,19 +77,12 @@ static const char manifest[] =
     "{\"from\": \"source\", \"to\": \"any\", \"to_port\": \"a\", \"policy\": \"latest\"},"
     "{\"from\": \"twice\", \"to\": \"any\", \"to_port\": \"b\", \"capacity\": {\"packets\": 1}}]}";
 
-static void must(rm_status status)
-{
-    if (status != RM_OK) {
-        abort();
-    }
-}
-
 /* A session of the manifest, not yet started. */
 static rm_session *build(void)
 {
     rm_session *session = NULL;
     rm_session_options options = {.struct_size = sizeof options, .driver = RM_DRIVER_CALLER};
-    must(rmi_session_build(plan, &options, &session, NULL));
+    must(rmi_session_build(plan, &options, &session, NULL) == RM_OK);
     return session;
 }
 
@@ -138,18 +91,18 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     rm_graph *graph = NULL;
     (void)argc;
     (void)argv;
-    must(rm_registry_new(&registry, NULL));
+    must(rm_registry_new(&registry, NULL) == RM_OK);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        must(rm_registry_add(registry, &types[i], NULL));
+        must(rm_registry_add(registry, &types[i], NULL) == RM_OK);
     }
-    must(rm_graph_parse(manifest, sizeof manifest - 1, &graph, NULL, NULL));
-    must(rm_graph_plan(graph, registry, NULL, &plan, NULL, NULL));
+    must(rm_graph_parse(manifest, sizeof manifest - 1, &graph, NULL, NULL) == RM_OK);
+    must(rm_graph_plan(graph, registry, NULL, &plan, NULL, NULL) == RM_OK);
     rm_session *session = build();
-    must(rmi_session_start(session, NULL));
+    must(rmi_session_start(session, NULL) == RM_OK);
     for (int i = 0; i < STEPS_BEFORE; i++) {
         (void)rm_session_step(session, 1 + i, 3, NULL);
     }
-    must(rmi_snapshot_take(session, &good, NULL));
+    must(rmi_snapshot_take(session, &good, NULL) == RM_OK);
     rm_session_free(session);
     return 0;
 }
@@ -160,14 +113,9 @@ static rmi_bytes file_of(const uint8_t *data, size_t bytes)
 {
     static const uint8_t head[RMI_CHECKPOINT_HEAD_BYTES];
     rmi_bytes file = {0};
-    size_t left = bytes >= 2 ? (data[0] | (size_t)data[1] << 8) : good.bytes;
     rmi_bytes_add(&file, head, sizeof head);
-    rmi_bytes_add(&file, good.data, left < good.bytes ? left : good.bytes);
-    uint8_t *body = file.data + sizeof head;
-    rmi_bytes view = {.data = body, .bytes = file.bytes - sizeof head};
-    for (size_t i = 2; i + 3 <= bytes && view.bytes; i += 3) {
-        body[(data[i] | (size_t)data[i + 1] << 8) % view.bytes] = data[i + 2];
-    }
+    size_t left = fuzz_add_changed(&file, &good, data, bytes);
+    rmi_bytes view = {.data = file.data + sizeof head, .bytes = left};
     rmi_checkpoint_seal(file.data, DIGEST, 1, &view);
     return file;
 }
@@ -178,9 +126,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         abort(); /* no fuzzer finds a checksum */
     }
     rmi_bytes file = file_of(data, bytes);
-    must(rmi_checkpoint_check(file.data, file.bytes, DIGEST, NULL));
+    must(rmi_checkpoint_check(file.data, file.bytes, DIGEST, NULL) == RM_OK);
     rm_session *session = build();
-    must(rmi_checkpoints_give(session, &file, NULL));
+    must(rmi_checkpoints_give(session, &file, NULL) == RM_OK);
     if (rmi_session_start(session, NULL) == RM_OK) {
         int64_t now_ns = 1;
         for (int i = 0; i < STEPS_MAX; i++) {

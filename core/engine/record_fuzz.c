@@ -1,59 +1,21 @@
 /* record_fuzz.c — the record of a small run with some of its bytes changed, its checksums mended:
  * refused, or replayed to its end or to where it does not fit. And any bytes as a file: refused.
- *
- *     input: uint16 how many bytes of the entries are left, then each change: uint16 where, uint8
- * what stands there
  */
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include <remotemedia/remotemedia.h>
-
+#include "engine/file_fuzz.h"
 #include "engine/replay.h"
 
 enum { NUMBERS = 12, STEPS_MAX = 5000 };
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
 static rm_registry *registry;
 static rmi_bytes graph, entries; /* the chunk of the graph, and the bodies of all others */
 
-typedef struct state {
-    uint32_t next, times;
-} state;
-
-static rm_status emit_one(rm_node *node)
-{
-    rm_packet *packet = NULL;
-    rm_status status = rm_packet_new(node, 8, &packet);
-    if (status == RM_OK) {
-        packet->header.kind = RM_KIND_BYTES;
-        memset(packet->payload, 1, 8);
-        status = rm_packet_set_metadata(packet, "\x81\xA1m\x01", 4);
-    }
-    return status == RM_OK ? rm_emit(node, 0, packet) : status;
-}
-
 static rm_status source_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
 {
-    state *s = node->state;
     (void)inputs;
     (void)err;
-    return s->next++ >= NUMBERS ? RM_DONE : emit_one(node);
-}
-
-static rm_status twice_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
-{
-    state *s = node->state;
-    (void)inputs;
-    if (++s->times % 4 == 2) {
-        return rm_fail(err, RM_ETRANSIENT, "not now");
-    }
-    rm_status status = emit_one(node);
-    s->next ^= 1;
-    return status == RM_OK && s->next & 1 ? RM_MORE : status;
+    return fuzz_source(node, NUMBERS);
 }
 
 static rm_status later_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
@@ -85,12 +47,12 @@ static const rm_port in[] = {{.name = "in"}, {0}}, out[] = {{.name = "out"}, {0}
 #define TYPE(type_name, in_ports, out_ports, ...)                                               \
     {                                                                                           \
         .struct_size = sizeof(rm_node_type), .name = type_name, .summary = "See record_fuzz.c", \
-        .inputs = in_ports, .outputs = out_ports, .state_size = sizeof(state), __VA_ARGS__      \
+        .inputs = in_ports, .outputs = out_ports, .state_size = sizeof(fuzz_state), __VA_ARGS__ \
     }
 
 static const rm_node_type types[] = {
     TYPE("z.source", NULL, out, .process = source_process),
-    TYPE("z.twice", in, out, .process = twice_process, .control = told),
+    TYPE("z.twice", in, out, .process = fuzz_twice, .control = told),
     TYPE("z.later", in, out, .process = later_process, .control = told),
     TYPE("z.sink", in, NULL, .process = sink_process)};
 
@@ -103,13 +65,6 @@ static const char manifest[] =
     "\"connections\":[{\"from\":\"a\",\"to\":\"twice\"},{\"from\":\"b\",\"to\":\"twice\"},"
     "{\"from\":\"twice\",\"to\":\"later\",\"capacity\":{\"packets\":2},\"policy\":\"drop_oldest\"},"
     "{\"from\":\"later\",\"to\":\"sink\"}]}";
-
-static void must(bool good)
-{
-    if (!good) {
-        abort();
-    }
-}
 
 static void record_a_run(const char *path)
 {
@@ -191,13 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     uint8_t head[RMI_RECORD_HEAD_BYTES];
     rmi_bytes file = {0}, body = {0};
-    rmi_bytes_add(&body, entries.data, entries.bytes);
-    for (size_t i = 2; i + 3 <= bytes; i += 3) {
-        size_t at = (size_t)(data[i] | data[i + 1] << 8) % body.bytes;
-        body.data[at] = data[i + 2];
-    }
-    size_t left = (size_t)(data[0] | data[1] << 8);
-    body.bytes = left < body.bytes ? left : body.bytes;
+    (void)fuzz_add_changed(&body, &entries, data, bytes);
     rmi_record_make_head(head);
     rmi_bytes_add(&file, head, sizeof head);
     add_chunk(&file, &graph);
