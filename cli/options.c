@@ -198,7 +198,7 @@ static const cli_option replay_options[] = {
      .value = "FOLDER",
      .word = CLI_WORD_FILE,
      .summary = "Run the sinks too: the files that they write go into FOLDER, by their names. None "
-                "may be there already."},
+                "may be there already. Not where a node is of Python."},
     {.name = "compare", .summary = "Run no sinks, only compare: as without --output."},
     JSON_OPTION("Print what was done as JSON."),
     {0},
@@ -321,11 +321,13 @@ const cli_command cli_commands[] = {
      .operands_max = 1,
      .word = CLI_WORD_FILE,
      .summary = "Run again what `record` kept, and compare",
-     .text = "Each node is called with what it was given then, in the order of then, with the "
-             "merges, drops, interrupts and retries of then; what sources gave comes from the "
-             "record. What each node gives is compared with what it gave.\n\n"
-             "Exits with 0 if all is the same, and with 1 at the first difference, which names the "
-             "node and the packet.",
+     .text =
+         "Each node is called with what it was given then, in the order of then, with the "
+         "merges, drops, interrupts and retries of then; what sources gave comes from the "
+         "record. What each node gives is compared with what it gave. A record with Python nodes "
+         "needs the `remotemedia` of the Python package, as its run did.\n\n"
+         "Exits with 0 if all is the same, and with 1 at the first difference, which names the "
+         "node and the packet.",
      .options = replay_options,
      .examples = replay_examples,
      .run = cli_replay},

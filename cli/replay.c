@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "run.h"
@@ -33,7 +34,7 @@ static rm_status run_to_end(rm_replay *replay, rm_error *err)
     return status;
 }
 
-static json_t *report_of(const rm_replay *replay)
+json_t *cli_replay_report(const rm_replay *replay)
 {
     char *text = NULL;
     if (rm_replay_report(replay, &text, NULL) != RM_OK) {
@@ -106,11 +107,66 @@ static int replay_with(cli *state, const cli_arguments *arguments, rm_registry *
     if (status == RM_OK) {
         cli_signals_catch(true);
         status = run_to_end(replay, &err);
-        report = report_of(replay);
+        report = cli_replay_report(replay);
     }
     rm_replay_free(replay);
     cli_signals_stop();
     return finish(state, report, &err);
+}
+
+/* ---- by the host, which alone can drive Python nodes */
+
+static bool has_python_nodes(const rm_plan *plan)
+{
+    bool found = false;
+    for (size_t i = 0; i < rm_plan_node_count(plan); i++) {
+        rm_plan_node node;
+        rm_plan_node_at(plan, i, &node);
+        found |= (node.type->flags & RM_NODE_PYTHON) != 0;
+    }
+    return found;
+}
+
+static int replay_plan(cli *state, const cli_arguments *arguments, const rm_plan *plan)
+{
+    rm_error err = RM_ERROR_INIT;
+    if (cli_has(arguments, "output")) {
+        return cli_fail_usage(state, NULL,
+                              "--output runs sinks, which a replay of Python nodes does not");
+    }
+    rm_cli_run *run = calloc(1, sizeof *run);
+    rm_status status = run ? cli_signals_start(&err) : rm_fail(&err, RM_ENOMEM, "no memory");
+    if (status == RM_OK) {
+        run->state = state;
+        run->arguments = arguments;
+        run->record = arguments->operand[0];
+        status = state->host->run(state->host->context, plan, run, &err);
+        cli_signals_stop();
+    }
+    json_t *report = run ? run->replayed : NULL;
+    free(run);
+    return finish(state, report, &err);
+}
+
+/* True: it was the host's matter. What is wrong with the record, replay_with() tells. */
+static bool replay_by_host(cli *state, const cli_arguments *arguments, rm_registry *registry,
+                           int *ret_code)
+{
+    rm_graph *graph = NULL;
+    rm_plan *plan = NULL;
+    rm_plan_options options = {.struct_size = sizeof options, .python_host = 1};
+    if (!state->host || !state->host->run || !state->host->replays) {
+        return false;
+    }
+    bool is_hosts = rm_replay_read_graph(arguments->operand[0], &graph, NULL) == RM_OK &&
+                    rm_graph_plan(graph, registry, &options, &plan, NULL, NULL) == RM_OK &&
+                    has_python_nodes(plan);
+    if (is_hosts) {
+        *ret_code = replay_plan(state, arguments, plan);
+    }
+    rm_plan_free(plan);
+    rm_graph_free(graph);
+    return is_hosts;
 }
 
 int cli_replay(cli *state, const cli_arguments *arguments)
@@ -124,7 +180,10 @@ int cli_replay(cli *state, const cli_arguments *arguments)
     if (status != RM_OK) {
         return cli_fail(state, &err, CLI_FAILED);
     }
-    int code = replay_with(state, arguments, registry);
+    int code = CLI_OK;
+    if (!replay_by_host(state, arguments, registry, &code)) {
+        code = replay_with(state, arguments, registry);
+    }
     rm_registry_free(registry);
     return code;
 }

@@ -89,6 +89,9 @@ void rm_cli_run_opened(rm_cli_run *run, rm_session *session)
     /* Not before: a node that is being opened cannot be told, so that a signal ends the process. */
     cli_signals_catch(!(host && host->run));
     run->begin_ns = run->begin_ns ? run->begin_ns : cli_now_ns();
+    if (run->record) {
+        return;
+    }
     if (host && host->run && look_at_calls(run) != RM_OK) {
         cli_run_cancel(run);
     }
@@ -119,6 +122,9 @@ void rm_cli_run_tick(rm_cli_run *run)
         run->ended_by = cli_signals_ended_by();
         cli_run_cancel(run);
     }
+    if (run->record) {
+        return;
+    }
     if (cli_signals_take_dump()) {
         cli_print_live(run);
     }
@@ -130,8 +136,18 @@ void rm_cli_run_tick(rm_cli_run *run)
     step_otlp(run);
 }
 
+const char *rm_cli_run_record(const rm_cli_run *run)
+{
+    return run->record;
+}
+
 void rm_cli_run_ended(rm_cli_run *run)
 {
+    if (run->record) {
+        run->replayed = cli_replay_report(rm_session_replay(run->session));
+        run->session = NULL;
+        return;
+    }
     cli_exporter_set_ready(run->exporter, false);
     cli_live_stop(&run->live);
     cli_outputs_step(run); /* what was delivered at the very end */

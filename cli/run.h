@@ -18,6 +18,8 @@
 
 #include <pthread.h>
 
+#include <remotemedia/replay.h>
+
 #include "exporter.h"
 #include "live.h"
 #include "otlp.h"
@@ -109,11 +111,18 @@ struct rm_cli_run {
     rm_error error; /* of a feed */
     int64_t position_ns;
     uint64_t packets;
-    json_t *metrics; /* taken at the end */
+    json_t *metrics;    /* taken at the end */
+    const char *record; /* that is run again by a host; NULL: none. Then no more is done than: */
+    json_t *replayed;   /* the report, taken at the end */
 };
 
 /* Ends the run; the first reason stays. */
 void cli_run_cancel(rm_cli_run *run);
+
+/* ---- replay.c */
+
+/* What was done so far, as rm_replay_report(); NULL: no memory. */
+json_t *cli_replay_report(const rm_replay *replay);
 
 /* ---- signals.c */
 

@@ -19,14 +19,15 @@
 
 /* ---- the graph */
 
-static rm_status read_graph(rm_replay *replay, json_t **ret_json, rm_error *err)
+static rm_status read_graph(rmi_record_reader *reader, rmi_record_entry *entry, json_t **ret_json,
+                            rm_error *err)
 {
-    rm_status status = rmi_record_next(&replay->reader, &replay->entry, err);
+    rm_status status = rmi_record_next(reader, entry, err);
     if (status < 0) {
         return status;
     }
-    const rmi_record_piece *piece = &replay->entry.piece[0];
-    json_t *json = status == RM_OK && replay->entry.kind == RMI_RECORD_GRAPH
+    const rmi_record_piece *piece = &entry->piece[0];
+    json_t *json = status == RM_OK && entry->kind == RMI_RECORD_GRAPH
                        ? json_loadb(piece->data, piece->bytes, 0, NULL)
                        : NULL;
     if (!json_is_object(json_object_get(json, "manifest"))) {
@@ -37,14 +38,20 @@ static rm_status read_graph(rm_replay *replay, json_t **ret_json, rm_error *err)
     return RM_OK;
 }
 
+static rm_status parse_graph(const json_t *json, rm_graph **ret_graph, rm_error *err)
+{
+    char *text = json_dumps(json_object_get(json, "manifest"), JSON_COMPACT);
+    rm_status status = text ? rm_graph_parse(text, strlen(text), ret_graph, NULL, err)
+                            : rm_fail(err, RM_ENOMEM, "no memory for a manifest");
+    free(text);
+    return status;
+}
+
 static rm_status plan_graph(rm_replay *replay, const json_t *json, rm_error *err)
 {
     rm_plan_options options = {.struct_size = sizeof options,
                                .python_host = replay->options.python_host};
-    char *text = json_dumps(json_object_get(json, "manifest"), JSON_COMPACT);
-    rm_status status = text ? rm_graph_parse(text, strlen(text), &replay->graph, NULL, err)
-                            : rm_fail(err, RM_ENOMEM, "no memory for a manifest");
-    free(text);
+    rm_status status = parse_graph(json, &replay->graph, err);
     return status == RM_OK
                ? rm_graph_plan(replay->graph, replay->registry, &options, &replay->plan, NULL, err)
                : status;
@@ -221,7 +228,7 @@ static rm_status check_options(const rm_replay *replay, rm_error *err)
 static rm_status fill(rm_replay *replay, const rm_session_options *options, rm_error *err)
 {
     json_t *json = NULL;
-    rm_status status = read_graph(replay, &json, err);
+    rm_status status = read_graph(&replay->reader, &replay->entry, &json, err);
     if (status == RM_OK) {
         json_t *payloads = json_object_get(json, "payloads");
         replay->has_payloads = !payloads || json_is_true(payloads);
@@ -304,6 +311,12 @@ static void *map_file(const char *path, size_t *ret_bytes)
     return file;
 }
 
+static rm_status no_file(const char *path, rm_error *err)
+{
+    return errno ? rm_fail_os(err, errno, "cannot read the record '%.300s'", path)
+                 : rm_fail_as(err, RM_CODE_RECORD_BAD, "record '%.300s': it is empty", path);
+}
+
 rm_status rm_replay_open(const char *path, rm_registry *registry, const rm_replay_options *options,
                          rm_replay **ret_replay, rm_error *err)
 {
@@ -311,8 +324,7 @@ rm_status rm_replay_open(const char *path, rm_registry *registry, const rm_repla
     rm_replay *replay = NULL;
     void *file = map_file(path, &bytes);
     if (!file) {
-        return errno ? rm_fail_os(err, errno, "cannot read the record '%.300s'", path)
-                     : rm_fail_as(err, RM_CODE_RECORD_BAD, "record '%.300s': it is empty", path);
+        return no_file(path, err);
     }
     rm_status status = rmi_replay_of(file, bytes, registry, options, &replay, err);
     if (status != RM_OK) {
@@ -324,6 +336,36 @@ rm_status rm_replay_open(const char *path, rm_registry *registry, const rm_repla
     replay->file_bytes = bytes;
     *ret_replay = replay;
     return RM_OK;
+}
+
+rm_status rm_replay_read_graph(const char *path, rm_graph **ret_graph, rm_error *err)
+{
+    size_t bytes = 0;
+    json_t *json = NULL;
+    rmi_record_reader reader;
+    rmi_record_entry entry;
+    void *file = map_file(path, &bytes);
+    if (!file) {
+        return no_file(path, err);
+    }
+    rm_status status = rmi_record_read(&reader, file, bytes, err);
+    if (status == RM_OK) {
+        status = read_graph(&reader, &entry, &json, err);
+    }
+    if (status == RM_OK) {
+        status = parse_graph(json, ret_graph, err);
+    }
+    json_decref(json);
+    (void)munmap(file, bytes);
+    if (status != RM_OK) {
+        rm_error_wrap(err, "record '%.300s'", path);
+    }
+    return status;
+}
+
+const rm_replay *rm_session_replay(const rm_session *session)
+{
+    return session->replay;
 }
 
 static rm_status fill_session(rm_replay *replay, const rm_plan *plan,

@@ -35,6 +35,8 @@ typedef struct rm_cli_host {
      * are made for a program that hosts Python (rm_plan_options.python_host), and SIGINT is the
      * host's. */
     rm_status (*run)(void *context, const rm_plan *plan, rm_cli_run *run, rm_error *err);
+    /* 1: run() asks rm_cli_run_record(), so that `replay` can have it run Python nodes again. */
+    int replays;
 } rm_cli_host;
 
 /* The whole command. host may be NULL. Returns the exit code. */
@@ -45,6 +47,10 @@ RM_API int rm_cli_main(const rm_cli_host *host, int argc, char **argv);
 RM_API void rm_cli_run_opened(rm_cli_run *run, rm_session *session);
 RM_API void rm_cli_run_tick(rm_cli_run *run);
 RM_API void rm_cli_run_ended(rm_cli_run *run);
+
+/* For rm_cli_host.run(): the session's rm_session_options.replay_path; borrowed. NULL: it is no
+ * replay. Thread: that of run(). */
+RM_API const char *rm_cli_run_record(const rm_cli_run *run);
 
 #ifdef __cplusplus
 }

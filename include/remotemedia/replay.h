@@ -63,6 +63,17 @@ RM_API RM_MUST_USE rm_status rm_replay_report(const rm_replay *replay, char **re
 /* Closes the nodes. NULL is fine. */
 RM_API void rm_replay_free(rm_replay *replay);
 
+/* ---- by a session: where nodes need their program's own driver, as those of Python do */
+
+/* The graph that a record is of, to be planned for a session with rm_session_options.replay_path.
+ * The caller frees *ret_graph. E0412: the file is damaged; it may be further on, too. */
+RM_API RM_MUST_USE rm_status rm_replay_read_graph(const char *path, rm_graph **ret_graph,
+                                                  rm_error *err);
+
+/* What a session with replay_path does, for rm_replay_report(); the session's, until that is freed.
+ * NULL: it is no replay. Thread: owner. */
+RM_API const rm_replay *rm_session_replay(const rm_session *session);
+
 #ifdef __cplusplus
 }
 #endif

@@ -2,7 +2,7 @@
  *
  *     cli(argv, registry, run) ─▶ rm_cli_main()
  *         ─▶ setup_registry: registry's resolver
- *         ─▶ run: run(plan, on_session), which drives a Session
+ *         ─▶ run: run(plan, on_session[, record]), which drives a Session
  *                 └ each slice ─▶ rm_cli_run_tick()
  *
  * Threads: the command runs without the GIL, and takes it where it comes back to Python.
@@ -114,13 +114,17 @@ static rm_status fail_with_exception(rm_error *err)
     return status;
 }
 
-/* run(plan, on_session) with a ticket that is good for this call only. */
+/* run(plan, on_session[, record]) with a ticket that is good for this call only. */
 static rm_status call_run(const command *c, const rm_plan *plan, ticket *t, rm_error *err)
 {
     PyObject *capsule = PyCapsule_New(t, ticket_name, NULL);
     PyObject *callback = capsule ? PyCFunction_New(&on_session_def, capsule) : NULL;
     PyObject *lent = callback ? rmpy_plan_lend(c->state, plan, c->registry) : NULL;
-    PyObject *result = lent ? PyObject_CallFunctionObjArgs(c->run, lent, callback, NULL) : NULL;
+    const char *path = rm_cli_run_record(t->run);
+    PyObject *record = lent && path ? PyUnicode_DecodeFSDefault(path) : NULL;
+    PyObject *result = lent && (record || !path)
+                           ? PyObject_CallFunctionObjArgs(c->run, lent, callback, record, NULL)
+                           : NULL;
     rm_status status = result ? RM_DONE : fail_with_exception(err);
     if (t->session && t->session->watch.context) {
         rm_cli_run_ended(t->run); /* it was not closed, or a call in it does not return */
@@ -134,6 +138,7 @@ static rm_status call_run(const command *c, const rm_plan *plan, ticket *t, rm_e
         (void)PyCapsule_SetName(capsule, over_name);
     }
     Py_XDECREF(result);
+    Py_XDECREF(record);
     Py_XDECREF(lent);
     Py_XDECREF(callback);
     Py_XDECREF(capsule);
@@ -196,7 +201,8 @@ static PyObject *cli(PyObject *module, PyObject *args)
                         .context = &c,
                         .version_suffix = "CPython " PY_VERSION,
                         .setup_registry = setup_hook,
-                        .run = run_hook};
+                        .run = run_hook,
+                        .replays = 1};
     int code, count = (int)PyList_GET_SIZE(texts);
     rmpy_registry *registry = (rmpy_registry *)c.registry;
     registry->busy = 1; /* it keeps the node types of the command's plans */

@@ -32,7 +32,10 @@ def _show_traceback(error: BaseException) -> None:
         print_exception(original)
 
 
-def _run(plan: _core.Plan, on_session: Callable[[_core.Session], object]) -> None:
+def _run(
+    plan: _core.Plan, on_session: Callable[[_core.Session], object], record: str | None = None
+) -> None:
+    """record: what is run again."""
     from . import _drive, pipeline  # pipeline: how native packets reach Python, how errors are told
 
     sessions = []
@@ -43,7 +46,8 @@ def _run(plan: _core.Plan, on_session: Callable[[_core.Session], object]) -> Non
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        _drive.run_sync(plan, {}, {}, on_session=opened)
+        keep = {"replay": record} if record else None
+        _drive.run_sync(plan, {}, {}, on_session=opened, keep=keep)
     except BaseException as error:
         _show_traceback(error)
         if any(session.busy for session in sessions):

@@ -400,12 +400,13 @@ def shutdown(grace_s: float = 1.0) -> None:
 def cli(
     argv: Sequence[str],
     registry: Registry,
-    run: Callable[[Plan, Callable[[Session], None]], object],
+    run: Callable[..., object],
     /,
 ) -> int:
     """The `remotemedia` command with these words, the first its name; returns the exit code.
 
     ``registry``'s resolver is asked for the nodes that are not native. ``run(plan, on_session)`` runs
     a plan to its end and calls ``on_session(session)`` once the session is open; what it raises is
-    the error of the run. The plan is good until it returns. One call at a time in a process.
+    the error of the run. ``run(plan, on_session, record)``: the session replays that file. The plan
+    is good until it returns. One call at a time in a process.
     """
