@@ -117,6 +117,30 @@ def test_a_run_without_a_loop_comes_out_the_same_again(kinds, tmp_path):
     assert pipeline_of(kinds).replay_sync(record) == results
 
 
+async def talk(pipeline):
+    """A two-way session in which items come and go; what it gave."""
+    async with pipeline.open() as session:
+        async def push():
+            for x in ITEMS:
+                await session.push(x)
+                if x % 4 == 0:
+                    await asyncio.sleep(0.0005)
+            session.end()
+
+        pushing = asyncio.create_task(push())
+        got = [result async for result in session]
+        await pushing
+    return got
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_two_way_session_comes_out_the_same_again(seed, tmp_path):
+    kinds, record = chain(seed), tmp_path / "run.rmrec"
+    results = asyncio.run(talk(pipeline_of(kinds, record=record)))
+    assert len(results) > 0
+    assert asyncio.run(pipeline_of(kinds).replay(record)) == results
+
+
 def test_branches_come_together_in_the_order_of_then(tmp_path):
     def make(**options):
         first, second, end = Waits(name="first"), Slow(name="second"), Sum(name="end")
