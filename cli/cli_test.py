@@ -453,6 +453,14 @@ BRANCHES = manifest(
 
 
 @test
+def placement_that_wants_a_transport_between_machines_is_a_warning():
+    with Folder() as f:
+        path = f.write("p.json", manifest([node(placement={"with": "other", "transports": ["grpc"]})]))
+        for r in (run("validate", path), run("explain", path)):
+            check(r.code == OK and (r.out + r.err).count("is ignored: this version has no transport") == 2, r)
+
+
+@test
 def a_graph_is_drawn_with_its_branches():
     with Folder() as f:
         path = f.write("g.json", BRANCHES)

@@ -341,6 +341,28 @@ TEST(an_unmet_wish_of_0_1_is_a_warning)
                    "against its entry, this machine runs node 'n': local: wants a cuda GPU");
 }
 
+TEST(what_wants_a_transport_between_machines_is_a_warning)
+{
+    static const char json[] = "{\"version\":\"v1\",\"nodes\":[{\"id\":\"n\",\"node_type\":"
+                               "\"test.native\",\"placement\":{\"where\":\"local\",\"with\":\"m\","
+                               "\"transports\":[\"grpc\"]}}]}";
+    RMI_AUTO(rm_registry) registry = registry_with(0);
+    RMI_AUTO(rm_report) report = NULL;
+    RMI_AUTO(rm_graph) graph = NULL;
+    RMI_AUTO(rm_plan) plan = NULL;
+    rm_plan_options options = {.struct_size = sizeof options, .machine_json = MACHINE};
+    CHECK_INT(rm_report_new(&report, NULL), RM_OK);
+    CHECK_INT(rm_graph_parse(json, strlen(json), &graph, report, NULL), RM_OK);
+    CHECK_INT(rm_graph_plan(graph, registry, &options, &plan, report, NULL), RM_OK);
+    CHECK_INT(rm_report_count(report), 2);
+    CHECK_INT(rm_report_at(report, 0)->severity, RM_SEVERITY_WARNING);
+    CHECK_TEXT(rm_report_at(report, 0)->pointer, "/nodes/0/placement/with");
+    CHECK_CONTAINS(rm_report_at(report, 0)->message, "placement.with of node 'n' is ignored");
+    CHECK_INT(rm_report_at(report, 1)->severity, RM_SEVERITY_WARNING);
+    CHECK_TEXT(rm_report_at(report, 1)->pointer, "/nodes/0/placement/transports");
+    CHECK_CONTAINS(rm_report_at(report, 1)->message, "placement.transports of node 'n' is ignored");
+}
+
 TEST(types_go_back_to_whoever_made_them)
 {
     static const placing both = {WITH_LARGE | WITH_AWAY,
@@ -429,6 +451,8 @@ TEST(a_place_that_lacks_a_member_is_refused)
 
 TEST_MAIN(T(each_node_is_placed_by_its_entry_the_machine_and_the_environment),
           T(what_nothing_can_run_is_an_error_with_its_place_and_what_would_mend_it),
-          T(an_unmet_wish_of_0_1_is_a_warning), T(types_go_back_to_whoever_made_them),
+          T(an_unmet_wish_of_0_1_is_a_warning),
+          T(what_wants_a_transport_between_machines_is_a_warning),
+          T(types_go_back_to_whoever_made_them),
           T(each_kind_of_need_is_met_or_refused_by_a_sentence),
           T(a_place_that_lacks_a_member_is_refused))

@@ -203,6 +203,27 @@ static rm_status add_placed(planning *p, const rmi_graph_node *node, rmi_placeme
     return port ? rmi_on_error_add_port(p->findings, port, made) : RM_OK;
 }
 
+/* Fields of `placement` that only transports between machines could follow. */
+static void tell_unfollowed(planning *p, const rmi_graph_node *node)
+{
+    static const char *const fields[] = {"with", "transports"};
+    const json_t *placement = json_object_get(node->json, "placement");
+    for (size_t i = 0; i < RMI_COUNT(fields); i++) {
+        char pointer[64];
+        rm_error warning = RM_ERROR_INIT;
+        if (!json_object_get(placement, fields[i])) {
+            continue;
+        }
+        snprintf(pointer, sizeof pointer, "/nodes/%zu/placement/%s", p->index, fields[i]);
+        (void)rm_fail_as(&warning, RM_CODE_UNSUPPORTED,
+                         "placement.%s of node '%s' is ignored: this version has no transport "
+                         "between machines",
+                         fields[i], node->id);
+        rm_error_help(&warning, "placement.where and requirements are followed");
+        rmi_findings_add(p->findings, RM_SEVERITY_WARNING, pointer, &warning);
+    }
+}
+
 static rm_status plan_node(planning *p)
 {
     const rmi_graph_node *node = &p->graph->nodes[p->index];
@@ -214,6 +235,7 @@ static rm_status plan_node(planning *p)
     if (!node_json) {
         return rm_fail(p->findings->err, RM_ENOMEM, "no memory for a plan");
     }
+    tell_unfollowed(p, node);
     rm_status status = rmi_place_node(&p->placer, node, node_json, &placed, &err);
     if (status != RM_OK) {
         char pointer[64];
