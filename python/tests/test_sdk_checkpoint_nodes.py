@@ -368,7 +368,9 @@ def test_a_node_that_is_long_within_an_item_puts_checkpoints_off(tmp_path, caplo
         blocking = True
 
         def process(self, number):
-            time.sleep(2.5)
+            until = time.monotonic() + 30
+            while "no checkpoint within" not in caplog.text and time.monotonic() < until:
+                time.sleep(0.01)
             return number
 
     run(tmp_path, Keeps(count=1), Slow(id="slow"))
