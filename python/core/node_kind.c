@@ -88,5 +88,6 @@ int rmpy_node_place(rmpy_runner *p)
     p->mode = p->blocking == 1                 ? RMPY_OWN
               : p->blocking == 0 || !with_loop ? RMPY_INLINE
                                                : RMPY_POOL;
+    p->session->judges |= p->blocking < 0;
     return 0;
 }

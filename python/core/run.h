@@ -225,6 +225,7 @@ struct rmpy_session {
     int result; /* RM_MORE, RM_PENDING, RM_DONE, or RM_EFAIL */
     bool stepping, opened, loop_hidden, scheduled, close_wanted, reader, needs_loop;
     bool cancelling, room_event, output_event;
+    bool judges;     /* where calls of a node are made is decided by how long they take */
     int64_t next_ns; /* when it wants to be stepped again; INT64_MAX: when woken */
     unsigned busy;
     uint32_t budget;

@@ -325,7 +325,9 @@ void rmpy_session_begin_slice(rmpy_session *s)
         rmpy_fetch_ahead(s->runners[0]);
     }
     s->slice_begin_ticks = s->clock_ticks = rmpy_ticks();
-    s->slice_usage = rmpy_thread_usage();
+    if (s->judges) {
+        s->slice_usage = rmpy_thread_usage();
+    }
     s->deadline_ticks = s->slice_begin_ticks + s->run->slice_ticks;
 }
 
