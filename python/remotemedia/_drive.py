@@ -67,6 +67,18 @@ def made(id, kind):
 class _Work:
     """A session, its nodes, and what has gone wrong so far."""
 
+    __slots__ = (
+        "begun",
+        "change",
+        "feed",
+        "is_changed",
+        "keep",
+        "nodes",
+        "opened",
+        "problem",
+        "session",
+    )
+
     def __init__(self, plan, feed, collect, given, memory_bytes_max, news, keep=None):
         self.keep = keep or {}
         self.nodes = {}
@@ -444,6 +456,8 @@ class Stream:
     ``inputs``: ids of ``python.feed`` nodes; ``outputs``: ids of ``python.collect`` nodes.
     """
 
+    __slots__ = ("_arguments", "_loop", "_output", "_room", "_told", "_work", "session")
+
     def __init__(
         self, plan, inputs, outputs, *, given=None, memory_bytes_max=0, news=None, keep=None
     ):
@@ -460,7 +474,8 @@ class Stream:
         import asyncio
 
         loop = self._loop = asyncio.get_running_loop()
-        work = self._work = _Work(*self._arguments)
+        arguments, self._arguments = self._arguments, None
+        work = self._work = _Work(*arguments)
         session = self.session = work.session
         try:
             session.attach(loop)

@@ -896,6 +896,8 @@ def _log(level: int, topic: str, message: str) -> None:
 class _Watch:
     """Keeps an eye on the session of one run: its numbers, and the errors of skipped items."""
 
+    __slots__ = ("_feed", "_followed", "_pipeline", "_replay", "_session", "ids")
+
     def __init__(self, pipeline: Pipeline, replay: str | None = None) -> None:
         self._replay = replay  # a record that is run again
         self._pipeline = pipeline
