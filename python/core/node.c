@@ -14,7 +14,7 @@
 
 _Thread_local rmpy_session *rmpy_opening;
 
-enum { HISTORY = 64, HISTORY_FAST = 60, DEMOTIONS_MAX = 8, CALLS_PER_SAMPLE = 32 };
+enum { HISTORY = 64, HISTORY_FAST = 60, DEMOTIONS_MAX = 6, CALLS_PER_SAMPLE = 32 };
 enum { FETCHED_BYTES = 576 }; /* of a node of the engine: what a call touches */
 
 /* ---- failing */
@@ -309,7 +309,8 @@ static bool was_really_slow(const rmpy_runner *p, uint64_t ticks)
     return (double)(now.cpu_ns - s->slice_usage.cpu_ns) - before_ns > 500000;
 }
 
-/* Where the next call is made, by how long this one took. */
+/* Where the next call is made, by how long this one took. Each time that a node was too slow here
+ * it has to be fast for twice as long elsewhere. */
 static void judge(rmpy_runner *p, uint64_t ticks)
 {
     const rmpy_run *run = p->session->run;
@@ -319,12 +320,13 @@ static void judge(rmpy_runner *p, uint64_t ticks)
     p->history = p->history << 1 | (ticks <= run->fast_ticks);
     p->history_length++;
     if (ticks >= run->slow_ticks && p->mode != RMPY_OWN && was_really_slow(p, ticks)) {
-        p->demotions += p->mode == RMPY_INLINE;
+        p->demotions += p->mode == RMPY_INLINE && p->demotions < DEMOTIONS_MAX;
         p->mode = RMPY_OWN;
-        p->history_length = 0;
+        p->history_length = p->fast_histories = 0;
     } else if (p->history_length >= HISTORY) {
         int fast = __builtin_popcountll(p->history);
-        if (p->mode != RMPY_INLINE && fast >= HISTORY_FAST && p->demotions < DEMOTIONS_MAX) {
+        p->fast_histories = fast >= HISTORY_FAST ? p->fast_histories + 1 : 0;
+        if (p->mode != RMPY_INLINE && p->fast_histories >> p->demotions) {
             p->mode = RMPY_INLINE;
         } else if (p->mode == RMPY_INLINE && fast < HISTORY / 2 && p->session->loop) {
             p->mode = RMPY_POOL;

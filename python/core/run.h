@@ -161,7 +161,7 @@ struct rmpy_runner {
     uint32_t conversions, starts, untimed_calls; /* for rmpy_note_time() */
     uint64_t marshal_ticks;                      /* that were measured */
     uint64_t history;                            /* a bit a timed call: 1 fast */
-    unsigned history_length, demotions;
+    unsigned history_length, fast_histories, demotions;
 
     /* python.feed, python.collect */
     Py_ssize_t next; /* in the sequence; of an iterable: items given */

@@ -75,6 +75,23 @@ def test_a_short_node_moves_to_the_loop_and_a_long_one_does_not():
     assert here not in seen["middling"]
 
 
+def test_a_node_that_was_long_now_and_then_comes_back_to_the_loop():
+    here, left, last = threading.get_ident(), 10, None
+
+    def process(item):
+        nonlocal left, last
+        last = threading.get_ident()
+        if last == here and left:
+            left -= 1
+            time.sleep(0.002)
+        return item
+
+    items = list(range(64 * 2**6 * 10))  # each time it has to be short for longer, at most for that long
+    assert in_loop(arun(items, Call(process))) == items
+    assert left == 0
+    assert last == here
+
+
 def test_blocking_decides():
     seen = []
 
