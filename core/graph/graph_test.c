@@ -823,90 +823,6 @@ TEST(dead_letters_have_a_port_of_their_own)
     }
 }
 
-static uint32_t strand_of(const rm_plan *plan, const char *id)
-{
-    for (uint32_t i = 0; i < rm_plan_node_count(plan); i++) {
-        rm_plan_node node;
-        rm_plan_node_at(plan, i, &node);
-        if (strcmp(node.id, id) == 0) {
-            return node.strand;
-        }
-    }
-    CHECK_TEXT(id, "a node of the plan");
-    return UINT32_MAX;
-}
-
-/* Types by their placement alone: all take and give anything. */
-static rm_registry *placement_registry(void)
-{
-    static const rm_port in[] = {{.name = "in"}, {0}}, out[] = {{.name = "out"}, {0}};
-    static rm_node_type types[] = {
-        {.name = "t.blocks", .flags = RM_NODE_BLOCKS, .outputs = out},
-        {.name = "t.heavy", .flags = RM_NODE_HEAVY, .inputs = in, .outputs = out},
-        {.name = "t.light", .inputs = in, .outputs = out}};
-    rm_registry *registry = NULL;
-    CHECK_INT(rm_registry_new(&registry, NULL), RM_OK);
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        types[i].struct_size = sizeof types[i];
-        types[i].summary = "is placed";
-        types[i].process = nothing;
-        CHECK_INT(rm_registry_add(registry, &types[i], NULL), RM_OK);
-    }
-    return registry;
-}
-
-/* blocks ─▶ first ─▶ heavy ─▶ near ─▶ nearer ─▶ outputs.o; near and first ─▶ mixed */
-TEST(a_light_node_stays_on_the_media_thread_that_alone_feeds_it)
-{
-    RMI_AUTO(rm_registry) registry = placement_registry();
-    RMI_AUTO(rm_graph) graph = NULL;
-    RMI_AUTO(rm_plan) plan = NULL;
-    const char *text =
-        "{\"version\":\"v1\",\"outputs\":{\"o\":{\"node\":\"nearer\"}},\"nodes\":"
-        "[" NODE("blocks", "t.blocks") "," NODE("first", "t.light") "," NODE(
-            "heavy",
-            "t.heavy") "," NODE("near",
-                                "t.light") "," NODE("nearer",
-                                                    "t.light") "," NODE("mixed",
-                                                                        "t.light") "],"
-                                                                                   "\"connections\""
-                                                                                   ":["
-                                                                                   "{\"from\":"
-                                                                                   "\"blocks\","
-                                                                                   "\"to\":"
-                                                                                   "\"first\"},{"
-                                                                                   "\"from\":"
-                                                                                   "\"first\","
-                                                                                   "\"to\":"
-                                                                                   "\"heavy\"},"
-                                                                                   "{\"from\":"
-                                                                                   "\"heavy\","
-                                                                                   "\"to\":"
-                                                                                   "\"near\"},{"
-                                                                                   "\"from\":"
-                                                                                   "\"near\","
-                                                                                   "\"to\":"
-                                                                                   "\"nearer\"},"
-                                                                                   "{\"from\":"
-                                                                                   "\"near\","
-                                                                                   "\"to\":"
-                                                                                   "\"mixed\"},{"
-                                                                                   "\"from\":"
-                                                                                   "\"first\","
-                                                                                   "\"to\":"
-                                                                                   "\"mixed\"}]}";
-    CHECK_INT(parse(text, &graph, NULL, NULL), RM_OK);
-    CHECK_INT(rm_graph_plan(graph, registry, NULL, &plan, NULL, NULL), RM_OK);
-    uint32_t media = strand_of(plan, "heavy");
-    CHECK(media > strand_of(plan, "blocks"));
-    CHECK_INT(strand_of(plan, "first"), 0); /* a call of `blocks` would hold it up */
-    CHECK_INT(strand_of(plan, "near"), media);
-    CHECK_INT(strand_of(plan, "nearer"), media);
-    CHECK_INT(strand_of(plan, "mixed"), 0);
-    CHECK_INT(strand_of(plan, "outputs.o"), 0); /* the host takes from it */
-    CHECK_INT(rm_plan_strand_count(plan), 3);
-}
-
 TEST(graph_ports_become_nodes_and_the_plan_prints)
 {
     RMI_AUTO(rm_registry) registry = test_registry();
@@ -971,5 +887,4 @@ TEST_MAIN(T(a_small_manifest_is_read), T(without_connections_each_node_feeds_the
           T(a_plan_holds_no_more_than_a_session_can),
           T(the_inputs_of_a_graph_and_of_a_node_are_bounded), T(converters_count_as_nodes),
           T(dead_letters_have_a_port_of_their_own), T(graph_ports_become_nodes_and_the_plan_prints),
-          T(a_light_node_stays_on_the_media_thread_that_alone_feeds_it),
           T(each_failed_allocation_is_an_error))

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/near.h"
@@ -101,8 +100,6 @@ rm_status rmi_plan_incoming(const rm_plan *plan, rmi_edge_index *ret_index, rm_e
 }
 
 /* ---- nodes of the manifest */
-
-enum { BLOCKING_STRANDS_MAX = 60 }; /* the rest is for heavy nodes */
 
 typedef struct planning {
     rm_plan *plan;
@@ -519,7 +516,7 @@ static rm_status check_connected(planning *p)
     return status;
 }
 
-/* ---- order and placement */
+/* ---- order */
 
 /* The nodes that wait for nobody, a bit each. */
 typedef struct ready_set {
@@ -602,134 +599,6 @@ rm_status rmi_plan_sort(rm_plan *plan, rm_error *err)
     return RM_OK;
 }
 
-static uint32_t media_threads(const rm_plan_options *options)
-{
-    if (options && options->media_threads) {
-        return options->media_threads < 32 ? options->media_threads : 32;
-    }
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores > 2 ? (uint32_t)(cores < 33 ? cores - 1 : 32) : 1;
-}
-
-/* Its own, and what would hold of it if it fell back to this machine. */
-static uint32_t flags_of(const rmi_plan_node *node)
-{
-    const rm_node_type *other = node->fallback.type;
-    uint32_t both = other ? other->flags & (RM_NODE_BLOCKS | RM_NODE_HEAVY) : 0;
-    return node->pub.type->flags | both;
-}
-
-/* A strand for each copy and each node that blocks; returns how many heavy ones wait for a media
- * thread. */
-static uint32_t place_by_flags(rm_plan *plan, uint32_t *ret_strands)
-{
-    uint32_t heavy = 0, strands = 1;
-    for (size_t i = 0; i < plan->node_count; i++) {
-        rm_plan_node *node = &plan->nodes[i]->pub;
-        uint32_t flags = flags_of(plan->nodes[i]);
-        bool is_copy = node->copy && node->copies > 1;
-        bool alone = is_copy || (flags & RM_NODE_BLOCKS && !(flags & RM_NODE_PYTHON));
-        if (alone && strands < BLOCKING_STRANDS_MAX) {
-            node->strand = strands++;
-        } else if (flags & RM_NODE_HEAVY && !(flags & (RM_NODE_BLOCKS | RM_NODE_PYTHON))) {
-            heavy++;
-        }
-    }
-    *ret_strands = strands;
-    return heavy;
-}
-
-/* media: the first strand of a media thread */
-static const char *why_there(const rmi_plan_node *node, uint32_t media)
-{
-    uint32_t flags = flags_of(node), strand = node->pub.strand;
-    if (node->pub.copy && node->pub.copies > 1 && strand && strand < media) {
-        return "a thread of its own";
-    }
-    if (flags & RM_NODE_PYTHON) {
-        return "Python: on the home strand, where the interpreter is";
-    }
-    if (flags & RM_NODE_BLOCKS) {
-        return strand ? "its calls may block: a thread of its own"
-                      : "its calls may block, and every thread has such a node already: on the "
-                        "home strand";
-    }
-    if (flags & RM_NODE_HEAVY) {
-        return "heavy: on a media thread";
-    }
-    return strand ? "light, and one media thread feeds it: it stays there, which saves a wake"
-                  : "light: on the home strand, a hop costs nanoseconds";
-}
-
-static void explain_strands(rm_plan *plan, uint32_t media)
-{
-    for (size_t i = 0; i < plan->node_count; i++) {
-        rmi_plan_node *node = plan->nodes[i];
-        size_t used = strlen(node->reason);
-        snprintf(node->reason + used, sizeof node->reason - used, "%s%s", used ? "; " : "",
-                 why_there(node, media));
-    }
-}
-
-static bool crosses(const rm_plan *plan, const rm_plan_edge *edge)
-{
-    return plan->nodes[edge->from_node]->pub.strand != plan->nodes[edge->to_node]->pub.strand;
-}
-
-/* The strand that alone feeds a node: 0 where nothing does, or more than one. */
-static uint32_t fed_by(const rm_plan *plan, uint32_t index)
-{
-    uint32_t strand = 0;
-    for (size_t e = 0; e < plan->edge_count; e++) {
-        const rm_plan_edge *edge = &plan->edges[e].pub;
-        if (edge->to_node == index) {
-            uint32_t from = plan->nodes[edge->from_node]->pub.strand;
-            if (from == 0 || (strand && from != strand)) {
-                return 0;
-            }
-            strand = from;
-        }
-    }
-    return strand;
-}
-
-/* A light node that one media thread feeds stays there: the home thread need not wake for it. Not
- * behind a node that blocks: what is queued would wait out its call. */
-static void stay_on_media_threads(rm_plan *plan, uint32_t first)
-{
-    for (uint32_t i = 0; i < plan->node_count; i++) {
-        rmi_plan_node *node = plan->nodes[i];
-        uint32_t strand = fed_by(plan, i);
-        if (strand >= first && node->pub.strand == 0 && node->pub.type != &rmi_output_type &&
-            !(flags_of(node) & (RM_NODE_BLOCKS | RM_NODE_HEAVY | RM_NODE_PYTHON))) {
-            node->pub.strand = strand;
-        }
-    }
-}
-
-/* A boundary stands only where a node blocks or is heavy. */
-static void place(rm_plan *plan, const rm_plan_options *options)
-{
-    uint32_t first, media = media_threads(options), heavy = place_by_flags(plan, &first);
-    uint32_t left = RMI_PLAN_STRANDS_MAX - first, turn = 0;
-    uint32_t used = heavy < media ? heavy : media;
-    used = used < left ? used : left;
-    for (size_t i = 0; i < plan->node_count; i++) {
-        uint32_t flags = flags_of(plan->nodes[i]);
-        bool placed = plan->nodes[i]->pub.strand != 0;
-        if (flags & RM_NODE_HEAVY && !(flags & (RM_NODE_BLOCKS | RM_NODE_PYTHON)) && !placed &&
-            used) {
-            plan->nodes[i]->pub.strand = first + turn++ % used;
-        }
-    }
-    plan->strand_count = first + used;
-    stay_on_media_threads(plan, first);
-    explain_strands(plan, first);
-    for (size_t e = 0; e < plan->edge_count; e++) {
-        plan->edges[e].pub.is_link = crosses(plan, &plan->edges[e].pub);
-    }
-}
-
 /* ---- the whole */
 
 static void check_size(planning *p)
@@ -795,7 +664,7 @@ static rm_status make(planning *p, const rm_plan_options *options)
     }
     if (status == RM_OK) {
         check_size(p);
-        place(p->plan, options);
+        rmi_plan_place_on_strands(p->plan, options);
         release_scaffold(p->plan);
     }
     return status;
@@ -814,10 +683,13 @@ rm_status rm_graph_plan(const rm_graph *graph, rm_registry *registry,
     rm_error first = RM_ERROR_INIT;
     rmi_findings findings = rmi_findings_of(graph, report, &first);
     planning p = {plan, graph, &findings, 0, {.registry = registry}};
-    if (options && options->struct_size >= sizeof *options) {
-        p.placer.machine_json = options->machine_json;
+    rm_plan_options wanted = {0}; /* a caller may know fewer of them, or more */
+    if (options) {
+        memcpy(&wanted, options,
+               options->struct_size < sizeof wanted ? options->struct_size : sizeof wanted);
     }
-    rm_status status = make(&p, options);
+    p.placer.machine_json = wanted.machine_json;
+    rm_status status = make(&p, &wanted);
     rmi_placer_fini(&p.placer);
     if (status == RM_OK && findings.errors == 0) {
         *ret_plan = RMI_TAKE(plan);

@@ -66,6 +66,9 @@ RM_MUST_USE rm_status rmi_plan_negotiate(rm_plan *plan, rmi_findings *findings);
 /* Puts the nodes in topological order, stable otherwise. */
 RM_MUST_USE rm_status rmi_plan_sort(rm_plan *plan, rm_error *err);
 
+/* strands.c: a strand for each node, with its reason, and which edges are links. */
+void rmi_plan_place_on_strands(rm_plan *plan, const rm_plan_options *options);
+
 RMI_DEFINE_AUTO(rm_plan)
 
 #endif

@@ -84,12 +84,14 @@ RM_API void rm_graph_edge_at(const rm_graph *graph, size_t index, rm_graph_edge 
 
 typedef struct rm_plan_options {
     size_t struct_size;
-    int python_host; /* the caller runs Python: its nodes live on the caller's strand */
-    uint32_t
-        media_threads; /* strands for heavy native nodes; 0: one less than the cores, at least 1 */
+    int python_host;        /* the caller runs Python: its nodes live on the caller's strand */
+    uint32_t media_threads; /* strands for heavy native nodes; 0: one less than the processors, at
+                             * least 1; of up to 2 processors a heavy node that a source with a
+                             * thread of its own feeds shares that thread */
     /* What this machine has, as rm_machine_probe() gives it; NULL: it is looked at, once a node
      * requires something. */
     const char *machine_json;
+    uint32_t processors; /* that threads are planned for; 0: as many as are online */
 } rm_plan_options;
 
 /* Finds every node type, checks parameters, resolves ports, fixes the format of each edge
