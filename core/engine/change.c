@@ -73,6 +73,7 @@ void rm_change_free(rm_change *change)
         return;
     }
     rmi_change_forget(change);
+    rmi_change_free_visits(change);
     json_decref(change->manifest);
     rmi_free(change);
 }
@@ -267,6 +268,23 @@ rm_status rm_change_params(rm_change *change, const char *id, const char *params
         json_object_set_new(node, "params", params);
     }
     return RM_OK;
+}
+
+rm_status rm_change_visit(rm_change *change, const char *id,
+                          rm_status (*visit)(void *context, rm_error *err),
+                          void (*undo)(void *context), void *context, rm_error *err)
+{
+    size_t index;
+    rm_status status = check_open(change, err);
+    if (status == RM_OK) {
+        status = find_node(change, id, &index, err);
+    }
+    if (status != RM_OK) {
+        return status;
+    }
+    const rmi_visit asked = {
+        .id = (char *)(uintptr_t)id, .call = visit, .undo = undo, .context = context};
+    return rmi_change_add_visit(change, &asked, err);
 }
 
 rm_status rm_change_connect(rm_change *change, const char *connection_json, rm_error *err)

@@ -2,8 +2,8 @@
  *
  *     manifest (edited) ─▶ plan ─▶ matched with what runs ─▶ heirs of edges that go ─▶ tables
  *                          change_plan.c                     change_heirs.c
- *     pause ─▶ ready? ─▶ nodes that go give what they hold back ─▶ room ─▶ exchange ─▶ resume
- *              change_exchange.c
+ *     pause ─▶ ready? ─▶ nodes that go give what they hold back ─▶ room ─▶ visits ─▶ exchange ─▶
+ * resume change_exchange.c                                           change_visits.c
  *
  * A node of the new plan is the old one (kept), a new one in the place of an old one (both set), or
  * new. An edge of the new plan is an old one that is kept with its queue, or new. An old edge that
@@ -41,6 +41,15 @@ typedef struct rmi_new_edge {
     bool has_front; /* the first packet of its producer's outbox is not for it */
 } rmi_new_edge;
 
+/* What the host does to a node that stays. */
+typedef struct rmi_visit {
+    char *id;
+    rmi_node *node; /* once it is planned */
+    rm_status (*call)(void *context, rm_error *err);
+    void (*undo)(void *context); /* NULL: nothing */
+    void *context;
+} rmi_visit;
+
 /* Whether an old node begins items while the change waits for its moment. */
 typedef enum rmi_held { RMI_NOT_HELD = 0, RMI_HELD, RMI_HELD_FOR_GOOD } rmi_held;
 
@@ -56,6 +65,8 @@ struct rm_change {
     rm_session *session;
     json_t *manifest;
     uint32_t version; /* of the session's graph that it began with */
+    rmi_visit *visits;
+    uint32_t visit_count;
 
     /* Once it is planned. */
     rm_plan *plan;
@@ -125,6 +136,16 @@ bool rmi_change_has_front(const rmi_node *node, const rmi_edge *edge);
 void rmi_change_hold(rm_change *change);
 /* They get them again. */
 void rmi_change_release(rm_change *change);
+
+/* change_visits.c: takes a copy of the id. */
+RM_MUST_USE rm_status rmi_change_add_visit(rm_change *change, const rmi_visit *visit,
+                                           rm_error *err);
+/* Their nodes, once it is planned. RM_EINVAL: one does not stay. */
+RM_MUST_USE rm_status rmi_change_find_visits(rm_change *change, rm_error *err);
+bool rmi_change_visits(const rm_change *change, const rmi_node *node);
+/* The last that can fail: those before it are undone then. */
+RM_MUST_USE rm_status rmi_change_visit(const rm_change *change, rm_error *err);
+void rmi_change_free_visits(rm_change *change);
 
 /* change_exchange.c: the session is paused. RM_EAGAIN: not now. */
 RM_MUST_USE rm_status rmi_change_exchange(rm_change *change, rm_error *err);

@@ -550,6 +550,9 @@ rm_status rmi_change_exchange(rm_change *change, rm_error *err)
     if (status == RM_OK) {
         status = reserve(change, err);
     }
+    if (status == RM_OK) {
+        status = rmi_change_visit(change, err);
+    }
     if (status != RM_OK) {
         take_back_params(change, (uint32_t)change->plan->node_count);
         go_back(change);
@@ -593,7 +596,7 @@ void rmi_change_finish(rm_change *change)
     }
     for (size_t i = 0; i < change->plan->node_count; i++) {
         const rmi_new_node *fresh = &change->nodes[i];
-        if (fresh->node != fresh->old || fresh->params) {
+        if (fresh->node != fresh->old || fresh->params || rmi_change_visits(change, fresh->node)) {
             tell(change, fresh->node, reason_for(fresh));
         }
     }

@@ -416,8 +416,11 @@ rm_status rmi_change_plan(rm_change *change, rm_error *err)
 
 rm_status rmi_change_prepare(rm_change *change, rm_error *err)
 {
-    rm_status status = make_nodes(change, err);
+    rm_status status = rmi_change_find_visits(change, err);
     change->is_prepared = true;
+    if (status == RM_OK) {
+        status = make_nodes(change, err);
+    }
     if (status == RM_OK) {
         status = make_edges(change, err);
     }

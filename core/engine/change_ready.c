@@ -29,7 +29,7 @@ static rm_status check_session(const rm_change *change, rm_error *err)
     return RM_OK;
 }
 
-/* A node that goes is between two items. */
+/* A node that goes, or is visited, is between two items. */
 static rm_status check_boundary(const rmi_node *node, rm_error *err)
 {
     if (rmi_node_is_ending(node)) {
@@ -46,12 +46,17 @@ static rm_status check_boundary(const rmi_node *node, rm_error *err)
     return RM_OK;
 }
 
+static bool has_to_rest(const rm_change *change, const rmi_node *node)
+{
+    return !rmi_change_is_kept(change, node) || rmi_change_visits(change, node);
+}
+
 static rm_status check_nodes(const rm_change *change, rm_error *err)
 {
     const rm_session *session = change->session;
     rm_status status = RM_OK;
     for (uint32_t i = 0; i < session->node_count && status == RM_OK; i++) {
-        if (!rmi_change_is_kept(change, session->nodes[i])) {
+        if (has_to_rest(change, session->nodes[i])) {
             status = check_boundary(session->nodes[i], err);
         }
     }
@@ -238,8 +243,8 @@ void rmi_change_hold(rm_change *change)
     const rm_session *session = change->session;
     bool is_split = look_at_fronts(change, NULL) != RM_OK; /* a packet is on a part of its ways */
     for (uint32_t i = 0; i < session->node_count; i++) {
-        bool goes = !rmi_change_is_kept(change, session->nodes[i]);
-        if (change->holds[i] == RMI_NOT_HELD && goes) {
+        bool rests = has_to_rest(change, session->nodes[i]);
+        if (change->holds[i] == RMI_NOT_HELD && rests) {
             change->holds[i] = RMI_HELD;
         }
     }

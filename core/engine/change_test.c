@@ -770,6 +770,70 @@ TEST(a_change_that_is_given_up_holds_nobody_back)
     end(&f, 100);
 }
 
+typedef struct visited {
+    uint32_t visits, undone;
+    bool within, refuses;
+} visited;
+
+static rm_status visit_node(void *context, rm_error *err)
+{
+    visited *v = context;
+    v->visits++;
+    v->within |= busy != NULL;
+    return v->refuses ? rm_fail(err, RM_EFAIL, "too loud") : RM_OK;
+}
+
+static void undo_visit(void *context)
+{
+    ((visited *)context)->undone++;
+}
+
+TEST(a_node_that_stays_is_visited_between_two_items)
+{
+    fixture f;
+    visited v = {0};
+    rm_error err = RM_ERROR_INIT;
+    begin(&f, busy_chain, 100);
+    bring_back(f.session);
+    const rmi_node *a = rmi_session_find(f.session, "a");
+    CHECK_INT(rm_change_visit(f.change, "none", visit_node, NULL, &v, &err), RM_ENOENT);
+    CHECK_INT(rm_change_visit(f.change, "a", visit_node, undo_visit, &v, &err), RM_OK);
+    CHECK_INT(rm_change_commit(f.change, NULL, &err), RM_EAGAIN);
+    CHECK_CONTAINS(err.message, "'a' is within an item");
+    CHECK_INT(v.visits, 0);
+    bring_back(f.session);
+    CHECK_INT(rm_change_commit(f.change, NULL, &err), RM_OK);
+    CHECK(v.visits == 1 && !v.within && v.undone == 0);
+    CHECK(rmi_session_find(f.session, "a") == a);
+    while (sink_probe[0].seen < 100) {
+        bring_back(f.session);
+    }
+    end(&f, 100);
+}
+
+TEST(a_visit_that_fails_refuses_the_change_and_undoes_those_before_it)
+{
+    fixture f;
+    visited first = {0}, second = {.refuses = true};
+    rm_error err = RM_ERROR_INIT;
+    begin(&f, chain, 100);
+    CHECK_INT(rm_change_visit(f.change, "source", visit_node, undo_visit, &first, &err), RM_OK);
+    CHECK_INT(rm_change_visit(f.change, "b", visit_node, undo_visit, &second, &err), RM_OK);
+    CHECK_INT(rm_change_insert(f.change, NEW("x", "t.delay"), "a", NULL, &err), RM_OK);
+    CHECK_INT(rm_change_commit(f.change, NULL, &err), RM_EFAIL);
+    CHECK_TEXT(err.node, "b");
+    CHECK(first.visits == 1 && first.undone == 1 && second.visits == 1 && second.undone == 0);
+    CHECK(rmi_session_find(f.session, "x") == NULL);
+    rm_change_free(f.change);
+    CHECK_INT(rm_change_new(f.session, &f.change, NULL), RM_OK);
+    CHECK_INT(rm_change_visit(f.change, "b", visit_node, undo_visit, &first, &err), RM_OK);
+    CHECK_INT(rm_change_remove(f.change, "b", &err), RM_OK);
+    CHECK_INT(rm_change_commit(f.change, NULL, &err), RM_EINVAL);
+    CHECK_CONTAINS(err.message, "'b' comes or goes with this change");
+    CHECK_INT(first.visits, 1);
+    end(&f, 100);
+}
+
 TEST(a_change_can_be_planned_before_it_is_made)
 {
     fixture f;
@@ -878,5 +942,7 @@ TEST_MAIN(T(random_changes_of_a_chain_lose_and_double_nothing),
           T(what_a_change_took_out_goes_with_the_next_one), T(operations_say_what_is_wrong),
           T(a_node_that_is_never_idle_gets_no_new_item_until_it_is_replaced),
           T(a_change_that_is_given_up_holds_nobody_back),
+          T(a_node_that_stays_is_visited_between_two_items),
+          T(a_visit_that_fails_refuses_the_change_and_undoes_those_before_it),
           T(a_change_can_be_planned_before_it_is_made),
           T(a_resampler_of_a_running_48_khz_stream_is_replaced_without_a_gap))

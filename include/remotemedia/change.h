@@ -66,6 +66,16 @@ RM_API RM_MUST_USE rm_status rm_change_add(rm_change *change, const char *node_j
 RM_API RM_MUST_USE rm_status rm_change_params(rm_change *change, const char *id,
                                               const char *params_json, rm_error *err);
 
+/* As the change is made, and nothing else can refuse it any more, visit(context) is called for node
+ * `id`, which stays: it is between two of its items, and no node is called meanwhile. For
+ * parameters that only the host knows. What visit() returns below RM_OK refuses the change, and
+ * undo(context) (may be NULL) is called of the visits before it. A node that comes or goes with
+ * this change refuses it (RM_EINVAL). */
+RM_API RM_MUST_USE rm_status rm_change_visit(rm_change *change, const char *id,
+                                             rm_status (*visit)(void *context, rm_error *err),
+                                             void (*undo)(void *context), void *context,
+                                             rm_error *err);
+
 /* Plans the changed graph, which rm_change_commit() does else, so that what its new nodes need can
  * be made before they are opened. What is said of the change afterwards fails. *ret_plan (may be
  * NULL) is the change's, then the session's. On an error the change is forgotten. */

@@ -9,6 +9,7 @@
 /* A word of a change and its texts; NULL: None. */
 typedef struct change_word {
     const char *name, *text[3];
+    PyObject *params; /* as objects, of the word "params"; else None */
 } change_word;
 
 static rm_status apply_word(rm_change *change, const change_word *word, rm_error *err)
@@ -32,7 +33,7 @@ static rm_status apply_word(rm_change *change, const change_word *word, rm_error
     if (strcmp(word->name, "disconnect") == 0) {
         return rm_change_disconnect(change, text[0], text[1], err);
     }
-    return rm_change_params(change, text[0], text[1], err);
+    return rm_fail(err, RM_EINVAL, "a change has no word '%.20s'", word->name);
 }
 
 static bool is_live_object(const rmpy_session *s, const char *id)
@@ -47,17 +48,21 @@ static bool is_live_object(const rmpy_session *s, const char *id)
     return false;
 }
 
-/* A live object has no parameters in the plan: those that it was made with are its own. */
-static rm_status check_word(rmpy_session *s, const change_word *word, rm_error *err)
+/* A live object has no parameters in the plan: those that it was made with are its own. Of another
+ * node text[1] has them as JSON; without it text[2] says why there is none. */
+static rm_status set_params(rmpy_session *s, rm_change *change, const change_word *word,
+                            rm_error *err)
 {
-    const char *id = strcmp(word->name, "params") == 0 ? word->text[0] : NULL;
-    if (!id || !is_live_object(s, id)) {
-        return RM_OK;
+    const char *id = word->text[0];
+    if (is_live_object(s, id)) {
+        return rmpy_settings_add(s, change, id, word->params, err);
+    }
+    if (word->text[1]) {
+        return rm_change_params(change, id, word->text[1], err);
     }
     rm_status status =
-        rm_fail(err, RM_EUNSUPPORTED,
-                "node '%.60s' is a live object: a change can't set its parameters", id);
-    rm_error_help(err, "session.set_params() sets them, or replace it by another object");
+        rm_fail(err, RM_EINVAL, "node '%.60s', %s", id, word->text[2] ? word->text[2] : "");
+    rm_error_help(err, "it was given by its type: replace it by an object");
     return status;
 }
 
@@ -69,18 +74,18 @@ static rm_change *begin(rmpy_session *s, PyObject *words)
     rm_status status = rm_change_new(s->native, &change, &error);
     for (Py_ssize_t i = 0; status == RM_OK && i < PyList_GET_SIZE(words); i++) {
         change_word word;
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(words, i), "szzz", &word.name, &word.text[0],
-                              &word.text[1], &word.text[2])) {
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(words, i), "szzzO", &word.name, &word.text[0],
+                              &word.text[1], &word.text[2], &word.params)) {
             rm_change_free(change);
+            rmpy_settings_clear(s);
             return NULL;
         }
-        status = check_word(s, &word, &error);
-        if (status == RM_OK) {
-            status = apply_word(change, &word, &error);
-        }
+        status = strcmp(word.name, "params") == 0 ? set_params(s, change, &word, &error)
+                                                  : apply_word(change, &word, &error);
     }
     if (status != RM_OK) {
         rm_change_free(change);
+        rmpy_settings_clear(s);
         return (rm_change *)(void *)rmpy_raise(s->state, &error, NULL);
     }
     return change;
@@ -188,6 +193,7 @@ static bool may_change(const rmpy_session *s)
 static void forget(rmpy_session *s)
 {
     rm_change_free(s->change);
+    rmpy_settings_clear(s);
     s->change = NULL;
     s->change_waits = false;
     rmpy_guests_stay(s);

@@ -117,6 +117,22 @@ rm_status rmpy_reset(rmpy_runner *p)
 
 /* ---- what the engine tells */
 
+int rmpy_give_params(rmpy_runner *p, PyObject *params)
+{
+    PyObject *none = PyTuple_New(0), *set = PyObject_GetAttrString(p->object, "set_params");
+    PyObject *answer = none && set ? PyObject_Call(set, none, params) : NULL;
+    if (answer && rmpy_is_awaitable(answer)) {
+        Py_XDECREF(PyObject_CallMethod(answer, "close", NULL)); /* else Python warns of it */
+        PyErr_Format(PyExc_TypeError, "node '%s': set_params() is a plain method", p->id);
+        Py_CLEAR(answer);
+    }
+    int result = answer ? 0 : -1;
+    Py_XDECREF(answer);
+    Py_XDECREF(set);
+    Py_XDECREF(none);
+    return result;
+}
+
 /* A live parameter has changed: set_params(**params) of the node where it has one, else its
  * attributes.
  */
@@ -127,22 +143,20 @@ static int set_params(rmpy_runner *p)
     if (!params) {
         return 0;
     }
-    PyObject *set = PyObject_GetAttrString(p->object, "set_params");
-    if (set) {
-        PyObject *none = PyTuple_New(0);
-        PyObject *answer = none ? PyObject_Call(set, none, params) : NULL;
-        Py_XDECREF(none);
-        Py_XDECREF(answer);
-        Py_DECREF(set);
-        return answer ? 0 : -1;
+    if (PyObject_HasAttrString(p->object, "set_params")) {
+        return rmpy_give_params(p, params);
     }
+    /* Of what a stand-in stands for. */
+    PyObject *own = PyObject_GetAttrString(p->object, "_set_attribute");
     PyErr_Clear();
-    while (PyDict_Next(params, &position, &key, &value)) {
-        if (PyObject_SetAttr(p->object, key, value) < 0) {
-            return -1;
-        }
+    int failed = 0;
+    while (!failed && PyDict_Next(params, &position, &key, &value)) {
+        PyObject *answer = own ? PyObject_CallFunctionObjArgs(own, key, value, NULL) : NULL;
+        failed = own ? !answer : PyObject_SetAttr(p->object, key, value) < 0;
+        Py_XDECREF(answer);
     }
-    return 0;
+    Py_XDECREF(own);
+    return failed ? -1 : 0;
 }
 
 static int tell_overrun(rmpy_runner *p)

@@ -5,6 +5,7 @@
  *                   ├─ node.c    what the engine calls; sync calls; what goes out
  *                   ├─ node_kind.c  what it is by its object
  *                   ├─ guest.c   those that come into a session that runs, and leave it
+ *                   ├─ change_params.c  parameters that a change sets
  *                   ├─ failure.c    what is told of a failure
  *                   ├─ ring.c    objects that wait
  *                   ├─ keep.c    checkpoints
@@ -47,6 +48,7 @@ enum {
 typedef struct rmpy_session rmpy_session;
 typedef struct rmpy_runner rmpy_runner;
 typedef struct rmpy_crew rmpy_crew;
+typedef struct rmpy_setting rmpy_setting;
 
 /* What the calling thread has done so far. */
 typedef struct rmpy_usage {
@@ -217,6 +219,7 @@ struct rmpy_session {
     PyObject *new_params;           /* while set_params() runs */
     PyObject *types;                /* list: what plans of changes got from the registry */
     struct rm_change *change;       /* that is planned and not made yet; NULL: none */
+    rmpy_setting *settings;         /* that it makes, the last one first; NULL: none */
     bool change_waits;              /* for its moment */
     bool committing;                /* it is tried now */
     struct rmpy_tries *tries;       /* one for each node of the plan; NULL: nothing failed yet */
@@ -426,6 +429,8 @@ rm_status rmpy_unpack_object(void *session, const void *data, size_t bytes, void
 
 /* ---- interrupt.c */
 
+/* set_params(**params) of the node. -1 with an exception. */
+int rmpy_give_params(rmpy_runner *p, PyObject *params);
 /* Method of Session. */
 PyObject *rmpy_session_interrupt(PyObject *self, PyObject *args);
 rm_status rmpy_node_control(rm_node *node, const rm_control *control, rm_error *err);
@@ -547,6 +552,14 @@ PyObject *rmpy_session_follow(PyObject *self, PyObject *args);
 PyObject *rmpy_session_spans(PyObject *self, PyObject *none);
 PyObject *rmpy_session_method_step(PyObject *self, PyObject *none);
 PyObject *rmpy_session_method_woken(PyObject *self, PyObject *none);
+
+/* ---- change_params.c */
+
+/* Node `id`, a live object, gets the parameters (a dict) as the change is made. */
+rm_status rmpy_settings_add(rmpy_session *s, struct rm_change *change, const char *id,
+                            PyObject *params, rm_error *err);
+/* The change is made, or forgotten. */
+void rmpy_settings_clear(rmpy_session *s);
 
 /* ---- feed.c */
 

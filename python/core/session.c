@@ -619,11 +619,30 @@ static int load_new_params(rmpy_session *s, const char *params)
     return s->new_params ? 0 : -1;
 }
 
+/* As load_new_params(); who judges them itself gets the objects. *params becomes what the engine is
+ * told. */
+static int take_new_params(rmpy_session *s, const rmpy_runner *p, PyObject *objects,
+                           const char **params)
+{
+    if (p && judges_params(p)) {
+        s->new_params = Py_NewRef(objects);
+        *params = "{}";
+        return 0;
+    }
+    if (!*params) {
+        PyErr_SetString(PyExc_TypeError, "set_params: the parameters are not such as JSON has");
+        return -1;
+    }
+    return p ? load_new_params(s, *params) : 0;
+}
+
 PyObject *rmpy_session_set_params(PyObject *self, PyObject *args)
 {
     rmpy_session *s = (rmpy_session *)self;
     const char *node, *params;
-    if (!PyArg_ParseTuple(args, "ss:set_params", &node, &params) || !rmpy_session_usable(s)) {
+    PyObject *objects;
+    if (!PyArg_ParseTuple(args, "szO!:set_params", &node, &params, &PyDict_Type, &objects) ||
+        !rmpy_session_usable(s)) {
         return NULL;
     }
     if (!s->native || rmpy_session_is_over(s)) {
@@ -631,12 +650,11 @@ PyObject *rmpy_session_set_params(PyObject *self, PyObject *args)
         return NULL;
     }
     const rmpy_runner *p = rmpy_session_find(s, node);
-    if (p && load_new_params(s, params) < 0) {
+    if (take_new_params(s, p, objects, &params) < 0) {
         return NULL;
     }
     rm_error error = RM_ERROR_INIT;
-    rm_status status =
-        rm_session_set_params(s->native, node, p && judges_params(p) ? "{}" : params, &error);
+    rm_status status = rm_session_set_params(s->native, node, params, &error);
     Py_CLEAR(s->new_params);
     if (s->events) {
         rmpy_session_schedule(s); /* the event is told by a slice */

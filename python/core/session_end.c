@@ -278,6 +278,7 @@ void rmpy_session_free_native(rmpy_session *s)
     }
     PyObject *before = rmpy_exception_take();
     rm_change_free(s->change);
+    rmpy_settings_clear(s);
     s->change = NULL;
     s->plan = rmpy_plan_of(s->state, s->plan_object); /* those of changes go with the session */
     PyErr_Clear();
@@ -466,7 +467,8 @@ static PyMethodDef session_method_table[] = {
     {"cancel", rmpy_session_cancel, METH_NOARGS,
      PyDoc_STR("cancel($self, /)\n--\n\nEnds the session.")},
     {"set_params", rmpy_session_set_params, METH_VARARGS,
-     PyDoc_STR("set_params($self, node, params, /)\n--\n\nSets live parameters (JSON text).")},
+     PyDoc_STR(
+         "set_params($self, node, params, objects, /)\n--\n\nSets live parameters (JSON text).")},
     {"plan_change", rmpy_session_plan_change, METH_O,
      PyDoc_STR("plan_change($self, words, /)\n--\n\nPlans a change; its new Python nodes.")},
     {"add_nodes", rmpy_session_add_nodes, METH_VARARGS,

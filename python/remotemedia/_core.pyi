@@ -287,11 +287,12 @@ class Session:
     def interrupt(self, node: str | None = None, /) -> None:
         """Barge-in: what is queued downstream of ``node`` dies; None: from the sources on."""
     def cancel(self) -> None: ...
-    def set_params(self, node: str, params: str, /) -> None: ...
+    def set_params(self, node: str, params: str | None, objects: dict[str, Any], /) -> None:
+        """``params``: JSON text, None: there is none. ``objects``: the same for a live object."""
     def plan_change(
-        self, words: list[tuple[str, str | None, str | None, str | None]], /
+        self, words: list[tuple[str, str | None, str | None, str | None, dict[str, Any] | None]], /
     ) -> list[tuple[str, NodeType, list[str] | None]]:
-        """Plans a change by all of the words: (what, its texts), as in change.h. The new Python nodes
+        """Plans a change by all of the words: (what, its texts, its parameters), as in change.h. The new Python nodes
         in rank order: id, type, and the names of the connected outputs of one that has several.
         One change at a time. Thread of this and the following: the session's."""
     def add_nodes(

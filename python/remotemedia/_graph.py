@@ -453,16 +453,24 @@ class GraphBuilder:
         return self
 
 
-def _params_json(id: str, node: Node) -> dict[str, Any]:
-    params = {}
-    for name, value in node.get_params().items():
+def params_json(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as a manifest has them."""
+    made = {}
+    for name, value in params.items():
         try:
-            params[name] = to_json(value)
+            made[name] = to_json(value)
         except SerializationError as error:
             raise SerializationError(
-                f"node '{id}', parameter '{name}': {error.message}", code=error.code
+                f"parameter '{name}': {error.message}", code=error.code
             ) from None
-    return params
+    return made
+
+
+def _params_json(id: str, node: Node) -> dict[str, Any]:
+    try:
+        return params_json(node.get_params())
+    except SerializationError as error:
+        raise SerializationError(f"node '{id}', {error.message}", code=error.code) from None
 
 
 def _portable(node: Node) -> dict[str, Any]:

@@ -28,6 +28,10 @@ class Host:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.node, name)
 
+    def _set_attribute(self, name: str, value: Any) -> None:
+        """A live parameter of a node that has no ``set_params``."""
+        setattr(self.node, name, value)
+
     @property
     def connected_outputs(self) -> frozenset[str] | None:
         """Those of every run so far: another may be under way, with another graph."""

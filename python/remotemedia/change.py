@@ -13,11 +13,11 @@ See docs/guide/live-change.md.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import _drive, _resolve
-from ._graph import GraphBuilder, live_number
-from .errors import DUPLICATE, PipelineError
+from ._graph import GraphBuilder, live_number, params_json
+from .errors import DUPLICATE, PipelineError, SerializationError
 from .node import Node, TypedNode
 
 if TYPE_CHECKING:
@@ -27,6 +27,17 @@ if TYPE_CHECKING:
     from .session import Session
 
 __all__ = ["Change"]
+
+# What is said, up to three texts, and parameters as objects.
+_Word: TypeAlias = tuple[str, str | None, str | None, str | None, dict[str, Any] | None]
+
+
+def _params_text(params: dict[str, Any]) -> tuple[str | None, str | None]:
+    """The parameters as a manifest has them, or None and why it can't."""
+    try:
+        return json.dumps(params_json(params)), None
+    except SerializationError as error:
+        return None, error.message
 
 
 class Change:
@@ -45,8 +56,8 @@ class Change:
     Raises
     ------
     NodeError
-        At the end of the block: ``initialize`` of a new node failed, or a node that goes failed in
-        what it does at its end (``flush``, ``save``, ``load``).
+        At the end of the block: ``initialize`` of a new node failed, a node that goes failed in
+        what it does at its end (``flush``, ``save``, ``load``), or one refused its parameters.
     PipelineError
         At the end of the block: the new graph cannot be planned, or the moment for the change did not
         come within 2 s.
@@ -54,15 +65,17 @@ class Change:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._words: list[tuple[str, str | None, str | None, str | None]] = []
+        self._words: list[_Word] = []
         self._new_ids: list[str] = []
         self._given: dict[str, Host] = {}
         self._places: list[_resolve.Place] = []  # alive until they are planned
         self.pause_ns = 0
 
-    def _say(self, name: str, *texts: str | None) -> None:
+    def _say(
+        self, name: str, *texts: str | None, params: dict[str, Any] | None = None
+    ) -> None:
         first, second, third = (*texts, None, None, None)[:3]
-        self._words.append((name, first, second, third))
+        self._words.append((name, first, second, third, params))
 
     def replace(self, id: str | Node, node: Node) -> None:
         """Puts a node in the place of another, with its id and its connections.
@@ -106,13 +119,17 @@ class Change:
         """Takes away all connections between two nodes."""
         self._say("disconnect", self._id(source), self._id(target))
 
-    def set_params(self, id: str, **params: Any) -> None:
-        """Sets parameters of a node that is given by its type.
+    def set_params(self, id: str | Node, /, **params: Any) -> None:
+        """Sets parameters of a node, all of them between the same two packets.
 
-        Where one of them is not live, or the type is Python, it is replaced by one of its type.
-        Those of Python objects are set by `Session.set_params`.
+        Of a Python object its method ``set_params(**params)`` is called once nothing else can refuse
+        the change, between two of its items; values may be any objects, and what it raises refuses the
+        change. Where several objects get parameters, all but the last need attributes of these names:
+        those are what an object gets back where a later one refuses. A node that is given by its type
+        is replaced by one of its type where one of them is not live, or the type is Python.
         """
-        self._say("params", id, json.dumps(params))
+        known = self._id(id)
+        self._say("params", known, *_params_text(params), params=params)
 
     def _id(self, which: str | Node) -> str:
         if isinstance(which, str):

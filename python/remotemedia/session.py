@@ -170,16 +170,23 @@ class Session:
 
         Of a Python node its method ``set_params(**params)`` is called, where it has one, else its
         attributes are set: between two calls of the node, but for one that is out on a worker's
-        thread or awaits something. The values are such as JSON has.
+        thread or awaits something. The values are such as JSON has; a Python object with that method
+        takes any. `change` sets them between two of its items.
 
         Raises
         ------
+        TypeError
+            A value is none that JSON has, and the node is no such object.
         remotemedia.Error
             E0302 to E0304: no such parameter, wrong type, out of range, or not a live one; or what
             the node's ``set_params`` raised, as ``__cause__``. A node whose type names no parameters
             has to have that method.
         """
-        self._opened().session.set_params(node, json.dumps(params))
+        try:
+            text = json.dumps(params)
+        except (TypeError, ValueError):
+            text = None  # a node may take them all the same
+        self._opened().session.set_params(node, text, params)
 
     def change(self) -> Change:
         """A change of the running graph: ``async with session.change() as change``.

@@ -238,10 +238,10 @@ def test_params_of_a_live_node_can_be_set():
         async with _drive.Stream(plan, ["feed"], ["out"]) as stream:
             await stream.push("feed", 2)
             assert await stream.pull("out") == 2
-            stream.session.set_params("gain", '{"gain": 3}')
+            stream.session.set_params("gain", '{"gain": 3}', {"gain": 3})
             await stream.push("feed", 2)
             assert await stream.pull("out") == 6
             with pytest.raises(_core.Error):
-                stream.session.set_params("gain", '{"gain": 30}')
+                stream.session.set_params("gain", '{"gain": 30}', {"gain": 30})
 
     in_loop(main())

@@ -111,10 +111,9 @@ def test_what_cannot_be_said_is_refused():
             with pytest.raises(PipelineError, match="inputs and outputs stay"):
                 async with session.change() as change:
                     change.replace("output", Double())
-            with pytest.raises(Exception, match="a change can't set its parameters") as refused:
+            with pytest.raises(Exception, match="without set_params..: a change can't set its par"):
                 async with session.change() as change:
                     change.set_params("double", factor=3)
-            assert "session.set_params()" in str(refused.value.help)
             with pytest.raises(PipelineError, match="not open"):
                 async with three().open().change() as change:
                     change.remove("a")

@@ -13,7 +13,7 @@ import time
 import weakref
 
 import pytest
-from remotemedia import Error, Node, NodeError, Pipeline, PipelineError
+from remotemedia import Error, Node, NodeError, NodeSpec, Param, Pipeline, PipelineError
 from remotemedia.events import Changed
 
 numpy = pytest.importorskip("numpy")
@@ -830,3 +830,165 @@ def test_an_object_that_takes_parameters_gets_them_while_it_runs(kind):
         return got, [(event.node, event.what) for event in told]
 
     assert asyncio.run(main()) == ([1, 5, 5], [("gain", "params")])
+
+
+class Table(Counted):
+    """Its parameter is an object that no manifest can hold."""
+
+    def __init__(self, table=None, **config):
+        super().__init__(**config)
+        self.table = table or (lambda x: x)
+
+    def process(self, x):
+        first = self.table
+        time.sleep(0.0002)
+        assert self.table is first, "set within an item"
+        return self.table(self.note(x))
+
+    def set_params(self, table):
+        if not callable(table):
+            raise TypeError(f"a table is a {type(table).__name__}, want a function")
+        self.table = table
+
+
+class ThreadTable(Table):
+    blocking = True
+
+
+class AsyncTable(Table):
+    async def process(self, x):
+        first = self.table
+        await asyncio.sleep(0.0002)
+        assert self.table is first, "set within an item"
+        return self.table(self.note(x))
+
+
+TABLES = [Table, ThreadTable, AsyncTable]
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_nodes_whose_parameters_no_manifest_holds_come_in_are_replaced_and_set(kind):
+    """Each turn adds 1,000: what comes out says by which table it came, and none came by two."""
+
+    def adding(turn):
+        return lambda x: x + 1000 * turn
+
+    async def main():
+        tables = [kind(adding(0), id="table")]
+        async with Pipeline([tables[0]]).open() as session:
+
+            async def change_it(turn):
+                async with session.change() as change:
+                    if turn % 3 == 0:
+                        tables.append(kind(adding(turn)))
+                        change.replace("table", tables[-1])
+                    else:
+                        change.set_params(tables[-1] if turn % 3 == 1 else "table", table=adding(turn))
+                    if turn == 4:
+                        change.insert(kind(lambda x: x, id="more"), after="table")
+
+            return await changed_each(session, 200, 20, change_it)
+
+    got = asyncio.run(main())
+    assert [x % 1000 for x in got] == list(range(200))
+    turns = [x // 1000 for x in got]
+    assert turns == sorted(turns) and set(turns) == set(range(9))
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_parameters_that_a_node_refuses_refuse_the_change_and_others_get_theirs_back(kind):
+    async def main():
+        first, second = kind(id="first"), kind(id="second")
+        session = Pipeline([first, second]).open()
+        events = session.events()
+        async with session:
+            with pytest.raises(NodeError, match="want a function") as refused:
+                async with session.change() as change:
+                    change.set_params(first, table=lambda x: -x)
+                    change.insert(Node("test.pass", id="more"), after="first")
+                    change.set_params("second", table=7)
+            assert refused.value.node == "second"
+            assert isinstance(refused.value.__cause__, TypeError)
+            await session.push(1)
+            got = [await result(session)]
+            async with session.change() as change:
+                change.set_params(first, table=lambda x: -x)
+                change.set_params(second, table=lambda x: 2 * x)
+            await session.push(1)
+            got.append(await result(session))
+            assert [node.id for node in session.metrics.nodes][:2] == ["first", "second"]
+        told = [event async for event in events if isinstance(event, Changed)]
+        return got, [(event.node, event.what) for event in told]
+
+    got, told = asyncio.run(main())
+    assert got == [1, -2]
+    assert told == [("first", "params"), ("second", "params")]
+
+
+def test_what_is_to_be_set_stays():
+    async def main():
+        async with Pipeline([Table(id="x"), Node(f"{__name__}:Scale", id="y", factor=2)]).open() as session:
+            with pytest.raises(Error, match="'x' comes or goes with this change"):
+                async with session.change() as change:
+                    change.set_params("x", table=abs)
+                    change.replace("x", Table())
+            with pytest.raises(Error, match="'y', parameter 'factor': a object does not fit"):
+                async with session.change() as change:
+                    change.set_params("y", factor=object())
+            session.set_params("x", table=lambda x: x + 1)
+            with pytest.raises(TypeError, match="not such as JSON has"):
+                session.set_params("y", factor=object())
+            await session.push(1)
+            return await result(session)
+
+    assert asyncio.run(main()) == 4
+
+
+class Late(Table):
+    async def set_params(self, table):
+        self.table = table
+
+
+class NoAttribute(Table):
+    def set_params(self, other):
+        self.table = other
+
+
+def test_a_set_params_that_awaits_or_cannot_be_taken_back_is_refused():
+    async def main():
+        async with Pipeline([NoAttribute(id="a"), Late(id="b")]).open() as session:
+            with pytest.raises(NodeError, match="set_params.. is a plain method"):
+                async with session.change() as change:
+                    change.set_params("b", table=abs)
+            with pytest.raises(NodeError, match="no attribute 'other'") as refused:
+                async with session.change() as change:
+                    change.set_params("a", other=lambda x: 0)
+                    change.set_params("b", table=abs)
+            assert refused.value.node == "a"
+            await session.push(-1)
+            return await result(session)
+
+    assert asyncio.run(main()) == -1
+
+
+class Named(Node):
+    spec = NodeSpec("", params=[Param("factor", "int", live=True, default=1)])
+
+    def __init__(self, factor=1, **config):
+        super().__init__(**config)
+        self.factor = factor
+
+    def process(self, x):
+        return self.factor * x
+
+
+def test_a_live_parameter_of_a_class_by_its_name_is_set_on_its_node():
+    async def main():
+        async with Pipeline([Node(f"{__name__}:Named", id="x", factor=2)]).open() as session:
+            await session.push(1)
+            got = [await result(session)]
+            session.set_params("x", factor=5)
+            await session.push(1)
+            return [*got, await result(session)]
+
+    assert asyncio.run(main()) == [2, 5]
