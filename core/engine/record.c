@@ -170,6 +170,9 @@ rmi_record_sums rmi_record_sums_of(const rm_packet *packet, const rmi_record_pie
 {
     rm_packet_header header = packet->header;
     header.origin_ns = with_origin ? header.origin_ns : 0;
+    if (header.kind == RM_KIND_OBJECT) {
+        header.sequence = 0; /* one that a node passes on leaves in its packet or in another */
+    }
     header.metadata_bytes = packet->metadata ? header.metadata_bytes : 0;
     uint32_t metadata_crc = rmi_crc32c(0, packet->metadata, header.metadata_bytes);
     return (rmi_record_sums){.header = rmi_crc32c(0, &header, sizeof header),

@@ -96,7 +96,8 @@ PyObject *rmpy_session_failure_of(rmpy_session *s, const rm_error *error)
     uint64_t number = item_of(p, error);
     long tries = count_try(s, error->node, number);
     PyObject *excerpt = excerpt_of(s, p, error);
-    PyObject *exception = p && p->raised ? Py_NewRef(p->raised) : rmpy_error_new(s->state, error);
+    bool is_own = p && p->raised && error->code != RM_CODE_REPLAY_DIFFERS;
+    PyObject *exception = is_own ? Py_NewRef(p->raised) : rmpy_error_new(s->state, error);
     PyObject *node = text_or_none(error->node);
     PyObject *item = number ? PyLong_FromUnsignedLongLong(number) : Py_NewRef(Py_None);
     if (p) {

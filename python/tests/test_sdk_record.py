@@ -163,6 +163,39 @@ def test_failures_come_again(tmp_path):
     assert make().replay_sync(record) == results
 
 
+@pytest.mark.parametrize("threads", [(True, False), (False, True)])
+def test_items_that_are_given_on_are_the_same_from_a_thread_and_from_the_loop(threads, tmp_path):
+    class Gate(Flaky):
+        def process(self, x):
+            return None if x % 3 == 0 else super().process(x) if x % 7 else x
+
+    def make(on_thread, **options):
+        Gate.blocking = on_thread
+        return Pipeline([Gate(name="gate"), Sum(name="end")], on_error={"policy": "retry", "backoff_ms": 0}, **options)
+
+    record = tmp_path / "run.rmrec"
+    results = make(threads[0], record=record).run_sync(ITEMS)
+    assert make(threads[1]).replay_sync(record) == results
+
+
+def test_what_a_node_raised_before_does_not_hide_where_a_replay_differs(tmp_path):
+    last = 0
+
+    class Last(Flaky):
+        def process(self, x):
+            return super().process(x) if x < 14 else last
+
+    def make(**options):
+        return Pipeline([Last(name="last")], on_error={"policy": "retry", "backoff_ms": 0, "then": "skip"}, **options)
+
+    record = tmp_path / "run.rmrec"
+    make(record=record).run_sync([5, 6, 14])
+    last = "other"
+    with pytest.raises(NodeError, match="node 'last': packet 3 of 'output' has another payload") as raised:
+        make().replay_sync(record)
+    assert raised.value.code == 413
+
+
 def test_native_nodes_and_arrays(tmp_path):
     class Mean(Node):
         def process(self, block):
