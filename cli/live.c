@@ -31,7 +31,7 @@ static bool find_folder(char *folder, size_t size, bool make)
     int length = runtime && *runtime == '/'
                      ? snprintf(folder, size, "%s/remotemedia", runtime)
                      : snprintf(folder, size, "/tmp/remotemedia-%u", (unsigned)geteuid());
-    if (length < 0 || (size_t)length + sizeof "/2147483647.sock" > size) {
+    if (length < 0 || (size_t)length + sizeof "/2147483647.python.sock" > size) {
         return false;
     }
     if (make) {
@@ -45,8 +45,8 @@ static pid_t pid_of(const char *name)
 {
     char *end;
     long pid = strtol(name, &end, 10);
-    return *name >= '1' && *name <= '9' && strcmp(end, ".sock") == 0 && pid <= INT_MAX ? (pid_t)pid
-                                                                                       : 0;
+    bool known = strcmp(end, ".sock") == 0 || strcmp(end, ".python.sock") == 0;
+    return *name >= '1' && *name <= '9' && known && pid <= INT_MAX ? (pid_t)pid : 0;
 }
 
 static struct sockaddr_un address_of(const char *path)
@@ -83,7 +83,8 @@ static void each_socket(const char *folder, void (*visit)(void *context, pid_t p
     for (int i = 0; list && i < ENTRIES_MAX && (entry = readdir(list)); i++) {
         char path[CLI_LIVE_PATH_MAX];
         pid_t pid = pid_of(entry->d_name);
-        if (pid && snprintf(path, sizeof path, "%s/%d.sock", folder, (int)pid) > 0) {
+        if (pid &&
+            (size_t)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) < sizeof path) {
             visit(context, pid, path);
         }
     }
@@ -105,29 +106,43 @@ static void remove_stale(void *context, pid_t pid, const char *path)
 
 /* ---- answering */
 
-void cli_live_start(cli_live *live)
+/* Under its name once it listens: one that does not is taken for a dead process's. */
+static bool bind_and_listen(int fd, const char *fresh, const char *path)
+{
+    struct sockaddr_un address = address_of(fresh);
+    (void)unlink(fresh);
+    bool listens = bind(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
+                   listen(fd, CLI_LIVE_CLIENTS_MAX) == 0 && rename(fresh, path) == 0;
+    if (!listens) {
+        (void)unlink(fresh);
+    }
+    return listens;
+}
+
+int rm_cli_live_listen(const char *suffix, char *ret_path, size_t size)
 {
     char folder[CLI_LIVE_PATH_MAX], fresh[CLI_LIVE_PATH_MAX];
     if (!find_folder(folder, sizeof folder, true)) {
-        return;
+        return -1;
     }
     each_socket(folder, remove_stale, NULL);
-    snprintf(live->path, sizeof live->path, "%.80s/%d.sock", folder, (int)getpid());
-    snprintf(fresh, sizeof fresh, "%.80s/%d.new", folder, (int)getpid());
-    struct sockaddr_un address = address_of(fresh);
-    live->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (live->fd < 0) {
-        return;
+    int length = snprintf(ret_path, size, "%s/%d%s.sock", folder, (int)getpid(), suffix);
+    snprintf(fresh, sizeof fresh, "%.80s/%d%.8s.new", folder, (int)getpid(), suffix);
+    if (length < 0 || (size_t)length >= size) {
+        return -1;
     }
-    (void)unlink(fresh);
-    /* Under its name once it listens: one that does not is taken for a dead process's. */
-    if (bind(live->fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(live->fd, CLI_LIVE_CLIENTS_MAX) != 0 || rename(fresh, live->path) != 0) {
-        (void)unlink(fresh);
-        close(live->fd);
-        return;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && !bind_and_listen(fd, fresh, ret_path)) {
+        close(fd);
+        fd = -1;
     }
-    live->listens = true;
+    return fd;
+}
+
+void cli_live_start(cli_live *live)
+{
+    live->fd = rm_cli_live_listen("", live->path, sizeof live->path);
+    live->listens = live->fd >= 0;
 }
 
 static void drop_client(cli_live *live, unsigned index)
@@ -288,6 +303,24 @@ static json_t *answer_of(const asked_run *run)
     return answer;
 }
 
+/* A process that runs several pipelines answers for all of them. */
+static void append_runs(json_t *answers, json_t *takes_answer)
+{
+    const json_t *runs = json_object_get(takes_answer, "runs");
+    if (!runs) {
+        json_array_append_new(answers, takes_answer);
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(runs); i++) {
+        json_t *run = json_array_get(runs, i);
+        if (json_is_object(run)) {
+            json_object_set(run, "pid", json_object_get(takes_answer, "pid"));
+            json_array_append(answers, run);
+        }
+    }
+    json_decref(takes_answer);
+}
+
 json_t *cli_live_ask_all(int timeout_ms)
 {
     char folder[CLI_LIVE_PATH_MAX];
@@ -302,7 +335,7 @@ json_t *cli_live_ask_all(int timeout_ms)
     for (unsigned i = 0; i < all.count; i++) {
         json_t *answer = answer_of(&all.run[i]);
         if (answer) {
-            json_array_append_new(answers, answer);
+            append_runs(answers, answer);
         }
         if (all.run[i].fd >= 0) {
             close(all.run[i].fd);

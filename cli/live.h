@@ -1,8 +1,11 @@
-/* live.h — runs tell others of the same user what they do: a socket for each, `top` asks them.
+/* live.h — runs tell others of the same user what they do: a socket for each process, `top` asks.
  *
- *     run ── listens ──▶ $XDG_RUNTIME_DIR/remotemedia/PID.sock     (/tmp/remotemedia-UID without
- * that) top ── connects ─▶ one JSON object, then the end:  {"pid", "pipeline", "state", "metrics",
- * …}
+ *     run ── listens ──▶ $XDG_RUNTIME_DIR/remotemedia/PID.sock     (/tmp/remotemedia-UID without)
+ *     program ─ listens ▶ …/PID.python.sock, for all of its sessions: rm_cli_live_listen()
+ *     top ── connects ─▶ one JSON object, then the end:
+ *                        {"pid", "pipeline", "state", "metrics", …}, or
+ *                        {"pid", "runs": [{"run", "pipeline", "state", "metrics"}, …, {"state":
+ *                        "more", "count"}]}
  *
  * The folder is the user's alone (0700), or it is not used. A run answers between two slices of its
  * work, and sleeps as long as it likes where nobody asks.
@@ -46,8 +49,9 @@ void cli_live_step(cli_live *live, json_t *(*make)(void *context), void *context
 /* What to poll for; at most 1 + CLI_LIVE_CLIENTS_MAX. Returns how many. */
 unsigned cli_live_poll(const cli_live *live, struct pollfd *ret_wanted);
 
-/* Asks all runs at once: an array of their answers by pid; one that does not answer within
- * timeout_ms has "pid" and the state "busy". */
+/* Asks all runs at once: an array of their answers by pid; a process that does not answer within
+ * timeout_ms has "pid" and the state "busy", one that has more runs than it tells of a last one
+ * with the state "more" and "count". */
 json_t *cli_live_ask_all(int timeout_ms);
 
 #endif

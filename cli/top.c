@@ -47,12 +47,24 @@ static double sum_ns(const json_t *node)
 
 /* ---- numbers that come of two answers */
 
-/* The same object of the answers before; NULL: there was none. */
-static const json_t *find_by(const json_t *list, const char *key, const json_t *wanted)
+/* The same of the answers before; NULL: there was none. */
+static const json_t *find_node(const json_t *list, const char *id)
 {
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *one = json_array_get(list, i);
-        if (json_equal(json_object_get(one, key), json_object_get(wanted, key))) {
+        if (strcmp(text(one, "id"), id) == 0) {
+            return one;
+        }
+    }
+    return NULL;
+}
+
+static const json_t *find_run(const json_t *list, const json_t *wanted)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *one = json_array_get(list, i);
+        if (number(one, "pid") == number(wanted, "pid") &&
+            number(one, "run") == number(wanted, "run")) {
             return one;
         }
     }
@@ -133,7 +145,9 @@ static void put_headline(screen *s, const json_t *run)
 {
     char row[ROW_BYTES], elapsed[32], bytes[32], rss[32];
     const json_t *metrics = json_object_get(run, "metrics");
-    if (!metrics) {
+    if (strcmp(text(run, "state"), "more") == 0) {
+        snprintf(row, sizeof row, "%.0f  and %.0f more", number(run, "pid"), number(run, "count"));
+    } else if (!metrics) {
         snprintf(row, sizeof row, "%.0f  %s: it does not answer, a node is in a call that lasts",
                  number(run, "pid"), text(run, "state"));
     } else {
@@ -161,7 +175,7 @@ static void put_run(screen *s, const json_t *run, const json_t *run_before)
     }
     for (size_t i = 0; i < json_array_size(nodes); i++) {
         const json_t *node = json_array_get(nodes, i);
-        const json_t *same = find_by(json_object_get(before, "nodes"), "id", node);
+        const json_t *same = find_node(json_object_get(before, "nodes"), text(node, "id"));
         double rate = rate_of(node, same, number(metrics, "elapsed_ns"),
                               same ? number(before, "elapsed_ns") : 0);
         if (!is_hidden(node)) {
@@ -184,7 +198,7 @@ static void put_runs(screen *s, const json_t *runs, const json_t *runs_before)
     put_row(s, CLI_DIM, true, row);
     for (size_t i = 0; i < count; i++) {
         const json_t *run = json_array_get(runs, i);
-        put_run(s, run, find_by(runs_before, "pid", run));
+        put_run(s, run, find_run(runs_before, run));
     }
 }
 

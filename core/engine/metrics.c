@@ -340,11 +340,11 @@ static void ask(question *asked)
     pthread_mutex_unlock(&session->lock);
 }
 
-static struct timespec deadline(void)
+static struct timespec deadline(int wait_ms)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += ANSWER_MS_MAX * 1000000L;
+    until.tv_nsec += wait_ms * 1000000L;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     return until;
@@ -402,7 +402,7 @@ void rm_session_progress(const rm_session *session, int64_t *ret_position_ns, ui
 }
 
 /* Asks every strand, then waits for all of them together. */
-static rm_status ask_all(rm_session *session, rm_metrics *to)
+static rm_status ask_all(rm_session *session, int wait_ms, rm_metrics *to)
 {
     question *asked[RMI_SESSION_STRANDS_MAX] = {0};
     rm_status status = RM_OK;
@@ -412,7 +412,7 @@ static rm_status ask_all(rm_session *session, rm_metrics *to)
             ask(asked[i]);
         }
     }
-    struct timespec until = deadline();
+    struct timespec until = deadline(wait_ms);
     for (uint32_t i = 0; i < session->strand_count; i++) {
         if (asked[i]) {
             take_answer(asked[i], &until, to);
@@ -472,14 +472,15 @@ static rm_status own_texts(rm_metrics *metrics)
     return RM_OK;
 }
 
-static rm_status gather(rm_session *session, rm_metrics *metrics)
+static rm_status gather(rm_session *session, int wait_ms, rm_metrics *metrics)
 {
     metrics->elapsed_ns = rmi_clock_ns() - session->begin_ns;
     metrics->node_count = session->node_count;
     metrics->edge_count = session->edge_count;
     metrics->nodes = rmi_calloc(session->node_count + 1, sizeof *metrics->nodes);
     metrics->edges = rmi_calloc(session->edge_count + 1, sizeof *metrics->edges);
-    rm_status status = metrics->nodes && metrics->edges ? ask_all(session, metrics) : RM_ENOMEM;
+    rm_status status =
+        metrics->nodes && metrics->edges ? ask_all(session, wait_ms, metrics) : RM_ENOMEM;
     metrics->bytes = rmi_budget_bytes(session->budget);
     metrics->bytes_peak = rmi_budget_bytes_peak(session->budget);
     metrics->bytes_max = rmi_budget_bytes_max(session->budget);
@@ -488,9 +489,18 @@ static rm_status gather(rm_session *session, rm_metrics *metrics)
 
 rm_status rm_session_measure(rm_session *session, rm_metrics **ret_metrics, rm_error *err)
 {
+    return rm_session_measure_within(session, ANSWER_MS_MAX, ret_metrics, err);
+}
+
+rm_status rm_session_measure_within(rm_session *session, int wait_ms, rm_metrics **ret_metrics,
+                                    rm_error *err)
+{
+    if (wait_ms < 0 || wait_ms > ANSWER_MS_MAX) {
+        return rm_fail(err, RM_EINVAL, "wait_ms is %d, want 0 to %d", wait_ms, ANSWER_MS_MAX);
+    }
     rm_metrics *metrics = RMI_NEW(rm_metrics);
     rmi_session_begin_visit(session);
-    rm_status status = metrics ? gather(session, metrics) : RM_ENOMEM;
+    rm_status status = metrics ? gather(session, wait_ms, metrics) : RM_ENOMEM;
     rmi_session_end_visit(session);
     if (status != RM_OK) {
         rm_metrics_free(metrics);

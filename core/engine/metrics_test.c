@@ -246,8 +246,13 @@ TEST(numbers_outlive_their_session)
     CHECK_INT(drive(session, 100), RM_DONE);
     rm_metrics *numbers = NULL;
     char *text = NULL;
+    CHECK_INT(rm_session_measure_within(session, 251, &numbers, NULL), RM_EINVAL);
+    CHECK_INT(rm_session_measure_within(session, 0, &numbers, NULL), RM_OK);
+    CHECK_INT(rm_metrics_to_json(numbers, &text, NULL), RM_OK);
+    rm_metrics_free(numbers);
     CHECK_INT(rm_session_measure(session, &numbers, NULL), RM_OK);
     rm_session_free(session);
+    rm_free(text);
     CHECK_INT(rm_metrics_to_json(numbers, &text, NULL), RM_OK);
     rm_metrics_free(numbers);
     rm_metrics_free(NULL);

@@ -52,6 +52,12 @@ RM_API void rm_cli_run_ended(rm_cli_run *run);
  * replay. Thread: that of run(). */
 RM_API const char *rm_cli_run_record(const rm_cli_run *run);
 
+/* For a program that tells `remotemedia top` of its sessions: the listening socket PID`suffix`.sock
+ * (suffix: ".python", or "") in the folder that only this user can enter, non-blocking; its path,
+ * below 108 bytes, into ret_path. Who connects is sent one JSON object and the end. -1: there is no
+ * folder to be trusted, or no room. The caller closes it and unlinks the path. Thread: any. */
+RM_API int rm_cli_live_listen(const char *suffix, char *ret_path, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

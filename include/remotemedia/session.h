@@ -236,6 +236,9 @@ RM_API RM_MUST_USE rm_status rm_session_metrics(rm_session *session, char **ret_
 typedef struct rm_metrics rm_metrics;
 RM_API RM_MUST_USE rm_status rm_session_measure(rm_session *session, rm_metrics **ret_metrics,
                                                 rm_error *err);
+/* The same, but it waits for strands that are within a call for wait_ms at most, 0 to 250. */
+RM_API RM_MUST_USE rm_status rm_session_measure_within(rm_session *session, int wait_ms,
+                                                       rm_metrics **ret_metrics, rm_error *err);
 RM_API RM_MUST_USE rm_status rm_metrics_to_json(const rm_metrics *metrics, char **ret_json,
                                                 rm_error *err);
 RM_API void rm_metrics_free(rm_metrics *metrics);

@@ -98,6 +98,7 @@ static PyObject *shutdown(PyObject *module, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     int64_t deadline_ns = rmpy_now_ns() + (int64_t)(grace_s * 1e9);
+    rmpy_live_stop(run);
     PyObject *owners = owners_of_sessions(run);
     run->shut = true;
     end_sessions(run);
@@ -132,6 +133,8 @@ static PyObject *after_fork(PyObject *module, PyObject *Py_UNUSED(none))
     run->generation++;
     run->pool = NULL;
     run->sessions = NULL;
+    run->sessions_end = &run->sessions;
+    rmpy_live_after_fork(run);
     atomic_store(&run->threads, 0);
     Py_RETURN_NONE;
 }
@@ -223,6 +226,8 @@ int rmpy_session_init(PyObject *module, rmpy_state *state)
         return -1;
     }
     state->run = run;
+    run->sessions_end = &run->sessions;
+    run->live.fd = run->live.pipe[0] = run->live.pipe[1] = -1;
     run->begin_ticks = rmpy_ticks();
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);

@@ -13,6 +13,7 @@
  *                   ├─ task.c    coroutines and generators, as the node's own Task
  *                   ├─ stream.c  the input of an is_streaming node
  *                   ├─ feed.c    python.feed and python.collect
+ *                   ├─ live.c    what `remotemedia top` is told
  *                   └─ worker.c  sync calls on other threads
  *
  * Ownership: a Session owns its runners; a runner borrows its session (NULL once that is gone) and
@@ -31,6 +32,7 @@
 #if defined(__x86_64__)
 #include <x86intrin.h>
 #endif
+#include <pthread.h>
 #include <time.h>
 
 enum {
@@ -56,6 +58,20 @@ typedef struct rmpy_usage {
     long switches; /* times that it waited for something */
 } rmpy_usage;
 
+/* Who tells `remotemedia top` of the sessions; see live.c. */
+typedef struct rmpy_live {
+    pthread_t thread;
+    bool begun; /* it is to be joined */
+    bool runs;  /* it has not ended */
+    bool waits; /* for who asks, or for a byte in the pipe: it is to be told once there is none */
+    _Atomic bool stop;
+    _Atomic bool off;           /* there is no socket that it could have */
+    uint32_t announced, serial; /* sessions that are, and that have been so far */
+    int pipe[2];
+    int fd; /* the thread's; -1: it does not listen */
+    char path[108];
+} rmpy_live;
+
 /* What all sessions of the interpreter share; in the module's state. */
 typedef struct rmpy_run {
     PyTypeObject *runner, *stream;
@@ -66,7 +82,8 @@ typedef struct rmpy_run {
     /* Names. */
     PyObject *str_throw, *str_future_blocking, *str_add_done_callback, *str_get_loop, *str_cancel;
     PyObject *str_call_soon, *kw_context, *str_set_result, *str_done;
-    rmpy_session *sessions;                       /* not closed yet */
+    rmpy_session *sessions, **sessions_end; /* not closed yet, the oldest first */
+    rmpy_live live;
     rmpy_crew *pool;                              /* NULL: no sync call yet */
     _Atomic unsigned threads;                     /* of all crews */
     unsigned generation;                          /* +1 in the child of a fork */
@@ -193,7 +210,9 @@ struct rmpy_session {
     PyObject_HEAD rmpy_state *state;
     rmpy_run *run;
     PyObject *plan_object;
-    const rm_plan *plan; /* that of plan_object; after a change the native session's */
+    PyObject *name;                /* NULL: `top` is not told of it */
+    uint32_t serial, announced_ms; /* for that: which one it is, since when */
+    const rm_plan *plan;           /* that of plan_object; after a change the native session's */
     rm_session *native;
     rmpy_runner **runners;
     size_t runner_count;
@@ -560,6 +579,17 @@ rm_status rmpy_settings_add(rmpy_session *s, struct rm_change *change, const cha
                             PyObject *params, rm_error *err);
 /* The change is made, or forgotten. */
 void rmpy_settings_clear(rmpy_session *s);
+
+/* ---- live.c */
+
+/* Method of Session. */
+PyObject *rmpy_session_announce(PyObject *self, PyObject *name);
+/* The session is about to go. */
+void rmpy_live_forget(rmpy_session *s);
+/* Its thread ends; waits for it without the GIL. */
+void rmpy_live_stop(rmpy_run *run);
+/* In the child of a fork, which has no such thread. */
+void rmpy_live_after_fork(rmpy_run *run);
 
 /* ---- feed.c */
 

@@ -272,6 +272,7 @@ void rmpy_session_free_native(rmpy_session *s)
         s->watch = (rmpy_watch){NULL, NULL, NULL};
     }
     s->native = NULL;
+    rmpy_live_forget(s);
     rmpy_session_unlink(s);
     if (!native || s->generation != s->run->generation) {
         return; /* a child has no threads to join: what is its parent's is left alone */
@@ -485,6 +486,8 @@ static PyMethodDef session_method_table[] = {
      PyDoc_STR("follow($self, spans_max, traceparent, /)\n--\n\nKeeps spans of calls.")},
     {"spans", rmpy_session_spans, METH_NOARGS,
      PyDoc_STR("spans($self, /)\n--\n\nTakes the spans of calls, as JSON text.")},
+    {"announce", rmpy_session_announce, METH_O,
+     PyDoc_STR("announce($self, name, /)\n--\n\nFrom here on `remotemedia top` is told of it.")},
     {"failure", session_failure, METH_NOARGS,
      PyDoc_STR("failure($self, /)\n--\n\nWhy it ended: (exception, node, item), or None.")},
     {"take_errors", session_take_errors, METH_NOARGS,

@@ -152,12 +152,10 @@ static void measure_ticks(rmpy_run *run)
 
 static void link_session(rmpy_session *s)
 {
-    s->next = s->run->sessions;
-    s->previous = &s->run->sessions;
-    if (s->next) {
-        s->next->previous = &s->next;
-    }
-    s->run->sessions = s;
+    s->next = NULL;
+    s->previous = s->run->sessions_end;
+    *s->previous = s;
+    s->run->sessions_end = &s->next;
 }
 
 void rmpy_session_unlink(rmpy_session *s)
@@ -166,6 +164,8 @@ void rmpy_session_unlink(rmpy_session *s)
         *s->previous = s->next;
         if (s->next) {
             s->next->previous = s->previous;
+        } else if (s->generation == s->run->generation) {
+            s->run->sessions_end = s->previous;
         }
         s->previous = NULL;
         s->next = NULL;

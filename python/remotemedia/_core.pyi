@@ -309,6 +309,9 @@ class Session:
         """Lets go of a node that is out, or did not come in."""
     def numbers(self) -> Numbers:
         """Those of now; of a closed session the last ones."""
+    def announce(self, name: str, /) -> None:
+        """From here on, until `close`, `remotemedia top` is told of it under that name, unless the
+        environment has REMOTEMEDIA_TOP=0. Once it is open; twice is fine."""
     def spans(self) -> str:
         """Takes the spans of calls since the last time, as JSON text: rm_session_spans() of
         session.h. Once it is closed those that were left, once. RuntimeError: there are none."""

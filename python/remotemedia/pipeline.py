@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _core, _drive, _plans, _resolve
 from ._graph import Connection, GraphBuilder, dumps
+from ._watch import Watch
 from .errors import (
     VALUE_NOT_ACCEPTABLE,
     ConfigurationError,
     NodeError,
     PipelineError,
     SerializationError,
-    dealt_error,
     node_error,
     pipeline_error,
 )
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 
     from ._host import Host
     from .errors import Excerpt
-    from .events import Events, Feed
+    from .events import Events
     from .flow import Member, Part
-    from .otel import FollowedRun, Telemetry
+    from .otel import Telemetry
     from .session import Session
 
 __all__ = ["Pipeline"]
@@ -65,7 +65,6 @@ _core.set_excerpt(_excerpt)
 _drive.translate = node_error
 
 PREVIOUS: Any = "<the node added before>"
-ERRORS_MAX = 1000
 
 
 class Pipeline:
@@ -97,6 +96,8 @@ class Pipeline:
         docs/guide/recovery.md. One run at a time.
     checkpoint_interval_ms : int
         How often one is made, milliseconds; 0: as the manifest says, else 1000.
+    enable_metrics : bool
+        Whether `remotemedia top` shows its runs; the numbers are there always.
     record : str, os.PathLike or None
         File that keeps the latest run for `replay`; see docs/guide/record.md.
 
@@ -687,7 +688,7 @@ class Pipeline:
             Without an input, and the first node is no source.
         """
         results: list[Any] = []
-        with _Watch(self) as watch:
+        with Watch(self) as watch:
             await _drive.run(*self._prepare(input_data, results), **watch.options())
         return shape(results)
 
@@ -720,14 +721,14 @@ class Pipeline:
         docs/guide/record.md. NodeError (E0413) where a node does otherwise, PipelineError (E0412)
         where the record is damaged or of another pipeline."""
         results: list[Any] = []
-        with _Watch(self, os.fspath(path)) as watch:
+        with Watch(self, os.fspath(path)) as watch:
             await _drive.run(*self._prepare_again(results), **watch.options())
         return shape(results)
 
     def replay_sync(self, path: str | os.PathLike[str]) -> Any:
         """As `replay`, blocking."""
         results: list[Any] = []
-        with _Watch(self, os.fspath(path)) as watch:
+        with Watch(self, os.fspath(path)) as watch:
             _drive.run_sync(*self._prepare_again(results), **watch.options())
         return shape(results)
 
@@ -735,7 +736,7 @@ class Pipeline:
         return self._prepare([] if self._open_roots() else None, results)
 
     def _run_sync(self, data: Any, results: list[Any] | Callable[[Any], object]) -> None:
-        with _Watch(self) as watch:
+        with Watch(self) as watch:
             _drive.run_sync(*self._prepare(data, results), **watch.options())
 
     async def stream(self, stream: Any = None) -> AsyncGenerator[Any, None]:
@@ -884,102 +885,6 @@ def _warn(findings: list[_core.Finding]) -> None:
     for finding in findings:
         help = f" ({finding.help})" if finding.help else ""
         warnings.warn(f"E{finding.code:04}: {finding.message}{help}", stacklevel=level)
-
-
-def _log(level: int, topic: str, message: str) -> None:
-    import logging
-
-    levels = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
-    logging.getLogger(f"remotemedia.{topic}").log(levels[min(level, 4) - 1], "%s", message)
-
-
-class _Watch:
-    """Keeps an eye on the session of one run: its numbers, and the errors of skipped items."""
-
-    __slots__ = ("_feed", "_followed", "_pipeline", "_replay", "_session", "ids")
-
-    def __init__(self, pipeline: Pipeline, replay: str | None = None) -> None:
-        self._replay = replay  # a record that is run again
-        self._pipeline = pipeline
-        self.ids = list(pipeline.node_ids)  # a change of the session adds to them
-        self._session: _core.Session | None = None
-        self._feed: Feed | None = None
-        self._followed: FollowedRun | None = None
-        if pipeline._listeners:
-            self.feed()
-
-    def feed(self) -> Feed:
-        """Who takes events to those who asked for them before the run began."""
-        if self._feed is None:
-            from .events import Feed
-
-            listeners, self._pipeline._listeners = self._pipeline._listeners, []
-            self._feed = Feed(listeners, self.ids)
-            if self._session is not None:
-                self._feed.connect(self._session)
-        return self._feed
-
-    def options(self) -> dict[str, Any]:
-        """What a run needs for it."""
-        return {
-            "memory_bytes_max": self._pipeline.memory_bytes_max,
-            "keep": self._keep(),
-            "news": self._made if self._feed or self._pipeline._telemetry else None,
-            "on_session": self.opened,
-        }
-
-    def _keep(self) -> dict[str, Any]:
-        folder, record = self._pipeline.checkpoint, self._pipeline.record
-        kept: dict[str, Any] = {"record": os.fspath(record)} if record else {}
-        if folder and not self._replay:
-            _core.set_log(_log, "off,engine:warning")  # what only it tells of checkpoints
-            kept["checkpoint"] = os.fspath(folder)
-            kept["checkpoint_interval_ms"] = self._pipeline.checkpoint_interval_ms
-        return {"replay": self._replay} if self._replay else kept
-
-    def _made(self, session: _core.Session) -> None:
-        """There is a session, and it is about to be opened."""
-        if self._feed is not None:
-            self._feed.connect(session)
-        telemetry = self._pipeline._telemetry
-        if telemetry is not None:
-            self._followed = telemetry._begin(session, self._pipeline.name)
-
-    def opened(self, session: _core.Session) -> None:
-        self._session = session
-        self._pipeline._sessions.append(session)
-
-    def __enter__(self) -> _Watch:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        self.ended(error)
-        self.closed()
-
-    def closed(self) -> None:
-        """Nothing more will happen; twice is fine."""
-        self._end_followed(None, None)  # that never was open
-        feed, self._feed = self._feed, None
-        if feed is not None:
-            feed.close()
-
-    def _end_followed(self, last: _core.Numbers | None, error: BaseException | None) -> None:
-        followed, self._followed = self._followed, None
-        if followed is not None:
-            followed.end(last, error)
-
-    def ended(self, error: BaseException | None = None) -> None:
-        """Takes the last numbers; twice is fine."""
-        session, self._session = self._session, None
-        if session is None:
-            return
-        pipeline = self._pipeline
-        pipeline._sessions.remove(session)
-        pipeline._last_numbers = session.numbers(), self.ids
-        self._end_followed(pipeline._last_numbers[0], error)
-        room = ERRORS_MAX - len(pipeline.errors)
-        for row in session.take_errors()[: max(0, room)]:
-            pipeline.errors.append(dealt_error(pipeline._policy_of(row[1]), *row))
 
 
 def as_stream(data: Any) -> Any:

@@ -53,9 +53,9 @@ class Session:
         self._collect: str | None = None
 
     async def __aenter__(self) -> Session:
-        from .pipeline import _Watch
+        from ._watch import Watch
 
-        watch = self._watch = self._watch or _Watch(self._pipeline)
+        watch = self._watch = self._watch or Watch(self._pipeline)
         try:
             stream = self._prepare(watch.options())
             await stream.__aenter__()
@@ -208,10 +208,10 @@ class Session:
 
         Called before ``async with session``, it begins with `Started`. See `remotemedia.events`.
         """
-        from .pipeline import _Watch
+        from ._watch import Watch
 
         if self._watch is None:
-            self._watch = _Watch(self._pipeline)
+            self._watch = Watch(self._pipeline)
         events: Events = self._watch.feed().listen()
         return events
 
