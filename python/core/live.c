@@ -6,7 +6,9 @@
  * and the socket is gone
  *
  * Threads: what is measured is the GIL's, as all of a session is; so none is closed meanwhile. The
- * thread takes it for as long as one session takes, and waits for native strands briefly only.
+ * thread has it for as long as one session takes, and waits for native strands briefly only. Python
+ * begins the thread: to make a thread state without the GIL, as PyGILState_Ensure() does, can crash
+ * where the program calls tracemalloc.stop() at that moment (Python before 3.12.9).
  */
 #include "run.h"
 
@@ -26,8 +28,7 @@ enum {
     EMPTY_MS = 1000,  /* for which a socket is kept without a session */
     STRAND_MS = 5,    /* for which a strand of a session is waited for, */
     STRANDS_MS = 100, /* and those of all of them */
-    SEND_MS = 2000,
-    STACK_BYTES = 256 << 10
+    SEND_MS = 2000
 };
 
 /* One session as it was. */
@@ -85,7 +86,6 @@ static unsigned hold_sessions(const rmpy_run *run, rmpy_session **ret_held)
 static void measure_all(rmpy_run *run, told_runs *all)
 {
     rmpy_session *held[RUNS_MAX];
-    PyGILState_STATE gil = PyGILState_Ensure();
     all->announced = run->live.announced;
     unsigned count = hold_sessions(run, held);
     int64_t begin_ns = rmpy_now_ns();
@@ -96,7 +96,6 @@ static void measure_all(rmpy_run *run, told_runs *all)
         Py_BEGIN_ALLOW_THREADS;
         Py_END_ALLOW_THREADS;
     }
-    PyGILState_Release(gil);
 }
 
 /* ---- telling, without it */
@@ -167,42 +166,44 @@ static void send_text(rmpy_live *live, int fd, const char *text)
     }
 }
 
-static void answer(rmpy_run *run, int fd)
+static void tell(rmpy_live *live, int fd, const told_runs *all)
 {
-    told_runs all = {0};
-    measure_all(run, &all);
-    char *text = text_of(&all);
-    for (unsigned i = 0; i < all.count; i++) {
-        free(all.run[i].name);
-        rm_metrics_free(all.run[i].metrics);
+    char *text = text_of(all);
+    for (unsigned i = 0; i < all->count; i++) {
+        free(all->run[i].name);
+        rm_metrics_free(all->run[i].metrics);
     }
     if (text) {
-        send_text(&run->live, fd, text);
+        send_text(live, fd, text);
     }
     free(text);
     (void)shutdown(fd, SHUT_RDWR); /* the child of a fork may have it, too */
     close(fd);
 }
 
-/* ---- the thread */
-
-/* False: it is to end. */
-static bool wait_and_answer(rmpy_run *run, int wait_ms)
+static void answer(rmpy_run *run, int fd)
 {
-    rmpy_live *live = &run->live;
+    told_runs all = {0};
+    measure_all(run, &all);
+    Py_BEGIN_ALLOW_THREADS;
+    tell(&run->live, fd, &all);
+    Py_END_ALLOW_THREADS;
+}
+
+/* ---- the thread, which has the GIL but where it waits */
+
+/* Who asks, -1: nobody does. */
+static int wait_for_somebody(rmpy_live *live, int wait_ms)
+{
     char drop[8];
     struct pollfd wanted[2] = {{live->pipe[0], POLLIN, 0}, {live->fd, POLLIN, 0}};
     (void)poll(wanted, live->fd >= 0 ? 2 : 1, wait_ms);
     if (wanted[0].revents && read(live->pipe[0], drop, sizeof drop) < 0) {
-        return false;
+        atomic_store(&live->off, true);
     }
-    int fd = wanted[1].revents && !atomic_load(&live->stop)
-                 ? accept4(live->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)
-                 : -1;
-    if (fd >= 0) {
-        answer(run, fd);
-    }
-    return !atomic_load(&live->stop);
+    return wanted[1].revents && !atomic_load(&live->stop)
+               ? accept4(live->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)
+               : -1;
 }
 
 static void close_fds(rmpy_live *live)
@@ -216,7 +217,6 @@ static void close_fds(rmpy_live *live)
     }
 }
 
-/* With the GIL; what was told since is lost. */
 static void end(rmpy_live *live)
 {
     if (live->fd >= 0) {
@@ -241,39 +241,55 @@ typedef enum next_turn { TURN_END, TURN_WAIT, TURN_SLEEP, TURN_LISTEN } next_tur
 static next_turn decide(rmpy_run *run, uint32_t *serial)
 {
     rmpy_live *live = &run->live;
-    next_turn next = TURN_WAIT;
-    PyGILState_STATE gil = PyGILState_Ensure();
-    if (atomic_load(&live->off) || (live->announced == 0 && live->serial == *serial)) {
-        end(live);
-        next = TURN_END;
-    } else if (live->fd < 0 && is_old(run)) {
-        next = TURN_LISTEN;
-    } else {
-        live->waits = live->fd >= 0 && live->announced;
-        next = live->waits ? TURN_SLEEP : TURN_WAIT;
-    }
+    bool over = atomic_load(&live->off) || atomic_load(&live->stop) ||
+                (live->announced == 0 && live->serial == *serial);
     *serial = live->serial;
-    PyGILState_Release(gil);
-    return next;
+    if (over) {
+        return TURN_END;
+    }
+    if (live->fd < 0 && is_old(run)) {
+        return TURN_LISTEN;
+    }
+    live->waits = live->fd >= 0 && live->announced;
+    return live->waits ? TURN_SLEEP : TURN_WAIT;
 }
 
-static void *look_out(void *context)
+static void wait_and_answer(rmpy_run *run, next_turn turn)
 {
-    rmpy_run *run = context;
     rmpy_live *live = &run->live;
-    uint32_t serial = 0;
-    next_turn next = TURN_WAIT;
-    while (next != TURN_END && wait_and_answer(run, next == TURN_SLEEP ? -1
-                                                    : live->fd >= 0    ? EMPTY_MS
-                                                                       : OLD_MS)) {
-        next = decide(run, &serial);
-        if (next == TURN_LISTEN) {
-            live->fd = rm_cli_live_listen(".python", live->path, sizeof live->path);
-            atomic_store(&live->off, live->fd < 0);
-        }
+    int fd;
+    Py_BEGIN_ALLOW_THREADS;
+    if (turn == TURN_LISTEN) {
+        live->fd = rm_cli_live_listen(".python", live->path, sizeof live->path);
+        atomic_store(&live->off, live->fd < 0);
     }
-    return NULL;
+    fd = wait_for_somebody(live, turn == TURN_SLEEP ? -1 : live->fd >= 0 ? EMPTY_MS : OLD_MS);
+    Py_END_ALLOW_THREADS;
+    if (fd >= 0) {
+        answer(run, fd);
+    }
 }
+
+static const char run_name[] = "remotemedia._core.run";
+
+static PyObject *look_out(PyObject *capsule, PyObject *Py_UNUSED(none))
+{
+    rmpy_run *run = PyCapsule_GetPointer(capsule, run_name);
+    uint32_t serial = 0;
+    next_turn turn = TURN_WAIT;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL); /* signals are for the program's own threads */
+    do {
+        wait_and_answer(run, turn);
+        turn = decide(run, &serial);
+    } while (turn != TURN_END);
+    end(&run->live);
+    PyThread_release_lock(run->live.running);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef look_out_def = {"look_out", look_out, METH_NOARGS, NULL};
 
 /* ---- beginning and ending it, with the GIL */
 
@@ -289,20 +305,36 @@ static bool open_pipe(rmpy_live *live)
     return true;
 }
 
-/* Signals are for the program's own threads. */
+/* False with an exception. */
 static bool start_thread(rmpy_run *run)
 {
-    sigset_t all, before;
-    pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes) != 0) {
+    PyObject *capsule = PyCapsule_New(run, run_name, NULL);
+    PyObject *function = capsule ? PyCFunction_New(&look_out_def, capsule) : NULL;
+    PyObject *threads = function ? PyImport_ImportModule("_thread") : NULL;
+    PyObject *ident =
+        threads ? PyObject_CallMethod(threads, "start_new_thread", "O()", function) : NULL;
+    bool begun = ident != NULL;
+    Py_XDECREF(ident);
+    Py_XDECREF(threads);
+    Py_XDECREF(function);
+    Py_XDECREF(capsule);
+    return begun;
+}
+
+/* The lock is held while the thread runs. */
+static bool start(rmpy_run *run)
+{
+    rmpy_live *live = &run->live;
+    live->running = live->running ? live->running : PyThread_allocate_lock();
+    if (!live->running || !open_pipe(live)) {
         return false;
     }
-    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool begun = pthread_create(&run->live.thread, &attributes, look_out, run) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
+    (void)PyThread_acquire_lock(live->running, WAIT_LOCK);
+    bool begun = start_thread(run);
+    if (!begun) {
+        PyErr_Clear();
+        PyThread_release_lock(live->running);
+    }
     return begun;
 }
 
@@ -313,12 +345,8 @@ static void begin(rmpy_run *run)
     if (atomic_load(&live->off) || run->shut || (wanted && strcmp(wanted, "0") == 0)) {
         return;
     }
-    if (live->begun) {
-        pthread_join(live->thread, NULL); /* it has ended */
-        live->begun = false;
-    }
-    live->begun = live->runs = open_pipe(live) && start_thread(run);
-    if (!live->begun) {
+    live->runs = start(run);
+    if (!live->runs) {
         close_fds(live);
         atomic_store(&live->off, true);
     }
@@ -360,22 +388,16 @@ void rmpy_live_forget(rmpy_session *s)
 void rmpy_live_stop(rmpy_run *run)
 {
     rmpy_live *live = &run->live;
-    if (!live->begun) {
+    atomic_store(&live->stop, true);
+    if (!live->runs) {
         return;
     }
-    atomic_store(&live->stop, true);
-    if (live->runs) {
-        ssize_t written = write(live->pipe[1], "", 1);
-        (void)written;
-    }
+    ssize_t written = write(live->pipe[1], "", 1);
+    (void)written; /* full: it is told already */
     Py_BEGIN_ALLOW_THREADS;
-    pthread_join(live->thread, NULL);
+    (void)PyThread_acquire_lock(live->running, WAIT_LOCK);
+    PyThread_release_lock(live->running);
     Py_END_ALLOW_THREADS;
-    live->begun = false;
-    if (live->runs) {
-        end(live);
-    }
-    atomic_store(&live->off, true);
 }
 
 void rmpy_live_after_fork(rmpy_run *run)

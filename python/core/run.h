@@ -60,9 +60,8 @@ typedef struct rmpy_usage {
 
 /* Who tells `remotemedia top` of the sessions; see live.c. */
 typedef struct rmpy_live {
-    pthread_t thread;
-    bool begun; /* it is to be joined */
-    bool runs;  /* it has not ended */
+    PyThread_type_lock running; /* held while the thread runs; NULL: none has run yet */
+    bool runs;
     bool waits; /* for who asks, or for a byte in the pipe: it is to be told once there is none */
     _Atomic bool stop;
     _Atomic bool off;           /* there is no socket that it could have */

@@ -15,7 +15,7 @@ import pytest
 DEADLINE_S = 60  # for a hang, not a measure
 
 PROGRAM = """
-import asyncio, os, sys
+import asyncio, os, sys, tracemalloc
 from remotemedia import Node, Pipeline
 
 class Double(Node):
@@ -61,6 +61,11 @@ async def main():
                 for i in range(int(count)):
                     session = await hold(Pipeline([Double()], f"short-{i}"), i)
                     await session.__aexit__(None, None, None)
+            case ["trace", count]:
+                for i in range(int(count)):
+                    tracemalloc.start()
+                    held[f"traced {i}"] = bytearray(1000)
+                    tracemalloc.stop()
             case ["fork"]:
                 if os.fork() == 0:
                     kinds = []
@@ -238,6 +243,16 @@ def test_a_thousand_sessions_come_and_go_while_top_reads(program):
         assert names(told)[0] == "stays" and len(told) <= 2, told
     assert program.answer() == []
     assert names(program.pipelines()) == ["stays"]
+
+
+def test_top_reads_while_the_program_begins_and_ends_tracemalloc(program):
+    program.begin()
+    program.do("open", "asr")
+    program.wait_for(len)
+    program.tell("trace", "60000")
+    while not select.select([program.child.stdout], [], [], 0)[0]:
+        assert names(program.pipelines()) in (["asr"], [None])  # busy: it waits for the GIL
+    assert program.answer() == []
 
 
 def test_who_asks_and_does_not_read_holds_up_nobody(program):
