@@ -64,7 +64,7 @@ static rm_status feed_process(rm_node *node, const rm_inputs *Py_UNUSED(inputs),
     } else {
         status = p->object ? feed_sequence(p) : rmpy_source_step(p);
     }
-    if (!p->object && p->emit_room < RM_EMIT_MAX) {
+    if (!p->object && !p->queued && p->emit_room < RM_EMIT_MAX) {
         status = count_given(p, status);
     }
     return rmpy_answer(p, status, err);
@@ -302,6 +302,7 @@ PyObject *rmpy_session_push(PyObject *self, PyObject *args)
     if (rmpy_ring_push(&p->queue, Py_NewRef(item)) < 0) {
         return NULL;
     }
+    p->next++;
     rmpy_session_take_up(s, p);
     Py_RETURN_TRUE;
 }
@@ -331,6 +332,7 @@ PyObject *rmpy_session_pull(PyObject *self, PyObject *id)
     if (!item) {
         return Py_BuildValue("(OO)", Py_False, Py_None);
     }
+    p->next++;
     if (take_from_aside(p) < 0) {
         Py_DECREF(item);
         return NULL;
@@ -340,4 +342,16 @@ PyObject *rmpy_session_pull(PyObject *self, PyObject *id)
         rmpy_session_poke(s, p);
     }
     return Py_BuildValue("(ON)", Py_True, item);
+}
+
+PyObject *rmpy_session_count(PyObject *self, PyObject *id)
+{
+    rmpy_session *s = (rmpy_session *)self;
+    const char *text = PyUnicode_Check(id) ? PyUnicode_AsUTF8(id) : NULL;
+    const rmpy_runner *p = text ? rmpy_session_find(s, text) : NULL;
+    if (!p || p->kind == RMPY_NODE || !p->queued) {
+        return PyErr_Occurred() ? NULL
+                                : PyErr_Format(PyExc_KeyError, "the session has no queue %R", id);
+    }
+    return PyLong_FromSsize_t(p->next);
 }

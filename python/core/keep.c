@@ -206,25 +206,132 @@ void rmpy_node_type_keep(rm_node_type *type)
 
 /* ---- what a program gives a run, and gets of it */
 
-static rm_status refuse(const rmpy_runner *p, rm_error *err)
+/* Both under the GIL. */
+typedef rm_status (*keeper)(rmpy_runner *p, rm_blob *blob, rm_error *err);
+typedef rm_status (*giver)(rmpy_runner *p, const void *data, size_t bytes, rm_error *err);
+
+static rm_status misfit(const rmpy_runner *p, rm_error *err)
 {
-    return rm_fail_as(err, RM_CODE_CHECKPOINT_REFUSED,
-                      "'%s' is fed, or asked, from outside: nobody could do that again", p->id);
+    PyErr_Clear();
+    return rm_fail_as(err, RM_CODE_CHECKPOINT_BAD,
+                      "the checkpoint does not fit: '%s' was %s a two-way session then", p->id,
+                      p->queued ? "not of" : "of");
 }
 
-rm_status rmpy_feed_checkpoint(rm_node *node, rm_blob *blob, rm_error *err)
+static const char *name_of_count(const rmpy_runner *p)
 {
-    const rmpy_runner *p = rmpy_runner_of(node);
+    return p->kind == RMPY_FEED ? "pushed" : "pulled";
+}
+
+/* What waits in the queue of push() or pull(), oldest first. */
+static PyObject *list_waiting(rmpy_runner *p)
+{
+    bool is_feed = p->kind == RMPY_FEED;
+    PyObject *first = list_of(is_feed ? &p->out : &p->queue);
+    PyObject *rest = is_feed     ? list_of(&p->queue)
+                     : p->object ? Py_NewRef(p->object)
+                                 : PyList_New(0);
+    PyObject *all = first && rest ? PySequence_Concat(first, rest) : NULL;
+    Py_XDECREF(first);
+    Py_XDECREF(rest);
+    return all;
+}
+
+/* How many items each feed has got: of one that has ended the engine keeps nothing. */
+static PyObject *list_pushed(const rmpy_session *s)
+{
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list && i < s->runner_count; i++) {
+        const rmpy_runner *p = s->runners[i];
+        PyObject *count = p->kind == RMPY_FEED ? PyLong_FromSsize_t(p->next) : Py_NewRef(Py_None);
+        int failed = count ? PyList_Append(list, count) : -1;
+        Py_XDECREF(count);
+        if (failed) {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
+static int give_pushed_back(const rmpy_session *s, PyObject *list)
+{
+    for (size_t i = 0; i < s->runner_count && (Py_ssize_t)i < PyList_GET_SIZE(list); i++) {
+        rmpy_runner *p = s->runners[i];
+        if (p->kind == RMPY_FEED && p->queued) {
+            p->next = PyLong_AsSsize_t(PyList_GET_ITEM(list, (Py_ssize_t)i));
+        }
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* (what is counted, how many so far, what waits, whether the end was announced, those of all feeds)
+ */
+static rm_status keep_queue(rmpy_runner *p, rm_blob *blob, rm_error *err)
+{
+    uint64_t bytes;
+    PyObject *kept = Py_BuildValue("(snNON)", name_of_count(p), p->next, list_waiting(p),
+                                   p->ended ? Py_True : Py_False, list_pushed(p->session));
+    rm_status status = keep_value(p->session->state, kept, true, blob, &bytes, err);
+    if (status != RM_OK) {
+        rm_error_wrap(err, "what waits there");
+    }
+    return status;
+}
+
+static int fill_queue(rmpy_runner *p, PyObject *waiting)
+{
+    Py_ssize_t length = PyList_GET_SIZE(waiting);
+    if (p->kind == RMPY_FEED || length <= RMPY_QUEUE_MAX) {
+        return fill(&p->queue, waiting, RMPY_QUEUE_MAX + 1); /* one had found no memory */
+    }
+    PyObject *first = PyList_GetSlice(waiting, 0, RMPY_QUEUE_MAX);
+    Py_XSETREF(p->object, PyList_GetSlice(waiting, RMPY_QUEUE_MAX, length));
+    int failed = first && p->object ? fill(&p->queue, first, RMPY_QUEUE_MAX) : -1;
+    Py_XDECREF(first);
+    return failed;
+}
+
+static rm_status give_queue_back(rmpy_runner *p, const void *data, size_t bytes, rm_error *err)
+{
+    const char *name;
+    Py_ssize_t count;
+    PyObject *waiting, *pushed;
+    int is_over;
+    PyObject *kept = bytes ? rmpy_unpack(p->session->state, data, bytes) : NULL;
+    bool fits = kept && PyTuple_Check(kept) &&
+                PyArg_ParseTuple(kept, "snO!pO!", &name, &count, &PyList_Type, &waiting, &is_over,
+                                 &PyList_Type, &pushed) &&
+                strcmp(name, name_of_count(p)) == 0 && count >= 0;
+    rm_status status = RM_OK;
+    if (!fits) {
+        status = misfit(p, err);
+    } else if (fill_queue(p, waiting) < 0 || give_pushed_back(p->session, pushed) < 0) {
+        status = bad(err);
+    }
+    if (status == RM_OK) {
+        p->next = count;
+        p->ended = is_over;
+        p->wants = true; /* pull() finds out whether it is waited for */
+        rm_node_ready(p->node);
+    }
+    Py_XDECREF(kept);
+    return status;
+}
+
+static rm_status keep_feed(rmpy_runner *p, rm_blob *blob, rm_error *err)
+{
     int64_t taken = p->next;
-    return p->queued ? refuse(p, err) : rm_blob_append(blob, &taken, sizeof taken);
+    return p->queued ? keep_queue(p, blob, err) : rm_blob_append(blob, &taken, sizeof taken);
 }
 
-rm_status rmpy_feed_restore(rm_node *node, const void *data, size_t bytes, rm_error *err)
+static rm_status give_feed_back(rmpy_runner *p, const void *data, size_t bytes, rm_error *err)
 {
-    rmpy_runner *p = rmpy_runner_of(node);
     int64_t taken;
+    if (p->queued) {
+        return give_queue_back(p, data, bytes, err);
+    }
     if (bytes != sizeof taken) {
-        return bad(err);
+        return misfit(p, err);
     }
     memcpy(&taken, data, sizeof taken);
     if (taken < 0 || (p->object && taken > Py_SIZE(p->object))) {
@@ -238,35 +345,69 @@ rm_status rmpy_feed_restore(rm_node *node, const void *data, size_t bytes, rm_er
     return RM_OK;
 }
 
-rm_status rmpy_collect_checkpoint(rm_node *node, rm_blob *blob, rm_error *err)
+static rm_status keep_collect(rmpy_runner *p, rm_blob *blob, rm_error *err)
 {
-    PyGILState_STATE gil = PyGILState_Ensure();
-    const rmpy_runner *p = rmpy_runner_of(node);
-    rm_status status = RM_OK;
     uint64_t bytes;
     if (p->queued) {
-        status = refuse(p, err);
-    } else if (PyList_CheckExact(p->object)) {
-        status = keep_value(p->session->state, Py_NewRef(p->object), true, blob, &bytes, err);
+        return keep_queue(p, blob, err);
     }
+    return PyList_CheckExact(p->object)
+               ? keep_value(p->session->state, Py_NewRef(p->object), true, blob, &bytes, err)
+               : RM_OK;
+}
+
+static rm_status give_collect_back(rmpy_runner *p, const void *data, size_t bytes, rm_error *err)
+{
+    if (p->queued) {
+        return give_queue_back(p, data, bytes, err);
+    }
+    PyObject *results = bytes ? rmpy_unpack(p->session->state, data, bytes) : PyList_New(0);
+    rm_status status = RM_OK;
+    if (!results || !PyList_CheckExact(results)) {
+        status = misfit(p, err);
+    } else if (PyList_CheckExact(p->object)) {
+        Py_ssize_t end = PyList_GET_SIZE(p->object);
+        status = PyList_SetSlice(p->object, end, end, results) == 0 ? RM_OK : bad(err);
+    }
+    Py_XDECREF(results);
+    return status;
+}
+
+static rm_status keep_by(keeper keep, rm_node *node, rm_blob *blob, rm_error *err)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    rm_status status = keep(rmpy_runner_of(node), blob, err);
     PyGILState_Release(gil);
     return status;
 }
 
-rm_status rmpy_collect_restore(rm_node *node, const void *data, size_t bytes, rm_error *err)
+static rm_status restore_by(giver give, rm_node *node, const void *data, size_t bytes,
+                            rm_error *err)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
-    const rmpy_runner *p = rmpy_runner_of(node);
-    rm_status status = RM_OK;
-    if (bytes && PyList_CheckExact(p->object)) {
-        PyObject *results = rmpy_unpack(p->session->state, data, bytes);
-        bool fits = results && PyList_CheckExact(results);
-        Py_ssize_t end = PyList_GET_SIZE(p->object);
-        status = fits && PyList_SetSlice(p->object, end, end, results) == 0 ? RM_OK : bad(err);
-        Py_XDECREF(results);
-    }
+    rm_status status = give(rmpy_runner_of(node), data, bytes, err);
     PyGILState_Release(gil);
     return status;
+}
+
+rm_status rmpy_feed_checkpoint(rm_node *node, rm_blob *blob, rm_error *err)
+{
+    return keep_by(keep_feed, node, blob, err);
+}
+
+rm_status rmpy_feed_restore(rm_node *node, const void *data, size_t bytes, rm_error *err)
+{
+    return restore_by(give_feed_back, node, data, bytes, err);
+}
+
+rm_status rmpy_collect_checkpoint(rm_node *node, rm_blob *blob, rm_error *err)
+{
+    return keep_by(keep_collect, node, blob, err);
+}
+
+rm_status rmpy_collect_restore(rm_node *node, const void *data, size_t bytes, rm_error *err)
+{
+    return restore_by(give_collect_back, node, data, bytes, err);
 }
 
 /* ---- objects on their way */

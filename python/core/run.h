@@ -182,7 +182,7 @@ struct rmpy_runner {
     unsigned history_length, fast_histories, demotions;
 
     /* python.feed, python.collect */
-    Py_ssize_t next; /* in the sequence; of an iterable: items given */
+    Py_ssize_t next; /* in the sequence; items given of an iterable, pushed, or pulled */
     uint64_t skip;   /* items of the iterable that were given before the checkpoint */
     bool queued, wants;
 
@@ -603,5 +603,6 @@ PyObject *rmpy_session_collect(PyObject *self, PyObject *args);
 PyObject *rmpy_session_push(PyObject *self, PyObject *args);
 PyObject *rmpy_session_pull(PyObject *self, PyObject *id);
 PyObject *rmpy_session_end(PyObject *self, PyObject *id);
+PyObject *rmpy_session_count(PyObject *self, PyObject *id);
 
 #endif

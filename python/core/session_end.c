@@ -455,6 +455,8 @@ static PyMethodDef session_method_table[] = {
      PyDoc_STR("pull($self, node, /)\n--\n\n(True, item), or (False, None): nothing there now.")},
     {"end", rmpy_session_end, METH_O,
      PyDoc_STR("end($self, node, /)\n--\n\nNo more items on this input.")},
+    {"count", rmpy_session_count, METH_O,
+     PyDoc_STR("count($self, node, /)\n--\n\nItems pushed to it, or pulled from it, so far.")},
     {"open", KEYWORDS(rmpy_session_open), open_doc},
     {"attach", rmpy_session_attach, METH_O, attach_doc},
     {"call", session_call, METH_VARARGS, call_doc},

@@ -257,6 +257,21 @@ static PyObject *raise_open_error(rmpy_session *s, const rm_error *error)
     return NULL;
 }
 
+/* A feed whose end is in the checkpoint is not opened again. Where no queue of results was left to
+ * know how many items it got, it is as many as went out. */
+static void note_ended_feeds(rmpy_session *s)
+{
+    for (size_t i = 0; i < s->runner_count; i++) {
+        rmpy_runner *p = s->runners[i];
+        uint64_t sent = 0;
+        if (p->kind == RMPY_FEED && p->queued && !p->node) {
+            rm_session_progress(s->native, NULL, &sent);
+            p->ended = true;
+            p->next = p->next ? p->next : (Py_ssize_t)sent;
+        }
+    }
+}
+
 PyObject *rmpy_session_open(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"loop",   "checkpoint", "checkpoint_interval_ms",
@@ -310,6 +325,9 @@ PyObject *rmpy_session_open(PyObject *self, PyObject *args, PyObject *kwargs)
         rmpy_session_remove_reader(s);
         rmpy_session_close_wake_fd(s);
         return raise_open_error(s, &error);
+    }
+    if (rm_session_resumed(s->native)) {
+        note_ended_feeds(s);
     }
     link_session(s);
     Py_RETURN_NONE;

@@ -272,6 +272,9 @@ class Session:
     def end(self, node: str, /) -> None: ...
     def pull(self, node: str, /) -> tuple[bool, Any]:
         """(True, item), or (False, None): nothing there now, see `state` for the end."""
+    def count(self, node: str, /) -> int:
+        """Items that were pushed to a feed, or pulled from a collect; those before the checkpoint
+        that the session goes on from are counted, too."""
     on_room: Callable[[], object] | None
     on_output: Callable[[], object] | None
 

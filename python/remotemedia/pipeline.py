@@ -92,8 +92,8 @@ class Pipeline:
         and told as `Late` with the node that works longest on the way. None: no budget.
     checkpoint : str, os.PathLike or None
         Folder in which runs keep checkpoints, and go on from the newest good one that is there, with
-        the same input: what was taken of it before is left out, and the results have all items; see
-        docs/guide/recovery.md. One run at a time.
+        the same input: what was taken of it before is left out, and the results have all items; of a
+        two-way session see `Session.pushed`, and docs/guide/recovery.md. One run at a time.
     checkpoint_interval_ms : int
         How often one is made, milliseconds; 0: as the manifest says, else 1000.
     enable_metrics : bool

@@ -17,10 +17,11 @@ import asyncio
 import json
 import sys
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from . import _drive, _resolve
-from .errors import CHECKPOINT_REFUSED, PipelineError
+from .errors import PipelineError
 from .metrics import Metrics
 from .node import TypedNode
 
@@ -73,13 +74,6 @@ class Session:
         self._feed, self._collect = planned.feed, planned.collect
         inputs = [self._feed] if self._feed else []
         outputs = [self._collect] if self._collect else []
-        if "checkpoint" in options["keep"] and (inputs or outputs):
-            raise PipelineError(
-                f"a session of pipeline '{pipeline.name}' cannot keep checkpoints: what its caller has "
-                "pushed, or was given, nobody could do again",
-                code=CHECKPOINT_REFUSED,
-                help="use run() with a list or an iterator, or begin with a source and end with a sink",
-            )
         del options["on_session"]
         return _drive.Stream(planned.plan, inputs, outputs, given=planned.nodes, **options)
 
@@ -138,13 +132,35 @@ class Session:
 
     async def __anext__(self) -> Any:
         """The next result. Raises StopAsyncIteration at the end, or why the run failed."""
-        stream = self._opened()
+        return await self._opened().pull(self._output())
+
+    def _output(self) -> str:
         if self._collect is None:
             raise PipelineError(
                 f"pipeline '{self._pipeline.name}' gives no results: it ends with sinks",
                 help=_how_to_listen(self._pipeline),
             )
-        return await stream.pull(self._collect)
+        return self._collect
+
+    @property
+    def pushed(self) -> int:
+        """Items that were pushed so far.
+
+        A session that goes on from a checkpoint (``Pipeline(checkpoint=…)``) begins with the number
+        of items that are in it: worked on, on their way, or waiting. Push again from there.
+        """
+        count: int = self._opened().session.count(self._input())
+        return count
+
+    @property
+    def pulled(self) -> int:
+        """Results that were taken out so far.
+
+        A session that goes on from a checkpoint begins with the number that were taken before it was
+        made; those that were taken after it come again.
+        """
+        count: int = self._opened().session.count(self._output())
+        return count
 
     def interrupt(self, node: str | None = None) -> None:
         """Barge-in: what is queued behind a node dies, nothing before it is lost. Thread: any.
@@ -259,11 +275,14 @@ async def _pump(session: Session, source: Any) -> None:
     from .pipeline import as_stream
 
     items = as_stream(source)
+    known = session.pushed  # they are in the checkpoint that it goes on from
     if hasattr(type(items), "__aiter__"):
         async for item in items:
-            await session.push(item)
+            if known == 0:
+                await session.push(item)
+            known -= known > 0
     else:
-        for item in items:
+        for item in islice(items, known, None):
             await session.push(item)
     session.end()
 

@@ -403,13 +403,3 @@ def test_an_input_that_is_shorter_than_what_was_taken_is_refused(tmp_path):
         run(tmp_path, Stops(id="same"), data=list(range(1000)))
     with pytest.raises(remotemedia.PipelineError, match="items of the input were taken, and it has 2"):
         run(tmp_path, Stops(id="same"), data=[1, 2])
-
-
-def test_two_way_sessions_are_refused_by_their_reason(tmp_path):
-    async def use():
-        async with Pipeline([Same()], checkpoint=tmp_path / "state").open():
-            pass
-
-    with pytest.raises(remotemedia.PipelineError, match="cannot keep checkpoints") as caught:
-        asyncio.run(use())
-    assert caught.value.code == remotemedia.errors.CHECKPOINT_REFUSED
