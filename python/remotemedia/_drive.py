@@ -29,7 +29,7 @@ OVER = (_core.DONE, _core.FAILED)
 
 # Modules whose frames lie between a run and the code of a node.
 OWN = tuple(
-    f"{__package__}.{name}" for name in ("_drive", "_exchange", "_host", "_resolve", "session")
+    f"{__package__}.{name}" for name in ("_drive", "_exchange", "_host", "_memory", "_resolve", "session")
 )
 
 
@@ -77,9 +77,13 @@ class _Work:
         "opened",
         "problem",
         "session",
+        "trace",
     )
 
-    def __init__(self, plan, feed, collect, given, memory_bytes_max, news, keep=None):
+    def __init__(
+        self, plan, feed, collect, given, memory_bytes_max, news, keep=None, trace=None
+    ):
+        self.trace = trace
         self.keep = keep or {}
         self.nodes = {}
         given = given or {}
@@ -90,7 +94,7 @@ class _Work:
         self.is_changed = False  # that is made, or given up: only the cleaning up is left
         connected = plan.connected_outputs
         for id, kind in plan.python_nodes:
-            self.nodes[id] = given[id] if id in given else made(id, kind)
+            self.nodes[id] = self.traced(id, given[id] if id in given else made(id, kind))
             if id in connected and hasattr(self.nodes[id], "connected_outputs"):
                 self.nodes[id].connected_outputs = frozenset(connected[id])
         self.session = _core.Session(plan, self.nodes, memory_bytes_max=memory_bytes_max)
@@ -101,6 +105,10 @@ class _Work:
             self.session.feed(id, source)
         for id, results in collect.items():
             self.session.collect(id, results)
+
+    def traced(self, id, node):
+        """What runs in place of a node, where the memory of nodes is counted."""
+        return node if self.trace is None else self.trace.stand_in(id, node)
 
     def needs_loop(self):
         """True where something is async."""
@@ -338,14 +346,16 @@ async def _run(work, on_session):
 
 
 async def run(
-    plan, feed, collect, given=None, *, memory_bytes_max=0, on_session=None, news=None, keep=None
+    plan, feed, collect, given=None, *, memory_bytes_max=0, on_session=None, news=None, keep=None,
+    trace=None,
 ):
     """Runs a plan to its end on the running loop.
 
     ``news(session)`` is called once there is a session, ``on_session(session)`` once it is open. Raises what a node raised, through
     `translate`, or `_core.Error`. ``keep``: the checkpoints and the record, as arguments of `_core.Session.open`.
+    ``trace``: a `Tracer` of the nodes' memory.
     """
-    await _run(_Work(plan, feed, collect, given, memory_bytes_max, news, keep), on_session)
+    await _run(_Work(plan, feed, collect, given, memory_bytes_max, news, keep, trace), on_session)
 
 
 # ---- without a loop
@@ -433,13 +443,14 @@ def _run_now(work, on_session):
 
 
 def run_sync(
-    plan, feed, collect, given=None, *, memory_bytes_max=0, on_session=None, news=None, keep=None
+    plan, feed, collect, given=None, *, memory_bytes_max=0, on_session=None, news=None, keep=None,
+    trace=None,
 ):
     """As `run`, blocking. Raises RuntimeError inside a running loop."""
     events = sys.modules.get("asyncio.events")
     if events is not None and events._get_running_loop() is not None:
         raise RuntimeError("run_sync() inside a running event loop: write `await pipeline.run(…)`")
-    work = _Work(plan, feed, collect, given, memory_bytes_max, news, keep)
+    work = _Work(plan, feed, collect, given, memory_bytes_max, news, keep, trace)
     rest = _run(work, on_session) if work.needs_loop() else _run_now(work, on_session)
     if rest is not None:
         import asyncio
@@ -459,11 +470,11 @@ class Stream:
     __slots__ = ("_arguments", "_loop", "_output", "_room", "_told", "_work", "session")
 
     def __init__(
-        self, plan, inputs, outputs, *, given=None, memory_bytes_max=0, news=None, keep=None
+        self, plan, inputs, outputs, *, given=None, memory_bytes_max=0, news=None, keep=None, trace=None
     ):
         self.session = None
         ports = dict.fromkeys(inputs), dict.fromkeys(outputs)
-        self._arguments = plan, *ports, given, memory_bytes_max, news, keep
+        self._arguments = plan, *ports, given, memory_bytes_max, news, keep, trace
         self._work = None
         self._loop = None
         self._room = None

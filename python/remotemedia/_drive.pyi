@@ -3,6 +3,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from ._core import Plan, Session
+from ._memory import Tracer
 
 Raised = TypeVar("Raised", bound=BaseException)
 
@@ -25,6 +26,7 @@ async def run(
     on_session: Callable[[Session], object] | None = None,
     news: Callable[[Session], object] | None = None,
     keep: Mapping[str, Any] | None = None,
+    trace: Tracer | None = None,
 ) -> None: ...
 def run_sync(
     plan: Plan,
@@ -36,6 +38,7 @@ def run_sync(
     on_session: Callable[[Session], object] | None = None,
     news: Callable[[Session], object] | None = None,
     keep: Mapping[str, Any] | None = None,
+    trace: Tracer | None = None,
 ) -> None: ...
 
 class Untimely(Exception): ...
@@ -52,6 +55,7 @@ class Stream:
         memory_bytes_max: int = 0,
         news: Callable[[Session], object] | None = None,
         keep: Mapping[str, Any] | None = None,
+        trace: Tracer | None = None,
     ) -> None: ...
     async def __aenter__(self) -> Stream: ...
     async def __aexit__(

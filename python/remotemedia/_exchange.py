@@ -29,7 +29,7 @@ async def _change(work, loop, words, given):
     session, fresh, runners, begun = work.session, {}, {}, []
     rows = session.plan_change(words)
     try:
-        fresh = _made(rows, given)
+        fresh = _made(work, rows, given)
         runners = session.add_nodes(fresh, _heirs(work, fresh))
         await _initialize(work, loop, fresh, runners, begun)
         pause_ns, out = await _exchange(loop, session)
@@ -54,11 +54,13 @@ async def _give_up(work, loop, fresh, runners, begun):
         work.session.drop(runner)
 
 
-def _made(rows, given):
+def _made(work, rows, given):
     """The new nodes by id, in rank order."""
     fresh = {}
     for id, kind, outputs in rows:
-        node = fresh[id] = given[id] if id in given else _drive.made(id, kind)
+        node = fresh[id] = work.traced(
+            id, given[id] if id in given else _drive.made(id, kind)
+        )
         if outputs is not None and hasattr(node, "connected_outputs"):
             node.connected_outputs = frozenset(outputs)
     return fresh

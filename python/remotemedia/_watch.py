@@ -9,6 +9,7 @@ from . import _core
 from .errors import dealt_error
 
 if TYPE_CHECKING:
+    from ._memory import MemoryRows, Tracer
     from .events import Feed
     from .otel import FollowedRun
     from .pipeline import Pipeline
@@ -26,7 +27,7 @@ def _log(level: int, topic: str, message: str) -> None:
 class Watch:
     """Keeps an eye on the session of one run: its numbers, and the errors of skipped items."""
 
-    __slots__ = ("_feed", "_followed", "_pipeline", "_replay", "_session", "ids")
+    __slots__ = ("_feed", "_followed", "_pipeline", "_replay", "_session", "_tracer", "ids")
 
     def __init__(self, pipeline: Pipeline, replay: str | None = None) -> None:
         self._replay = replay  # a record that is run again
@@ -35,6 +36,7 @@ class Watch:
         self._session: _core.Session | None = None
         self._feed: Feed | None = None
         self._followed: FollowedRun | None = None
+        self._tracer: Tracer | None = None
         if pipeline._listeners:
             self.feed()
 
@@ -51,7 +53,12 @@ class Watch:
 
     def options(self) -> dict[str, Any]:
         """What a run needs for it."""
+        if self._pipeline.trace_memory:
+            from ._memory import Tracer
+
+            self._tracer = Tracer()
         return {
+            "trace": self._tracer,
             "memory_bytes_max": self._pipeline.memory_bytes_max,
             "keep": self._keep(),
             "news": self._made if self._feed or self._pipeline._telemetry else None,
@@ -78,8 +85,14 @@ class Watch:
     def opened(self, session: _core.Session) -> None:
         self._session = session
         self._pipeline._sessions.append(session)
+        if self._tracer is not None:
+            self._pipeline._tracers[session] = self._tracer
         if self._pipeline.enable_metrics:
             session.announce(self._pipeline.name)
+
+    def memory(self) -> MemoryRows:
+        """What the nodes hold; None: it is not counted."""
+        return None if self._tracer is None else self._tracer.rows()
 
     def __enter__(self) -> Watch:
         return self
@@ -107,7 +120,8 @@ class Watch:
             return
         pipeline = self._pipeline
         pipeline._sessions.remove(session)
-        pipeline._last_numbers = session.numbers(), self.ids
+        pipeline._tracers.pop(session, None)
+        pipeline._last_numbers = session.numbers(), self.ids, self.memory()
         self._end_followed(pipeline._last_numbers[0], error)
         room = ERRORS_MAX - len(pipeline.errors)
         for row in session.take_errors()[: max(0, room)]:

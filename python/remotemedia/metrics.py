@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from ._core import Numbers
 
 __all__ = ["AgeMetrics", "EdgeMetrics", "Metrics", "NodeMetrics"]
 
@@ -25,6 +28,9 @@ class NodeMetrics(NamedTuple):
     Of a Python node ``user_ns`` is the time in its own code, ``marshal_ns`` what it took to make
     objects of packets and packets of objects, ``gil_wait_ns`` how long threads that were to run its
     code waited for the GIL before they could begin. Of fast calls one in eight is measured.
+
+    ``memory_bytes`` is what Python allocated within the node's calls, on whatever thread, and is still
+    alive; ``memory_bytes_peak`` the most of it. Only with ``Pipeline(trace_memory=True)``, else None.
     """
 
     id: str
@@ -48,6 +54,8 @@ class NodeMetrics(NamedTuple):
     user_ns: float
     marshal_ns: float
     gil_wait_ns: float
+    memory_bytes: int | None
+    memory_bytes_peak: int | None
 
 
 class EdgeMetrics(NamedTuple):
@@ -79,6 +87,17 @@ class AgeMetrics(NamedTuple):
     p90_ns: float
     p99_ns: float
     max_ns: float
+
+
+def metrics_of(
+    numbers: Numbers, ids: Sequence[str], memory: dict[str, dict[str, int]] | None
+) -> Metrics:
+    """The numbers of a session; ``memory``: those of `Tracer.rows`, where its memory is counted."""
+    raw = json.loads(numbers.json())
+    for node in raw["nodes"]:
+        if memory is not None and node["id"] in memory:
+            node["python_memory"] = memory[node["id"]]
+    return Metrics(raw, ids)
 
 
 class Metrics:
@@ -215,6 +234,7 @@ def _row(node: dict[str, Any], total_ns: float) -> NodeMetrics:
     time = node.get("time", {})
     waiting = node.get("waiting", {})
     tier = node.get("tier", {})
+    memory = node.get("python_memory", {})
     return NodeMetrics(
         id=node["id"],
         type=node["type"],
@@ -237,6 +257,8 @@ def _row(node: dict[str, Any], total_ns: float) -> NodeMetrics:
         user_ns=tier.get("user_ns", 0.0),
         marshal_ns=tier.get("marshal_ns", 0.0),
         gil_wait_ns=tier.get("lock_ns", 0.0),
+        memory_bytes=memory.get("bytes"),
+        memory_bytes_peak=memory.get("bytes_peak"),
     )
 
 
@@ -281,6 +303,7 @@ def _node_dict(n: NodeMetrics, raw: dict[str, Any]) -> dict[str, Any]:
     good = n.calls - n.errors
     (node,) = (found for found in raw["nodes"] if found["id"] == n.id)
     least_ns = node.get("time", {}).get("min_ns", 0.0)
+    memory = {"memory_bytes": n.memory_bytes, "peak_memory_bytes": n.memory_bytes_peak}
     return {
         "node_id": n.id,
         "execution_count": n.calls,
@@ -303,6 +326,7 @@ def _node_dict(n: NodeMetrics, raw: dict[str, Any]) -> dict[str, Any]:
         "gil_wait_us": n.gil_wait_ns / 1e3,
         "skipped_count": n.skipped,
         "retry_count": n.retries,
+        **({} if n.memory_bytes is None else memory),
     }
 
 

@@ -34,7 +34,7 @@ from .errors import (
 )
 from .flow import Edge, Flow, PortOf, check_closed, flow_of, join
 from .media import Audio, Video
-from .metrics import Metrics
+from .metrics import Metrics, metrics_of
 from .node import Node, check_id, unique_id
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from ._host import Host
+    from ._memory import MemoryRows, Tracer
     from .errors import Excerpt
     from .events import Events
     from .flow import Member, Part
@@ -98,6 +99,9 @@ class Pipeline:
         How often one is made, milliseconds; 0: as the manifest says, else 1000.
     enable_metrics : bool
         Whether `remotemedia top` shows its runs; the numbers are there always.
+    trace_memory : bool
+        Whether runs count what each Python node holds, by tracemalloc: `NodeMetrics.memory_bytes`. All
+        Python code of the process is several times slower meanwhile.
     record : str, os.PathLike or None
         File that keeps the latest run for `replay`; see docs/guide/record.md.
 
@@ -123,6 +127,7 @@ class Pipeline:
         memory_bytes_max: int = 0,
         latency_ms_max: float | None = None,
         enable_metrics: bool = True,
+        trace_memory: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_interval_ms: int = 0,
         record: str | os.PathLike[str] | None = None,
@@ -141,13 +146,16 @@ class Pipeline:
         self.checkpoint_interval_ms = checkpoint_interval_ms
         self.record = record
         self.enable_metrics = enable_metrics
+        self.trace_memory = trace_memory
         self.errors: list[NodeError] = []
         self.is_initialized = False
         self._graph = GraphBuilder()
         if latency_ms_max is not None:
             self._graph.top["session"] = {"latency_ms_max": latency_ms_max}
         self._sessions: list[_core.Session] = []
-        self._last_numbers: tuple[_core.Numbers, list[str]] | None = None  # and the ids then
+        # And the ids then, and what the nodes held.
+        self._last_numbers: tuple[_core.Numbers, list[str], MemoryRows] | None = None
+        self._tracers: dict[_core.Session, Tracer] = {}
         self._listeners: list[Events] = []
         self._telemetry: Telemetry | None = None
         if isinstance(nodes, (Node, Flow, PortOf, Pipeline)):
@@ -852,11 +860,13 @@ class Pipeline:
             Nothing has run yet.
         """
         if self._sessions:
-            return Metrics(json.loads(self._sessions[-1].numbers().json()), self.node_ids)
+            session = self._sessions[-1]
+            tracer = self._tracers.get(session)
+            memory = None if tracer is None else tracer.rows()
+            return metrics_of(session.numbers(), self.node_ids, memory)
         if self._last_numbers is None:
             raise PipelineError(f"pipeline '{self.name}' has not run yet")
-        last, ids = self._last_numbers
-        return Metrics(json.loads(last.json()), ids)
+        return metrics_of(*self._last_numbers)
 
     def get_metrics(self) -> dict[str, Any]:
         """The metrics as a dict, {} before the first run."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _drive, _resolve
 from .errors import PipelineError
-from .metrics import Metrics
+from .metrics import metrics_of
 from .node import TypedNode
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ._host import Host
     from .change import Change
     from .events import Events
+    from .metrics import Metrics
     from .node import Node
     from .pipeline import Pipeline
 
@@ -235,7 +236,7 @@ class Session:
     def metrics(self) -> Metrics:
         """The live numbers of the session. Thread: any."""
         session = self._opened().session
-        return Metrics(json.loads(session.numbers().json()), self._watch.ids)
+        return metrics_of(session.numbers(), self._watch.ids, self._watch.memory())
 
 
 def _how_to_listen(pipeline: Pipeline) -> str:
