@@ -1,6 +1,6 @@
 /* What `remotemedia top` is told of the sessions of this process.
  *
- *     Session.announce() ─▶ a thread, the process's only one ─ once a session is half a second old
+ *     Session.announce() ─▶ a thread, the process's only one ─ once a session is 0.3 s old
  * ─▶ listens at PID.python.sock, sleeps until somebody asks asked: takes the GIL, measures one
  * session after another, sends the text without the GIL no session for a while ─▶ the thread ends,
  * and the socket is gone
@@ -24,7 +24,7 @@
 
 enum {
     RUNS_MAX = 64,
-    OLD_MS = 500,     /* sessions that are younger have no socket made */
+    OLD_MS = 300,     /* sessions that are younger have no socket made */
     EMPTY_MS = 1000,  /* for which a socket is kept without a session */
     STRAND_MS = 5,    /* for which a strand of a session is waited for, */
     STRANDS_MS = 100, /* and those of all of them */
@@ -254,15 +254,19 @@ static next_turn decide(rmpy_run *run, uint32_t *serial)
     return live->waits ? TURN_SLEEP : TURN_WAIT;
 }
 
+static void begin_to_listen(rmpy_live *live)
+{
+    Py_BEGIN_ALLOW_THREADS;
+    live->fd = rm_cli_live_listen(".python", live->path, sizeof live->path);
+    atomic_store(&live->off, live->fd < 0);
+    Py_END_ALLOW_THREADS;
+}
+
 static void wait_and_answer(rmpy_run *run, next_turn turn)
 {
     rmpy_live *live = &run->live;
     int fd;
     Py_BEGIN_ALLOW_THREADS;
-    if (turn == TURN_LISTEN) {
-        live->fd = rm_cli_live_listen(".python", live->path, sizeof live->path);
-        atomic_store(&live->off, live->fd < 0);
-    }
     fd = wait_for_somebody(live, turn == TURN_SLEEP ? -1 : live->fd >= 0 ? EMPTY_MS : OLD_MS);
     Py_END_ALLOW_THREADS;
     if (fd >= 0) {
@@ -281,7 +285,11 @@ static PyObject *look_out(PyObject *capsule, PyObject *Py_UNUSED(none))
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, NULL); /* signals are for the program's own threads */
     do {
-        wait_and_answer(run, turn);
+        if (turn == TURN_LISTEN) {
+            begin_to_listen(&run->live);
+        } else {
+            wait_and_answer(run, turn);
+        }
         turn = decide(run, &serial);
     } while (turn != TURN_END);
     end(&run->live);
