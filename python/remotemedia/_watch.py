@@ -86,7 +86,8 @@ class Watch:
         self._session = session
         self._pipeline._sessions.append(session)
         if self._tracer is not None:
-            self._pipeline._tracers[session] = self._tracer
+            tracers = self._pipeline._tracers = self._pipeline._tracers or {}
+            tracers[session] = self._tracer
         if self._pipeline.enable_metrics:
             session.announce(self._pipeline.name)
 
@@ -120,7 +121,8 @@ class Watch:
             return
         pipeline = self._pipeline
         pipeline._sessions.remove(session)
-        pipeline._tracers.pop(session, None)
+        if self._tracer is not None and pipeline._tracers:
+            pipeline._tracers.pop(session, None)
         pipeline._last_numbers = session.numbers(), self.ids, self.memory()
         self._end_followed(pipeline._last_numbers[0], error)
         room = ERRORS_MAX - len(pipeline.errors)

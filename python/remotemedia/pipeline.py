@@ -117,6 +117,9 @@ class Pipeline:
     given by its type is made anew for each run. Threads: build it on one thread; run it from any.
     """
 
+    trace_memory = False
+    _tracers: dict[_core.Session, Tracer] | None = None
+
     def __init__(
         self,
         nodes: Sequence[Part] | Part | str | None = None,
@@ -146,7 +149,8 @@ class Pipeline:
         self.checkpoint_interval_ms = checkpoint_interval_ms
         self.record = record
         self.enable_metrics = enable_metrics
-        self.trace_memory = trace_memory
+        if trace_memory:  # what is seldom asked for takes no room in the others
+            self.trace_memory = True
         self.errors: list[NodeError] = []
         self.is_initialized = False
         self._graph = GraphBuilder()
@@ -155,7 +159,6 @@ class Pipeline:
         self._sessions: list[_core.Session] = []
         # And the ids then, and what the nodes held.
         self._last_numbers: tuple[_core.Numbers, list[str], MemoryRows] | None = None
-        self._tracers: dict[_core.Session, Tracer] = {}
         self._listeners: list[Events] = []
         self._telemetry: Telemetry | None = None
         if isinstance(nodes, (Node, Flow, PortOf, Pipeline)):
@@ -861,7 +864,7 @@ class Pipeline:
         """
         if self._sessions:
             session = self._sessions[-1]
-            tracer = self._tracers.get(session)
+            tracer = (self._tracers or {}).get(session)
             memory = None if tracer is None else tracer.rows()
             return metrics_of(session.numbers(), self.node_ids, memory)
         if self._last_numbers is None:
