@@ -547,20 +547,29 @@ static rm_status do_result(rm_replay *replay, rm_error *err)
 
 /* ---- what else happens to a node */
 
-static void forget_item(rm_replay *replay, rmi_node *node)
+/* As far as it had come with its item, and what comes of that is dropped. */
+static rm_status interrupt_loose(rm_replay *replay, rmi_replay_node *of, rm_error *err)
 {
-    rmi_replay_node *of = &replay->nodes[node->index];
-    if (of->is_loose) {
-        rmi_replay_loose_drop(of);
-        of->in_item = false;
-        of->over = of->begun = true;
+    rm_status status = rmi_replay_loose_catch_up(replay, of, err);
+    if (status != RM_OK) {
+        return status;
     }
+    rm_node *node = &of->node->pub;
+    rmi_replay_loose_drop(of);
+    of->in_item = false;
+    of->over = of->begun = true;
+    if (!of->out) {
+        rmi_node_drop_inputs(of->node); /* else with the result of its work */
+    } else if (node->type->cancel) {
+        node->type->cancel(node);
+    }
+    return RM_OK;
 }
 
 static rm_status do_control(rm_replay *replay, rm_error *err)
 {
     const rmi_record_entry *entry = &replay->entry;
-    const rmi_replay_node *of = node_of(replay);
+    rmi_replay_node *of = node_of(replay);
     const rmi_record_piece *piece = &entry->piece[0];
     rm_format_line line = {0};
     if (!of || (piece->bytes != 0 && piece->bytes != sizeof line)) {
@@ -576,14 +585,17 @@ static rm_status do_control(rm_replay *replay, rm_error *err)
                           .argument = entry->argument,
                           .line = piece->bytes ? &line : NULL};
     rmi_node *node = of->node;
+    bool is_loose = of->is_loose && control.op == RM_CONTROL_INTERRUPT;
     if (control.op == RM_CONTROL_FORMAT && (!control.line || entry->port >= node->n_current)) {
         return bad(replay, err, "nobody is told this");
     }
-    replay->controls++;
-    if (control.op == RM_CONTROL_INTERRUPT) {
-        forget_item(replay, node);
+    rm_status status = is_loose ? interrupt_loose(replay, of, err) : RM_OK;
+    if (status != RM_OK) {
+        return status;
     }
-    rm_status status = node->pub.type->control(&node->pub, &control, node->error);
+    control.argument = is_loose ? entry->status : control.argument;
+    replay->controls++;
+    status = node->pub.type->control(&node->pub, &control, node->error);
     if ((status < 0) != (entry->status < 0)) {
         (void)rm_fail_as(err, RM_CODE_REPLAY_DIFFERS, "control %u came to %s, recorded: %s",
                          control.op, rm_status_name(status),
@@ -626,7 +638,7 @@ static rm_status do_cancel(rm_replay *replay, rm_error *err)
     if (!of) {
         return bad(replay, err, "nobody is told this");
     }
-    if (of->out && of->node->pub.type->cancel) {
+    if (!of->is_loose && of->out && of->node->pub.type->cancel) {
         of->node->pub.type->cancel(&of->node->pub);
     }
     return RM_OK;

@@ -96,6 +96,9 @@ RM_MUST_USE rm_status rmi_replay_loose_call(rm_replay *replay, rmi_replay_node *
 RM_MUST_USE rm_status rmi_replay_loose_result(rm_replay *replay, rmi_replay_node *of,
                                               rm_error *err);
 RM_MUST_USE rm_status rmi_replay_loose_next(rm_replay *replay, rmi_replay_node *of, rm_error *err);
+/* It was interrupted then: goes on with its item to where that was. RM_PENDING: it is not there. */
+RM_MUST_USE rm_status rmi_replay_loose_catch_up(rm_replay *replay, rmi_replay_node *of,
+                                                rm_error *err);
 /* The recorded run ended well: nothing is to be left. */
 RM_MUST_USE rm_status rmi_replay_loose_end(const rmi_replay_node *of, rm_error *err);
 /* Lets go of what was given and not asked for. */

@@ -116,6 +116,18 @@ void rmi_replay_loose_drop(rmi_replay_node *of)
     of->given_sent = of->given_count = 0;
 }
 
+rm_status rmi_replay_loose_catch_up(rm_replay *replay, rmi_replay_node *of, rm_error *err)
+{
+    rm_node *node = &of->node->pub;
+    rm_control control = {.op = RM_CONTROL_CATCH_UP, .argument = replay->entry.status};
+    rm_status status = RM_OK;
+    while (status == RM_OK && of->in_item && !of->over && control.argument > 0 &&
+           node->type->control(node, &control, of->node->error) == RM_MORE) {
+        status = advance(replay, of, err);
+    }
+    return status;
+}
+
 rm_status rmi_replay_loose_end(const rmi_replay_node *of, rm_error *err)
 {
     if (of->given_sent == of->given_count) {
@@ -183,6 +195,7 @@ rm_status rmi_replay_loose_result(rm_replay *replay, rmi_replay_node *of, rm_err
             return RM_PENDING;
         }
         rmi_node_drop_outbox(of->node);
+        rmi_node_drop_inputs(of->node);
         rmi_replay_loose_drop(of);
         of->in_item = of->has_result = false;
         of->over = true;

@@ -102,7 +102,11 @@ typedef enum rm_control_op {
     RM_CONTROL_KEY_FRAME = 3, /* upstream: please start anew */
     RM_CONTROL_BIT_RATE = 4,  /* upstream: argument, bits a second */
     RM_CONTROL_PARAMS = 5,    /* node->params has changed in a parameter that is LIVE */
-    RM_CONTROL_OVERRUN = 6    /* to a LIVE source: nothing it gives has room until it is called */
+    RM_CONTROL_OVERRUN = 6,   /* to a LIVE source: nothing it gives has room until it is called */
+    /* In a replay, to a node of a tier that keeps work within it, before it is interrupted as it
+     * was then: argument is what it answered then, a status above 0 that says how far it had come.
+     * RM_MORE: not there yet, call process(). INTERRUPT has the same argument after that. */
+    RM_CONTROL_CATCH_UP = 7
 } rm_control_op;
 
 typedef struct rm_control {

@@ -181,10 +181,19 @@ static rm_status collect_process(rm_node *node, const rm_inputs *inputs, rm_erro
 static rm_status collect_control(rm_node *node, const rm_control *control, rm_error *err)
 {
     rmpy_runner *p = rmpy_runner_of(node);
-    if (control->op == RM_CONTROL_INTERRUPT && p->queued) {
-        rmpy_collect_forget(p);
+    if (control->op != RM_CONTROL_INTERRUPT) {
+        return RM_OK;
     }
-    (void)err;
+    if (p->queued) {
+        rmpy_collect_forget(p);
+        return p->next < INT32_MAX ? (rm_status)(p->next + 1) : RM_OK;
+    }
+    bool shortens = p->session->replays && control->argument > 0 && PyList_CheckExact(p->object) &&
+                    PyList_GET_SIZE(p->object) >= control->argument;
+    if (shortens &&
+        PyList_SetSlice(p->object, (Py_ssize_t)control->argument - 1, PY_SSIZE_T_MAX, NULL) < 0) {
+        return rmpy_fail_exception(err);
+    }
     return RM_OK;
 }
 

@@ -14,9 +14,19 @@
 
 #include <string.h>
 
+/* How far it has come with the item at hand; 0: it has none, or has not begun. What a stream does
+ * is of no one item. */
+static uint32_t steps_of(const rmpy_runner *p)
+{
+    bool has_item =
+        p->kind == RMPY_NODE && !p->is_source && !p->in_reset && (p->taken || p->job || p->on_task);
+    return has_item && p->steps < INT32_MAX ? (uint32_t)p->steps : 0;
+}
+
 /* What is unsent goes; a source goes on with its next item. */
 static void forget(rmpy_runner *p)
 {
+    p->steps_max = UINT64_MAX;
     rmpy_ring_clear(&p->out);
     p->taken = false;
     if (p->kind == RMPY_FEED) {
@@ -170,7 +180,13 @@ static int tell_overrun(rmpy_runner *p)
 rm_status rmpy_node_control(rm_node *node, const rm_control *control, rm_error *err)
 {
     rmpy_runner *p = rmpy_runner_of(node);
+    uint32_t steps = 0;
+    if (control->op == RM_CONTROL_CATCH_UP) {
+        p->steps_max = (uint64_t)control->argument;
+        return steps_of(p) < p->steps_max ? RM_MORE : RM_OK;
+    }
     if (control->op == RM_CONTROL_INTERRUPT) {
+        steps = steps_of(p);
         forget(p);
         p->reset_wanted = p->interrupt || (p->agen && !p->is_source);
         if (p->reset_wanted) {
@@ -186,7 +202,7 @@ rm_status rmpy_node_control(rm_node *node, const rm_control *control, rm_error *
         }
         return status;
     }
-    return RM_OK;
+    return (rm_status)steps;
 }
 
 /* ---- Session.interrupt(), from any thread */

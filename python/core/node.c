@@ -221,6 +221,9 @@ rm_status rmpy_emit_any(rmpy_runner *p, PyObject *takes_value)
 
 static bool room_left(const rmpy_runner *p)
 {
+    if (p->session->replays && p->emit_room < RM_EMIT_MAX) {
+        return false;
+    }
     return p->emit_room >= (p->n_out > 1 ? p->n_out : 1);
 }
 
@@ -358,7 +361,8 @@ static rm_status run_generator(rmpy_runner *p)
     }
     rmpy_loop_hide(p->session);
     uint64_t begin = rmpy_ticks(), before = begin;
-    for (; room_left(p); before = rmpy_ticks()) {
+    for (; room_left(p) && p->steps < p->steps_max; before = rmpy_ticks()) {
+        p->steps++;
         PyObject *value = next_sync(p);
         uint64_t now = rmpy_ticks(), ticks = now - begin;
         rmpy_note_time(p, RM_TIER_USER, now - before, 1);
@@ -463,6 +467,7 @@ static rm_status set_aside(rmpy_runner *p, PyObject *takes_item)
 
 static PyObject *work_next(rmpy_runner *p)
 {
+    p->steps++;
     if (p->gen) {
         PyObject *value = next_sync(p);
         if (!value) {
@@ -505,7 +510,8 @@ static void work_keep(rmpy_runner *p, PyObject *takes_result, bool was_call)
 
 static bool work_left(const rmpy_runner *p)
 {
-    return p->gen || p->queue.length || p->flush_wanted || (p->is_source && !p->agen);
+    return p->steps < p->steps_max &&
+           (p->gen || p->queue.length || p->flush_wanted || (p->is_source && !p->agen));
 }
 
 void rmpy_node_work(rmpy_runner *p)
@@ -516,7 +522,7 @@ void rmpy_node_work(rmpy_runner *p)
     }
     uint64_t begin = rmpy_ticks(), before = begin;
     while (!p->stop && !p->outcome && !p->handed && work_left(p) &&
-           p->out.length < RMPY_BATCH_MAX) {
+           p->out.length < rmpy_batch_max(p)) {
         bool was_call = !p->gen;
         PyObject *result = work_next(p);
         uint64_t now = rmpy_ticks();
@@ -647,6 +653,7 @@ static bool has_work(const rmpy_runner *p)
 
 static rm_status start_call(rmpy_runner *p, PyObject *callable, PyObject *argument)
 {
+    p->steps++;
     if (p->mode == RMPY_ASYNC) {
         return rmpy_task_start(p, callable, argument);
     }
@@ -669,6 +676,9 @@ static rm_status go_on(rmpy_runner *p)
     rm_status status = drain(p);
     if (status != RM_OK) {
         return status;
+    }
+    if (p->session->replays && p->emit_room < RM_EMIT_MAX) {
+        return RM_MORE;
     }
     if (p->outcome) {
         return outcome_of(p);
@@ -710,6 +720,7 @@ static rm_status node_step(rmpy_runner *p, const rm_inputs *inputs)
     PyObject *item = rmpy_input_object(p, inputs);
     p->taken = true;
     p->items++;
+    p->steps = 0;
     if (!item) {
         return rmpy_fail(p);
     }
@@ -740,6 +751,7 @@ static rm_status call_plain(rmpy_runner *p, const rm_inputs *inputs)
     p->inputs = inputs;
     p->taken = true;
     p->items++;
+    p->steps = 1;
     PyObject *result = call_here(p, p->process, item);
     if (result == item && p->gives_objects && result != Py_None) {
         Py_DECREF(result); /* its packet goes on, there is no need for another */

@@ -126,7 +126,9 @@ struct rmpy_runner {
     unsigned n_in, n_out, emit_room; /* emit_room: what this call may still emit */
     uint32_t object_ports;           /* a bit an output that carries live objects */
     uint64_t items;                  /* taken so far */
-    rmpy_runner *ahead;              /* borrowed: the next of the session's; NULL: none */
+    /* Times that code of the node's author went on for the item at hand; where it is to stop. */
+    uint64_t steps, steps_max;
+    rmpy_runner *ahead; /* borrowed: the next of the session's; NULL: none */
 
     /* The Task of the node, and the runner's two roles for it: the coroutine that it runs, and the
      * future that it waits for while there is nothing to do. */
@@ -246,6 +248,7 @@ struct rmpy_session {
     int result; /* RM_MORE, RM_PENDING, RM_DONE, or RM_EFAIL */
     bool stepping, opened, loop_hidden, scheduled, close_wanted, reader, needs_loop;
     bool cancelling, room_event, output_event;
+    bool replays;    /* a record: its nodes give one item a call, and no more than is asked for */
     bool judges;     /* where calls of a node are made is decided by how long they take */
     int64_t next_ns; /* when it wants to be stepped again; INT64_MAX: when woken */
     unsigned busy;
@@ -305,6 +308,12 @@ static inline uint32_t rmpy_piece_weight(uint32_t count)
 
 /* Ticks, `weight` times, to the node's user code, marshaling or wait for the GIL. */
 void rmpy_note_time(rmpy_runner *p, rm_tier_time part, uint64_t ticks, uint32_t weight);
+
+/* Results that a worker makes before some of them go out. */
+static inline unsigned rmpy_batch_max(const rmpy_runner *p)
+{
+    return p->session->replays ? 1 : RMPY_BATCH_MAX;
+}
 
 static inline bool rmpy_session_is_over(const rmpy_session *s)
 {

@@ -95,6 +95,7 @@ rmpy_runner *rmpy_runner_new(rmpy_session *s, const rm_plan *plan, size_t index)
     p->batches = !node.node_json || !strstr(node.node_json, "on_error");
     p->object_ports = rmpy_object_ports(plan, index);
     p->mode = RMPY_INLINE;
+    p->steps_max = UINT64_MAX;
     p->context = PyContext_CopyCurrent();
     if (!p->context) {
         Py_CLEAR(p);
@@ -315,6 +316,7 @@ PyObject *rmpy_session_open(PyObject *self, PyObject *args, PyObject *kwargs)
     rm_error error = RM_ERROR_INIT;
     rm_status status;
     s->opened = true;
+    s->replays = replay != NULL;
     Py_BEGIN_ALLOW_THREADS;
     rmpy_opening = s;
     status = rm_session_open(s->plan, &options, &s->native, &error);

@@ -181,6 +181,7 @@ rm_status rmpy_stream_process(rmpy_runner *p, PyObject *takes_item)
     if (takes_item && !p->taken) {
         p->taken = true;
         p->items++;
+        p->steps = 0;
         Py_XSETREF(p->item, takes_item);
     } else {
         Py_XDECREF(takes_item);
@@ -188,6 +189,9 @@ rm_status rmpy_stream_process(rmpy_runner *p, PyObject *takes_item)
     rm_status status = drain(p);
     if (status != RM_OK) {
         return status;
+    }
+    if (p->session->replays && p->emit_room < RM_EMIT_MAX) {
+        return RM_MORE;
     }
     if (p->outcome) {
         return outcome(p);

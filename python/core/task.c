@@ -267,6 +267,9 @@ static rm_status raised(rmpy_runner *p)
 static bool step(rmpy_runner *p, PyObject *thrown, rm_status *ret_status)
 {
     PyObject *value = NULL;
+    if (++p->steps == p->steps_max && p->node) {
+        rm_node_ready(p->node); /* who waits for that looks again */
+    }
     PySendResult sent =
         thrown ? throw_into(p, thrown, &value) : PyIter_Send(p->coro, Py_None, &value);
     if (sent == PYGEN_NEXT) {
@@ -299,7 +302,7 @@ static rm_status run(rmpy_runner *p, PyObject *thrown)
             if (!p->agen) {
                 return status;
             }
-            if (!first && (p->emit_room < (p->n_out > 1 ? p->n_out : 1) ||
+            if (!first && (p->emit_room < (p->n_out > 1 ? p->n_out : 1) || p->session->replays ||
                            rmpy_ticks() - begin > p->session->run->slow_ticks)) {
                 return RM_MORE;
             }
@@ -309,6 +312,9 @@ static rm_status run(rmpy_runner *p, PyObject *thrown)
             }
         }
         first = false;
+        if (!thrown && p->steps >= p->steps_max) {
+            return RM_MORE;
+        }
         if (!step(p, thrown, &status)) {
             return status;
         }
@@ -540,6 +546,11 @@ static PySendResult runner_send(PyObject *self, PyObject *Py_UNUSED(value), PyOb
             return PYGEN_NEXT;
         }
         Py_DECREF(pending); /* a turn of the loop has passed already */
+    }
+    if (p->coro && p->session && p->steps >= p->steps_max) { /* here its interrupt came */
+        p->future_blocking = 1;
+        *ret_value = Py_NewRef(self);
+        return PYGEN_NEXT;
     }
     p->inside = true;
     PySendResult result = go_on(p, NULL, ret_value);

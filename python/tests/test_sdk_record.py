@@ -141,6 +141,102 @@ def test_a_two_way_session_comes_out_the_same_again(seed, tmp_path):
     assert asyncio.run(pipeline_of(kinds).replay(record)) == results
 
 
+class Counting(Node):
+    """Tells how far it had come each time."""
+
+    count = 0
+
+    def on(self):
+        self.count += 1
+        return self.count
+
+
+class Plain(Counting):
+    def process(self, x):
+        return self.on()
+
+
+class OnThread(Counting):
+    blocking = True
+
+    def process(self, x):
+        time.sleep(random.random() * 0.001)
+        return self.on()
+
+
+class Gives(Counting):
+    def process(self, x):
+        for _ in range(x % 7):
+            if random.random() < 0.02:
+                time.sleep(0.002)
+            yield self.on()
+
+
+class WaitsTwice(Counting):
+    interrupts = 0
+
+    async def process(self, x):
+        self.on()
+        await asyncio.sleep(random.random() * 0.001)
+        self.on()
+        await asyncio.sleep(random.random() * 0.0005)
+        return self.on() * 100 + self.interrupts
+
+    def interrupt(self):
+        self.interrupts += 1
+
+
+class GivesBetween(Counting):
+    async def process(self, x):
+        try:
+            for _ in range(4):
+                yield self.on()
+                if self.count % 3 == 0:
+                    await asyncio.sleep(random.random() * 0.0005)
+        finally:
+            self.on()
+
+
+class Follows(Counting):
+    is_streaming = True
+
+    async def process(self, stream):
+        async for x in stream:
+            self.on()
+            if x % 4 == 0:
+                await asyncio.sleep(random.random() * 0.001)
+            yield self.on()
+            if x % 3 == 0:
+                yield x
+
+
+async def talk_and_interrupt(pipeline, choose):
+    async with pipeline.open() as session:
+        async def push():
+            for x in ITEMS:
+                await session.push(x)
+                if choose.random() < 0.3:
+                    await asyncio.sleep(choose.random() * 0.0005)
+                if choose.random() < 0.08:
+                    session.interrupt(choose.choice([None, pipeline.nodes[-1].name]))
+            session.end()
+
+        pushing = asyncio.create_task(push())
+        got = [result async for result in session]
+        await pushing
+    return got
+
+
+@pytest.mark.parametrize("kinds", [[Plain], [OnThread], [Slow], [Gives], [WaitsTwice], [GivesBetween], [Follows],
+                                   [Slow, Burst, Waits], [OnThread, Follows], [Gives, WaitsTwice]])
+def test_an_interrupted_session_comes_out_the_same_again(kinds, tmp_path):
+    for seed in range(4):
+        choose, record = random.Random(seed), tmp_path / f"{seed}.rmrec"
+        results = asyncio.run(talk_and_interrupt(pipeline_of(kinds, record=record), choose))
+        for _ in range(2):
+            assert asyncio.run(pipeline_of(kinds).replay(record)) == results
+
+
 def test_branches_come_together_in_the_order_of_then(tmp_path):
     def make(**options):
         first, second, end = Waits(name="first"), Slow(name="second"), Sum(name="end")
