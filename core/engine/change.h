@@ -76,8 +76,12 @@ struct rm_change {
     uint32_t *heir; /* of each old edge the first one; of one that is kept itself. RMI_NONE: none */
     rmi_bequest *bequests; /* of the edges that are not kept */
     uint32_t bequest_count, bequest_capacity;
-    uint8_t *holds;   /* of each old node, rmi_held */
-    bool is_holding;  /* they are told */
+    uint8_t *holds;  /* of each old node, rmi_held */
+    bool *drains;    /* of each old node: a part of one in copies, which comes to rest as a whole */
+    bool *goes_on;   /* of each old node: what a split gave comes by it, and has to come out */
+    bool is_holding; /* they are told */
+    uint64_t calls;  /* of all nodes, by the last try */
+    bool has_passed; /* it let each that is on hold begin an item */
     bool is_prepared; /* what is new is made and open */
     rmi_node **new_nodes;
     rmi_edge **new_edges;
@@ -118,6 +122,13 @@ RM_MUST_USE rm_status rmi_change_prepare(rm_change *change, rm_error *err);
 void rmi_change_forget(rm_change *change);
 /* It has happened: what was made is the session's. */
 void rmi_change_settle(rm_change *change);
+
+/* change_copies.c: of a node in several copies all parts stay, or none does. */
+void rmi_change_match_copies(rm_change *change);
+/* Between parts of one that comes to rest: empty, as the change is made. */
+bool rmi_change_is_inside(const rm_change *change, uint32_t old_edge);
+/* Counts and times of those that come where a node was in copies or will be. */
+void rmi_change_continue_copies(const rm_change *change);
 
 /* change_heirs.c: heirs of the edges that go. */
 RM_MUST_USE rm_status rmi_change_find_heirs(rm_change *change, rm_error *err);

@@ -33,8 +33,8 @@ static rm_status hand_over(rm_change *change, rm_error *err)
     rm_status status = RM_OK;
     for (uint32_t i = 0; i < session->node_count && status == RM_OK; i++) {
         rmi_node *old = session->nodes[i];
-        if (rmi_change_is_kept(change, old)) {
-            continue;
+        if (rmi_change_is_kept(change, old) || old->copies > 1) {
+            continue; /* a copy keeps nothing from item to item */
         }
         status = rmi_node_hand_over(old, successor(change, old), err);
         if (status == RM_EAGAIN) {
@@ -520,6 +520,7 @@ static void apply(rm_change *change)
     rm_session *session = change->session;
     rmi_change_release(change);
     move_packets(change);
+    rmi_change_continue_copies(change);
     for (uint32_t i = 0; i < change->plan->node_count; i++) {
         if (change->nodes[i].node->joins) {
             join(&change->nodes[i]);

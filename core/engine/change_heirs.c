@@ -187,6 +187,9 @@ rm_status rmi_change_find_heirs(rm_change *change, rm_error *err)
         if (change->heir[k] != RMI_NONE) {
             continue; /* it is kept */
         }
+        if (rmi_change_is_inside(change, k)) {
+            continue; /* it will be empty */
+        }
         old_ends(change, &was->edges[k].pub, false, &ends);
         if (ends.count == 0) {
             status = find_heir(change, k, &ends);

@@ -39,8 +39,10 @@ static rm_status make_tables(rm_change *change, rm_error *err)
     change->place = rmi_calloc(session->node_count, sizeof *change->place);
     change->heir = rmi_calloc(session->edge_count, sizeof *change->heir);
     change->holds = rmi_calloc(session->node_count, sizeof *change->holds);
+    change->drains = rmi_calloc(session->node_count, sizeof *change->drains);
+    change->goes_on = rmi_calloc(session->node_count, sizeof *change->goes_on);
     if (!change->nodes || !change->edges || !change->new_nodes || !change->new_edges ||
-        !change->place || !change->heir || !change->holds) {
+        !change->place || !change->heir || !change->holds || !change->drains || !change->goes_on) {
         return no_memory(err);
     }
     memset(change->place, 0xff, session->node_count * sizeof *change->place);
@@ -159,6 +161,7 @@ static rm_status match_nodes(rm_change *change, rm_error *err)
             }
         }
     }
+    rmi_change_match_copies(change);
     return RM_OK;
 }
 
@@ -176,15 +179,8 @@ static bool is_endpoint(const rm_node_type *type)
 }
 
 /* What stays as it is while a session runs. */
-static rm_status check_fixed(const rm_node_type *type, const char *id, const char *part_of,
-                             rm_error *err)
+static rm_status check_fixed(const rm_node_type *type, const char *id, rm_error *err)
 {
-    if (part_of) {
-        return rm_fail(err, RM_EUNSUPPORTED,
-                       "node '%.60s' runs in several copies: it can't come, go or be another while "
-                       "the session runs",
-                       part_of);
-    }
     if (is_endpoint(type)) {
         return rm_fail(err, RM_EINVAL, "'%.60s': the graph's inputs and outputs stay while it runs",
                        id);
@@ -193,12 +189,13 @@ static rm_status check_fixed(const rm_node_type *type, const char *id, const cha
 }
 
 /* Marks of its items may be on their way. */
-static rm_status check_unmarked(const rmi_node *node, rm_error *err)
+static rm_status check_unmarked(const rmi_node *node, uint32_t copies, rm_error *err)
 {
-    return node->mark ? rm_fail(err, RM_EUNSUPPORTED,
+    bool falls_back = copies <= 1 && (node->mark || node->part_of);
+    return falls_back ? rm_fail(err, RM_EUNSUPPORTED,
                                 "node '%.60s' has a fallback or is one: it can't come, go or be "
                                 "another while the session runs",
-                                node->pub.id)
+                                node->part_of ? node->part_of : node->pub.id)
                       : RM_OK;
 }
 
@@ -209,20 +206,34 @@ static rm_status check_gone(const rm_change *change, rm_error *err)
     for (uint32_t i = 0; i < session->node_count && status == RM_OK; i++) {
         const rmi_node *node = session->nodes[i];
         if (!rmi_change_is_kept(change, node)) {
-            status = check_fixed(node->pub.type, node->pub.id, node->part_of, err);
-            status = status == RM_OK ? check_unmarked(node, err) : status;
+            uint32_t copies = session->plan->nodes[i]->pub.copies;
+            status = check_fixed(node->pub.type, node->pub.id, err);
+            status = status == RM_OK ? check_unmarked(node, copies, err) : status;
         }
     }
     return status;
 }
 
-/* The thread with the fewest nodes; NULL: there is none. */
-static rmi_strand *find_thread(const rm_session *session)
+/* How many nodes a thread will have, of those that are known by now. */
+static uint32_t load_of(const rm_change *change, const rmi_strand *strand)
 {
+    uint32_t load = 0;
+    for (size_t i = 0; i < change->plan->node_count; i++) {
+        const rmi_node *node = change->nodes[i].node;
+        load += node && node->strand == strand;
+    }
+    return load;
+}
+
+/* The thread with the fewest nodes; NULL: there is none. One that has none now is about to end. */
+static rmi_strand *find_thread(const rm_change *change)
+{
+    const rm_session *session = change->session;
     rmi_strand *best = NULL;
     for (uint32_t i = 1; i < session->strand_count; i++) {
         rmi_strand *strand = session->strands[i];
-        if (!best || strand->node_count < best->node_count) {
+        bool goes_on = strand->node_count > 0 && !strand->finished;
+        if (goes_on && (!best || load_of(change, strand) < load_of(change, best))) {
             best = strand;
         }
     }
@@ -240,7 +251,9 @@ static rm_status choose_strand(const rm_change *change, uint32_t index, rmi_stra
     if (old && !is_python && (!wants_thread || old->strand->index > 0)) {
         strand = old->strand;
     } else if (wants_thread && !is_python) {
-        strand = find_thread(change->session);
+        strand = find_thread(change);
+    } else if (planned->pub.copy && planned->pub.copies > 1 && find_thread(change)) {
+        strand = find_thread(change); /* copies are there to work at the same time */
     }
     if (!strand) {
         return rm_fail(err, RM_EUNSUPPORTED,
@@ -269,7 +282,7 @@ static rm_status make_node(rm_change *change, uint32_t index, rm_error *err)
     rmi_node_spec spec = rmi_node_spec_of(change->plan, index);
     rmi_strand *strand = NULL;
     char other_id[128];
-    rm_status status = check_fixed(spec.type, spec.id, spec.part_of, err);
+    rm_status status = check_fixed(spec.type, spec.id, err);
     if (status == RM_OK) {
         status = choose_strand(change, index, &strand, err);
     }
@@ -281,7 +294,7 @@ static rm_status make_node(rm_change *change, uint32_t index, rm_error *err)
         status = rmi_node_new(&spec, &fresh->node, err);
     }
     if (status == RM_OK) {
-        status = check_unmarked(fresh->node, err);
+        status = check_unmarked(fresh->node, spec.copies, err);
     }
     if (status != RM_OK) {
         return status;
@@ -464,6 +477,8 @@ static void free_tables(rm_change *change)
     rmi_free(change->place);
     rmi_free(change->heir);
     rmi_free(change->holds);
+    rmi_free(change->drains);
+    rmi_free(change->goes_on);
     rmi_free(change->bequests);
     rmi_free(change->new_nodes);
     rmi_free(change->new_edges);
@@ -473,6 +488,7 @@ static void free_tables(rm_change *change)
     change->edges = NULL;
     change->place = change->heir = NULL;
     change->holds = NULL;
+    change->drains = change->goes_on = NULL;
     change->bequests = NULL;
     change->bequest_count = change->bequest_capacity = 0;
     change->new_nodes = NULL;

@@ -4,6 +4,8 @@
  *                              what waits on a ═▶ b can't be taken by what comes: then a is, and b
  *                              as soon as it has emptied that edge
  */
+#include <string.h>
+
 #include "engine/change.h"
 #include "engine/hold.h"
 
@@ -48,7 +50,8 @@ static rm_status check_boundary(const rmi_node *node, rm_error *err)
 
 static bool has_to_rest(const rm_change *change, const rmi_node *node)
 {
-    return !rmi_change_is_kept(change, node) || rmi_change_visits(change, node);
+    return !rmi_change_is_kept(change, node) || rmi_change_visits(change, node) ||
+           change->drains[node->index];
 }
 
 static rm_status check_nodes(const rm_change *change, rm_error *err)
@@ -118,12 +121,26 @@ static uint32_t count_outgoing(const rmi_edge *edge)
     return count;
 }
 
+/* Where packets of the edge arrive: a split hands them on to copies. */
+static const rmi_in_port *port_behind(const rm_change *change, const rm_plan_edge *planned)
+{
+    const rm_plan *plan = change->plan;
+    bool is_split = plan->nodes[planned->to_node]->pub.type == &rmi_split_type;
+    for (size_t e = 0; e < plan->edge_count && is_split; e++) {
+        const rm_plan_edge *inner = &plan->edges[e].pub;
+        if (inner->from_node == planned->to_node) {
+            return &change->nodes[inner->to_node].node->in_port[inner->to_port];
+        }
+    }
+    return &change->nodes[planned->to_node].node->in_port[planned->to_port];
+}
+
 /* What waits for this edge or on it can be taken by a new node that it will lead to. */
 static bool is_welcome(const rm_change *change, const rmi_edge *edge, uint32_t heir)
 {
     const rm_plan_edge *planned = &change->plan->edges[heir].pub;
     const rmi_node *to = change->nodes[planned->to_node].node, *from = edge->from;
-    const rmi_in_port *port = &to->in_port[planned->to_port];
+    const rmi_in_port *port = port_behind(change, planned);
     bool welcome = true;
     for (uint32_t i = 0; to->joins && i < rmi_change_queued_on(edge) && welcome; i++) {
         welcome = accepts(port, rmi_change_queued_at(edge, i));
@@ -151,7 +168,7 @@ static bool is_welcome_everywhere(const rm_change *change, uint32_t old_edge)
 static bool has_to_empty(const rm_change *change, uint32_t old_edge)
 {
     const rmi_edge *edge = change->session->edges[old_edge];
-    return change->heir[old_edge] == RMI_NONE
+    return change->heir[old_edge] == RMI_NONE || rmi_change_is_inside(change, old_edge)
                ? rmi_change_queued_on(edge) > 0 || count_outgoing(edge) > 0
                : !is_welcome_everywhere(change, old_edge);
 }
@@ -232,15 +249,79 @@ static void have_emptied(rm_change *change, const rmi_edge *edge)
     }
 }
 
+/* Those that take what comes out of copies, and of those in turn, up to the end of the graph. */
+static void mark_behind(rm_change *change)
+{
+    const rm_session *session = change->session;
+    bool grows = true;
+    while (grows) {
+        grows = false;
+        for (uint32_t i = 0; i < session->edge_count; i++) {
+            const rmi_edge *edge = session->edges[i];
+            uint32_t to = rmi_edge_consumer(edge)->index;
+            bool follows = change->goes_on[edge->from->index] && !change->goes_on[to];
+            change->goes_on[to] |= follows;
+            grows |= follows;
+        }
+    }
+}
+
+/* As long as something is between a split and its gather nobody behind it is held. The split is:
+ * that lasts until it is out. */
+static void have_copies_emptied(rm_change *change)
+{
+    const rm_session *session = change->session;
+    memset(change->goes_on, 0, session->node_count * sizeof *change->goes_on);
+    for (uint32_t i = 0; i < session->edge_count; i++) {
+        bool is_left = rmi_change_is_inside(change, i) && has_to_empty(change, i);
+        change->goes_on[rmi_edge_consumer(session->edges[i])->index] |= is_left;
+    }
+    mark_behind(change);
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        const rm_node_type *type = session->nodes[i]->pub.type;
+        if (change->goes_on[i] || (change->drains[i] && type != &rmi_split_type)) {
+            change->holds[i] = RMI_NOT_HELD;
+        }
+    }
+}
+
 static bool is_held(const rmi_node *node, const void *context)
 {
     const rm_change *change = context;
     return change->holds[node->index] != RMI_NOT_HELD;
 }
 
-void rmi_change_hold(rm_change *change)
+/* Nothing has moved since the last try, nor is about to, or out: who is on hold keeps something
+ * from those that are not. Each may begin one item then; where that does not help an edge has to
+ * grow, or memory to come free, which does not happen while nodes are on hold (quiet.h). */
+static bool is_stuck(rm_change *change)
 {
     const rm_session *session = change->session;
+    uint64_t calls = 0;
+    bool is_out = false;
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        calls += session->nodes[i]->calls;
+    }
+    for (uint32_t i = 0; i < session->strand_count; i++) {
+        rmi_strand *strand = session->strands[i];
+        is_out |= strand->outstanding > 0 || strand->timer_count > 0 ||
+                  (!strand->finished && rmi_strand_has_work(strand));
+    }
+    bool same = change->is_holding && calls == change->calls && !is_out;
+    change->calls = calls;
+    return same;
+}
+
+void rmi_change_hold(rm_change *change)
+{
+    rm_session *session = change->session;
+    bool stuck = is_stuck(change), has_to_pass = stuck && !change->has_passed;
+    if (stuck && change->has_passed) {
+        memset(change->holds, RMI_NOT_HELD, session->node_count * sizeof *change->holds);
+        change->has_passed = false;
+        rmi_change_release(change);
+        return; /* until the next try */
+    }
     bool is_split = look_at_fronts(change, NULL) != RM_OK; /* a packet is on a part of its ways */
     for (uint32_t i = 0; i < session->node_count; i++) {
         bool rests = has_to_rest(change, session->nodes[i]);
@@ -256,8 +337,13 @@ void rmi_change_hold(rm_change *change)
             change->holds[edge->from->index] = RMI_HELD_FOR_GOOD;
         }
     }
+    have_copies_emptied(change);
     change->is_holding = true;
-    rmi_hold_begin(change->session, RMI_HOLD_CHANGE, is_held, change);
+    rmi_hold_begin(session, RMI_HOLD_CHANGE, is_held, change);
+    change->has_passed = has_to_pass;
+    if (has_to_pass) {
+        rmi_hold_pass(session);
+    }
 }
 
 void rmi_change_release(rm_change *change)

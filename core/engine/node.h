@@ -217,6 +217,7 @@ struct rmi_node {
     uint32_t index;               /* in the session: rank order */
     rm_packet *mark;              /* of a copy, or of one that has a fallback; else NULL */
     uint32_t copy, copies;        /* from 1 */
+    uint64_t items_before;        /* of a copy that a change brought: all that the node has taken */
     char *part_of;                /* id of the node that it is a copy or an end of; NULL: none */
     const char *place;            /* where it runs */
     const rm_node_type *fallback; /* if that refuses it */

@@ -11,14 +11,14 @@ typedef struct split {
     uint32_t turn, turns;
 } split;
 
-static rm_status split_open(rm_node *node, rm_error *err)
+/* One that a change brings is opened before it has its edges; they stay as long as it does. */
+static uint32_t count_turns(rm_node *node)
 {
     split *s = node->state;
-    (void)err;
     while (s->turns < RM_PORTS_MAX && rmi_node_of(node)->out[s->turns].edge_count) {
         s->turns++;
     }
-    return RM_OK;
+    return s->turns;
 }
 
 static rm_status split_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
@@ -27,7 +27,7 @@ static rm_status split_process(rm_node *node, const rm_inputs *inputs, rm_error 
     (void)inputs;
     (void)err;
     uint32_t turn = s->turn;
-    s->turn = turn + 1 < s->turns ? turn + 1 : 0;
+    s->turn = turn + 1 < (s->turns ? s->turns : count_turns(node)) ? turn + 1 : 0;
     return rm_forward(node, turn);
 }
 
@@ -43,7 +43,7 @@ static rm_status split_load(rm_node *node, const void *data, size_t bytes, rm_er
     split *s = node->state;
     uint32_t turn = UINT32_MAX;
     memcpy(&turn, data, bytes == sizeof turn ? bytes : 0);
-    if (turn >= s->turns) {
+    if (turn >= count_turns(node)) {
         return rm_fail(err, RM_EINVAL, "a saved turn is %u, want less than %u", turn, s->turns);
     }
     s->turn = turn;
@@ -95,7 +95,6 @@ const rm_node_type rmi_split_type = {
     .inputs = in,
     .outputs = turns,
     .state_size = sizeof(split),
-    .open = split_open,
     .process = split_process,
     .control = split_control,
     .checkpoint = split_save,
@@ -163,7 +162,7 @@ rmi_node *rmi_parallel_lead(rmi_node *node)
 
 uint64_t rmi_parallel_item(const rmi_node *copy)
 {
-    return (copy->items + copy->late_drops) * copy->copies + copy->copy;
+    return copy->items_before + (copy->items + copy->late_drops) * copy->copies + copy->copy;
 }
 
 /* ---- generations */

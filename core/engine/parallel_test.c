@@ -15,6 +15,7 @@ typedef struct shared {
     _Atomic uint32_t flushed, params, interrupted;
     uint32_t meet; /* calls wait until so many have come; 0: none does */
     bool odd_is_late;
+    int64_t size[ITEMS + 1]; /* the parameter by which each item was worked on */
     probe sink;
 } shared;
 
@@ -99,6 +100,20 @@ static rm_status faulty(rm_node *node, const rm_inputs *inputs, rm_error *err)
                                               : status;
 }
 
+typedef struct size_params {
+    int64_t size;
+} size_params;
+
+/* Notes its parameter, and fails at an item near the end. */
+static rm_status sized(rm_node *node, const rm_inputs *inputs, rm_error *err)
+{
+    uint32_t number = inputs->packet[0]->header.stream_id;
+    linger(number);
+    now.size[number] = ((const size_params *)node->params)->size;
+    return number == ITEMS - 3 ? rm_fail(err, RM_EINVAL, "the last but three")
+                               : rm_forward(node, 0);
+}
+
 static rm_status count_controls(rm_node *node, const rm_control *control, rm_error *err)
 {
     (void)node;
@@ -107,10 +122,6 @@ static rm_status count_controls(rm_node *node, const rm_control *control, rm_err
     atomic_fetch_add(&now.interrupted, control->op == RM_CONTROL_INTERRUPT);
     return RM_OK;
 }
-
-typedef struct size_params {
-    int64_t size;
-} size_params;
 
 static const rm_param size_table[] = {{.name = "size",
                                        .kind = RM_PARAM_INT,
@@ -134,6 +145,7 @@ static const rm_node_type types[] = {
     TYPE("t.some", one_in, many_out, RM_NODE_PURE, .process = some),
     TYPE("t.tail", one_in, many_out, RM_NODE_PURE, .process = some, .flush = some_flush),
     TYPE("t.faulty", one_in, many_out, RM_NODE_PURE, .process = faulty),
+    TYPE("t.sized", one_in, many_out, RM_NODE_PURE, .process = sized),
     TYPE("t.state", one_in, many_out, 0, .process = forward),
     TYPE("t.python", one_in, many_out, RM_NODE_PURE | RM_NODE_PYTHON, .process = forward),
     TYPE("t.two", two_in, many_out, RM_NODE_PURE, .process = forward),
@@ -326,6 +338,132 @@ TEST(a_parameter_is_set_in_each_copy)
     end(&r);
 }
 
+/* With steps until its moment has come. */
+static void commit(rm_session *session, rm_change *change)
+{
+    rm_error err = RM_ERROR_INIT;
+    int64_t next_ns, deadline_ns = rmi_clock_ns() + (int64_t)20000000000;
+    rm_status status = rm_change_commit(change, NULL, &err);
+    while (status == RM_EAGAIN && rmi_clock_ns() < deadline_ns) {
+        (void)rm_session_step(session, rmi_clock_ns(), 20, &next_ns);
+        status = rm_change_commit(change, NULL, &err);
+    }
+    CHECK_INT(status, RM_OK);
+    CHECK_TEXT(err.message, "");
+    rm_change_free(change);
+}
+
+static rm_change *new_change(rm_session *session)
+{
+    rm_change *change = NULL;
+    CHECK_INT(rm_change_new(session, &change, NULL), RM_OK);
+    return change;
+}
+
+static void be_in_copies(rm_session *session, const char *type, uint32_t copies)
+{
+    char json[128];
+    rm_error err = RM_ERROR_INIT;
+    rm_change *change = new_change(session);
+    snprintf(json, sizeof json, "{\"node_type\":\"%s\",\"parallel\":%u}", type, copies);
+    CHECK_INT(rm_change_replace(change, "x", json, &err), RM_OK);
+    commit(session, change);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < session->node_count; i++) {
+        count += session->nodes[i]->copies > 1;
+    }
+    CHECK_INT(count, copies > 1 ? copies : 0);
+}
+
+TEST(copies_become_more_and_fewer_and_nothing_is_lost_or_doubled)
+{
+    static const uint32_t copies[] = {4, 1, 3, 3, 2, 16, 1};
+    run r = begin("t.forward", ",\"parallel\":2", (shared){0});
+    for (uint32_t i = 0; i < RMI_COUNT(copies); i++) {
+        drive_until(r.session, 30 * (i + 1));
+        be_in_copies(r.session, "t.forward", copies[i]);
+    }
+    CHECK_INT(drive(r.session, 1000), RM_DONE);
+    CHECK_INT(now.sink.seen, ITEMS);
+    CHECK_INT(now.sink.sum, sum_to(ITEMS));
+    CHECK(!now.sink.out_of_order);
+    end(&r);
+}
+
+TEST(copies_that_give_several_packets_or_none_are_replaced_in_order)
+{
+    run r = begin("t.some", ",\"parallel\":3", (shared){0});
+    for (uint32_t i = 1; i <= 6; i++) {
+        drive_until(r.session, 50 * i);
+        be_in_copies(r.session, "t.some", i % 2 ? 3 : 5);
+    }
+    CHECK_INT(drive(r.session, 1000), RM_DONE);
+    CHECK_INT(now.sink.seen, count_some());
+    CHECK(!now.sink.out_of_order);
+    end(&r);
+}
+
+TEST(a_node_in_copies_comes_and_goes)
+{
+    rm_error err = RM_ERROR_INIT;
+    run r = begin("t.forward", "", (shared){0});
+    for (uint32_t i = 0; i < 4; i++) {
+        rm_change *change = new_change(r.session);
+        CHECK_INT(i % 2 ? rm_change_remove(change, "y", &err)
+                        : rm_change_insert(change,
+                                           "{\"id\":\"y\",\"node_type\":\"t.forward\","
+                                           "\"parallel\":3}",
+                                           "x", NULL, &err),
+                  RM_OK);
+        drive_until(r.session, 50 * (i + 1));
+        commit(r.session, change);
+        CHECK((rmi_session_find(r.session, "y.2") == NULL) == (i % 2));
+    }
+    CHECK_INT(drive(r.session, 1000), RM_DONE);
+    CHECK_INT(now.sink.sum, sum_to(ITEMS));
+    CHECK(!now.sink.out_of_order);
+    end(&r);
+}
+
+TEST(the_item_of_an_error_is_counted_over_all_copies_that_ever_were)
+{
+    rm_error err;
+    run r = begin("t.sized", ",\"parallel\":3", (shared){0});
+    for (uint32_t i = 1; i <= 4; i++) {
+        drive_until(r.session, 50 * i + 1);
+        be_in_copies(r.session, "t.sized", 1 + i % 3);
+    }
+    CHECK_INT(drive(r.session, 1000), RM_EINVAL);
+    CHECK_INT(rm_session_error(r.session, &err), RM_EINVAL);
+    CHECK_TEXT(err.node, "x");
+    CHECK_INT(err.item, ITEMS - 3);
+    end(&r);
+}
+
+TEST(a_change_sets_a_parameter_in_all_copies_between_the_same_two_items)
+{
+    rm_error err = RM_ERROR_INIT;
+    run r = begin("t.sized", ",\"parallel\":3,\"on_error\":\"bypass\"", (shared){0});
+    const rmi_node *first = rmi_session_find(r.session, "x.1");
+    for (uint32_t i = 2; i <= 6; i++) {
+        char json[32];
+        rm_change *change = new_change(r.session);
+        drive_until(r.session, 40 * i);
+        snprintf(json, sizeof json, "{\"size\":%u}", i);
+        CHECK_INT(rm_change_params(change, "x", json, &err), RM_OK);
+        commit(r.session, change);
+    }
+    CHECK(rmi_session_find(r.session, "x.1") == first);
+    CHECK_INT(drive(r.session, 1000), RM_DONE);
+    CHECK_INT(now.sink.seen, ITEMS);
+    CHECK_INT(now.params, 15);
+    for (uint32_t number = 2; number <= ITEMS; number++) {
+        CHECK(now.size[number] >= now.size[number - 1]);
+    }
+    CHECK_INT(now.size[ITEMS], 6);
+    end(&r);
+}
+
 static rm_status insert(rm_session *session, const char *id, const char *from, const char *to)
 {
     char json[128];
@@ -355,9 +493,9 @@ TEST(the_graph_around_the_copies_is_changed_while_they_run)
     drive_until(r.session, 190);
     CHECK_INT(rm_change_new(r.session, &change, &err), RM_OK);
     CHECK_INT(rm_change_remove(change, "x", &err), RM_OK);
-    CHECK_INT(rm_change_commit(change, NULL, &err), RM_EUNSUPPORTED);
-    CHECK_CONTAINS(err.message, "'x' runs in several copies");
-    rm_change_free(change);
+    commit(r.session, change);
+    CHECK(rmi_session_find(r.session, "x.split") == NULL);
+    CHECK_INT(r.session->node_count, 4);
     CHECK_INT(drive(r.session, 1000), RM_DONE);
     CHECK_INT(now.sink.seen, ITEMS - lost); /* an interrupt loses some, a change none */
     CHECK(!now.sink.out_of_order);
@@ -444,6 +582,11 @@ TEST_MAIN(T(items_keep_their_order_whatever_they_give),
           T(an_item_that_is_late_gives_its_turn_away),
           T(an_interrupt_empties_all_copies_and_loses_nothing_that_comes_after),
           T(a_cancel_ends_all_copies), T(a_parameter_is_set_in_each_copy),
+          T(copies_become_more_and_fewer_and_nothing_is_lost_or_doubled),
+          T(copies_that_give_several_packets_or_none_are_replaced_in_order),
+          T(a_node_in_copies_comes_and_goes),
+          T(the_item_of_an_error_is_counted_over_all_copies_that_ever_were),
+          T(a_change_sets_a_parameter_in_all_copies_between_the_same_two_items),
           T(the_graph_around_the_copies_is_changed_while_they_run),
           T(numbers_say_which_copy_they_are_of), T(what_cannot_have_copies_is_refused),
           T(the_plan_says_what_the_copies_are))

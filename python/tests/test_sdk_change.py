@@ -171,3 +171,24 @@ def test_many_changes_of_a_graph_with_python_nodes_keep_what_they_need():
             assert [r async for r in session] == []
 
     asyncio.run(main())
+
+
+def test_a_node_gets_more_copies_and_fewer_while_it_runs():
+    async def main():
+        async with three().open() as session:
+            feed = asyncio.create_task(pushed(session, range(400)))
+            got = await results(session, 50)
+            for copies in (2, 4, 3, 1):
+                async with session.change() as change:
+                    change.replace("a", Node("test.pass", parallel=copies))
+                got += await results(session, 50)
+            async with session.change() as change:
+                change.insert(Node("test.pass", id="c", parallel=2), after="double")
+                change.remove("a")
+            got += await results(session, 150)
+            await feed
+            session.end()
+            assert [result async for result in session] == []
+            return got
+
+    assert asyncio.run(main()) == [2 * x for x in range(400)]

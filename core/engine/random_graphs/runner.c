@@ -3,7 +3,8 @@
  *     {"seed": 7, "threads": false, "memory_bytes": 0, "disturb": "restart", "record": "file",
  *      "manifest": {…}}
  *     {"status": "RM_DONE", "code": 0, "node": "", "item": 0, "message": "", "sinks": [[…], …],
- *      "drops": [edge's, …], "queued": [edge's, …], "changes": 3, "refused": ["why", …],
+ *      "drops": [edge's, …], "queued": [edge's, …], "changes": 3, "late": 2, "of_copies": 1,
+ *      "refused": ["why", …],
  *      "replay": "how the record of the run differs, run again", "replayed": [[…], …]}
  *
  * By the simulated driver, or on threads. That nothing moves for too long is status "stuck".
@@ -36,7 +37,7 @@ static bool disturb(rmi_sim **sim_at, const char *how, changes *c, uint32_t *res
         rm_status status = rmi_sim_restart(sim_at, err);
         return status == RM_OK || status == RM_EAGAIN || status == RM_ECANCELED;
     }
-    if (strcmp(how, "change") == 0 && rmi_sim_random(sim, 30) == 0) {
+    if (strcmp(how, "change") == 0 && rmi_sim_random(sim, c->waiting ? 6 : 30) == 0) {
         changes_make_one(c);
     }
     if (strcmp(how, "cancel") == 0 && rmi_sim_random(sim, 200) == 0) {
@@ -60,7 +61,10 @@ static bool run_simulated(rmi_sim **sim_at, const char *how, changes *c, rm_erro
         rm_status status = rmi_sim_step(sim);
         uint32_t pending = nodes_pending();
         if (status == RM_PENDING && pending == 0) {
-            return false;
+            if (!changes_go_on(c)) {
+                return false;
+            }
+            continue;
         }
         if (status != RM_PENDING && status != RM_MORE) {
             return true;
@@ -118,10 +122,11 @@ static json_t *answer_of(rm_session *session, bool ended, const changes *c)
     rm_error error = RM_ERROR_INIT;
     rm_status status = ended ? rm_session_error(session, &error) : RM_PENDING;
     const char *name = !ended ? "stuck" : status == RM_OK ? "RM_DONE" : rm_status_name(status);
-    return json_pack("{s:s, s:i, s:s, s:I, s:s, s:o, s:o, s:i, s:O}", "status", name, "code",
-                     (int)error.code, "node", error.node, "item", (json_int_t)error.item, "message",
-                     error.message, "sinks", list_arrivals(), "drops", list_drops(session),
-                     "changes", (int)c->made, "refused", c->refused);
+    return json_pack("{s:s, s:i, s:s, s:I, s:s, s:o, s:o, s:i, s:i, s:i, s:O}", "status", name,
+                     "code", (int)error.code, "node", error.node, "item", (json_int_t)error.item,
+                     "message", error.message, "sinks", list_arrivals(), "drops",
+                     list_drops(session), "changes", (int)c->made, "late", (int)c->late,
+                     "of_copies", (int)c->of_copies, "refused", c->refused);
 }
 
 static json_t *refused(const rm_error *error)
@@ -170,6 +175,7 @@ static json_t *run_plan(const rm_plan *plan, const json_t *task, changes *c)
         }
         c->session = session;
         bool ended = run_on_threads(session, how, c);
+        changes_give_up(c);
         json_t *answer = answer_of(session, ended, c);
         rm_session_free(session);
         return answer;
@@ -181,6 +187,7 @@ static json_t *run_plan(const rm_plan *plan, const json_t *task, changes *c)
     error = (rm_error)RM_ERROR_INIT;
     c->session = sim->session;
     bool ended = run_simulated(&sim, how, c, &error);
+    changes_give_up(c);
     json_t *answer =
         !ended && error.status < 0 ? refused(&error) : answer_of(sim->session, ended, c);
     rmi_sim_free(sim);
