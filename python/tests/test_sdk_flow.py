@@ -612,6 +612,15 @@ def test_a_fallback_takes_what_its_node_fails_on():
     assert manifest["nodes"][1]["on_error"] == {"policy": "fallback", "fallback": "Spare"}
 
 
+@pytest.mark.parametrize("slow", [True, False, None])
+def test_what_a_fallback_gives_keeps_its_place_wherever_it_works(slow):
+    spare = Spare()
+    spare.blocking = slow
+    items = [3, 6, 9, 12, 1, 15, 18, 2, 4, 21]  # several at once wait for the fallback
+    got = Pipeline(with_fallback(spare) >> Words()).run_sync(items)
+    assert got == [["well" if x % 3 else "spare", x] for x in items]
+
+
 def test_a_fallback_may_be_named_and_be_native():
     picky = with_fallback("same")
     pipeline = Pipeline([picky, Words()])
