@@ -9,7 +9,7 @@ rm_status rmi_edge_new(uint32_t capacity, uint32_t capacity_max, rmi_edge **ret_
         return rm_fail(err, RM_EINVAL, "edge capacity is %u packets, want 1 to %d", capacity,
                        RMI_EDGE_CAPACITY_MAX);
     }
-    rmi_edge *edge = RMI_NEW(rmi_edge);
+    rmi_edge *edge = rmi_aligned_calloc(64, sizeof *edge);
     uint32_t slots = 1;
     while (slots < capacity) {
         slots *= 2;

@@ -68,22 +68,26 @@ typedef struct rmi_drops {
     int64_t told_ns;      /* when that was last; 0: never */
 } rmi_drops;
 
+/* What a packet touches that is handed over comes first, in one cache line. */
 typedef struct rmi_edge {
-    rm_packet **ring;
     uint32_t head, tail, mask; /* free-running; length = tail - head */
-    uint32_t base;             /* what head has lost where the ring was made anew */
-    uint32_t capacity, capacity_max;
-    rmi_load load, load_max; /* queued, kept where there is a bound; 0: no bound */
-    rmi_node *from, *to;
+    uint32_t capacity;
+    rm_packet **ring;
+    rmi_node *to;
     rmi_link *link;
-    uint32_t epoch; /* +1 with each interrupt */
+    uint64_t packets, packet_bytes; /* since it was made */
+    uint32_t epoch;                 /* +1 with each interrupt */
     uint8_t from_port, to_port;
     uint8_t policy;
-    bool ended;  /* nothing more will be pushed */
-    bool closed; /* the consumer wants no more: pushes are let go */
+    bool ended : 1;  /* nothing more will be pushed */
+    bool closed : 1; /* the consumer wants no more: pushes are let go */
 
-    uint64_t packets, grown, packet_bytes; /* since it was made */
-    uint64_t queued;                       /* of the packets: not handed over at once */
+    rmi_load load, load_max; /* queued, kept where there is a bound; 0: no bound */
+    rmi_node *from;
+    uint32_t base;         /* what head has lost where the ring was made anew */
+    uint32_t capacity_max; /* what it may grow to */
+    uint64_t grown;        /* since it was made */
+    uint64_t queued;       /* of the packets: not handed over at once */
 
     /* Of some packets, about each 16th, it is measured how long they are queued: one at a time. It
      * stands for those since the one before. */

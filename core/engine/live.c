@@ -273,9 +273,13 @@ rm_status rmi_node_reserve_outbox(rmi_node *node, uint32_t slots, rm_error *err)
     if (slots <= node->outbox_max + 1) {
         return RM_OK;
     }
-    rmi_outgoing *grown = rmi_realloc(node->outbox, 2 * (size_t)slots * sizeof *grown);
+    bool few = node->outbox == node->outbox_few;
+    rmi_outgoing *grown = rmi_realloc(few ? NULL : node->outbox, 2 * (size_t)slots * sizeof *grown);
     if (!grown) {
         return rm_fail(err, RM_ENOMEM, "no memory for an outbox of %u packets", slots);
+    }
+    if (few) {
+        memcpy(grown, node->outbox_few, sizeof node->outbox_few);
     }
     node->outbox = grown;
     node->outbox_max = 2 * slots - 1;
@@ -365,7 +369,6 @@ rm_status rmi_node_hand_over(rmi_node *from, rmi_node *to, rm_error *err)
 void rmi_node_exchange_code(rmi_node *node, rmi_node *fresh)
 {
     rm_node pub = node->pub;
-    rmi_in_port *in_port = node->in_port;
     for (uint16_t p = 0; p < fresh->n_out; p++) {
         node->out[p].emit_max = fresh->out[p].emit_max;
     }
@@ -374,12 +377,11 @@ void rmi_node_exchange_code(rmi_node *node, rmi_node *fresh)
     node->pub = fresh->pub;
     memcpy(node->owned, fresh->owned, sizeof owned);
     for (uint16_t i = 0; i < node->n_current; i++) {
-        fresh->in_port[i].planned = in_port[i].planned;
-        fresh->in_port[i].kind = 0; /* the new code hears of its format anew */
+        rmi_in_port *port = &node->in_port[i], old = *port;
+        *port = (rmi_in_port){.accepts = fresh->in_port[i].accepts, .planned = old.planned};
+        fresh->in_port[i] = old; /* the new code hears of its format anew */
     }
-    node->in_port = fresh->in_port;
     fresh->pub = pub;
-    fresh->in_port = in_port;
     memcpy(fresh->owned, owned, sizeof owned);
     rm_error *own_error = node->own_error;
     node->own_error = fresh->own_error;

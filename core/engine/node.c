@@ -63,7 +63,7 @@ int rm_node_has_input(const rm_node *pub)
     }
     /* What is put aside would leave in the context of another item. */
     any &= !node->strand->spans;
-    any &= !node->recorded; /* the answer would have to be kept as well */
+    any &= !node->recorded;    /* the answer would have to be kept as well */
     any &= !node->marks_items; /* what it gives has to come before the mark of its item */
     return any && (node->merge != RMI_MERGE_ZIP || rmi_intake_has_set(node));
 }

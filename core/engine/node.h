@@ -77,10 +77,10 @@ RM_MUST_USE rm_status rmi_node_options_parse(const char *node_json, rmi_node_opt
                                              rm_error *err);
 
 typedef struct rmi_in_port {
+    uint8_t kind; /* of the stream as the node knows it; 0: nothing came yet */
+    rm_format_line line;
     rm_formats *accepts;      /* with as many alternatives as it counts; NULL: anything */
     const rm_format *planned; /* the plan's, which outlives it; NULL: not known before it runs */
-    uint8_t kind;             /* of the stream as the node knows it; 0: nothing came yet */
-    rm_format_line line;
 } rmi_in_port;
 
 typedef struct rmi_out_port {
@@ -109,13 +109,13 @@ typedef struct rmi_outgoing {
     rmi_out_port *port;
 } rmi_outgoing;
 
+enum { RMI_OUTBOX_FEW = 3 }; /* packets: what one output of one packet a call may want */
+
+/* What each call touches comes first, in five cache lines: where many sessions take turns these are
+ * not in the cache, and to wait for them is most of what a call takes. */
 struct rmi_node {
     rm_node pub; /* first, so that a node's author and the engine share the pointer */
     rm_inputs inputs;
-    rm_error *error; /* the last one: own_error, or the strand's */
-    struct rmi_strand *strand;
-    uint16_t rank; /* in the strand: bit of the ready set */
-    uint16_t n_in, n_out, n_current;
     union {
         struct {
             uint8_t state;        /* rmi_node_state */
@@ -135,34 +135,49 @@ struct rmi_node {
          * idle, and nothing else is so. */
         uint64_t phase;
     };
-    bool is_source;
-    bool is_border;  /* source or sink */
-    bool is_guarded; /* an item is looked at before it is given to the node: deadline, breaker */
-    bool wants_memory;
-    bool yields; /* on hold it takes from an input that is full: who feeds that is on hold, too */
-    bool interrupted; /* results of the work that is out will be dropped */
-    bool unprompted;  /* asked to be called without input */
-    bool gave_first;  /* events.h has seen its first packet */
+
+    rm_error *error; /* the last one: own_error, or the strand's */
+    struct rmi_strand *strand;
+    uint64_t untimed_mask; /* calls whose number has none of these bits are timed */
+    uint64_t calls;
+    rmi_out_port *out;
+    rmi_outgoing *outbox; /* outbox_max slots, and more for marks */
+    uint32_t outbox_count, outbox_sent, outbox_max;
+    uint16_t attempt; /* further tries of an item so far */
     uint8_t merge;
     uint8_t on_error;
+
+    uint64_t items, emitted;
+    rmi_edge *only_in;    /* in[0] of a node with one port and one edge, else NULL */
+    rmi_in_port *in_port; /* n_current of them */
+    rmi_out_port one_out; /* `out` of a node with one output */
+
+    rmi_in_port one_in; /* `in_port` of a node with one input */
+    uint16_t rank;      /* in the strand: bit of the ready set */
+    uint16_t n_in;
+    uint8_t n_out, n_current;
+    bool is_source;
+    bool wants_memory;
+
+    rmi_outgoing outbox_few[RMI_OUTBOX_FEW]; /* `outbox`, until that needs more */
+    rm_packet *current[RM_PORTS_MAX];
+
+    rmi_edge **in;   /* n_in of them */
+    bool is_border;  /* source or sink */
+    bool is_guarded; /* an item is looked at before it is given to the node: deadline, breaker */
+    bool yields; /* on hold it takes from an input that is full: who feeds that is on hold, too */
+    bool interrupted;     /* results of the work that is out will be dropped */
+    bool unprompted;      /* asked to be called without input */
+    bool gave_first;      /* events.h has seen its first packet */
+    bool outbox_checked;  /* the front packet has been looked at */
     uint32_t next_in;     /* any, turns: where the round goes on */
     uint32_t generation;  /* turns: of the edges' epochs the latest */
     bool set_waits;       /* sync: a part of a set is there … */
     int64_t set_until_ns; /* … and goes on alone at this time */
-
-    rmi_edge **in;     /* n_in of them */
-    rmi_edge *only_in; /* in[0] of a node with one port and one edge, else NULL */
-    rm_packet *current[RM_PORTS_MAX];
-    rmi_out_port *out;
-
-    rmi_outgoing *outbox; /* outbox_max slots */
-    uint32_t outbox_max, outbox_count, outbox_sent;
     uint64_t outbox_done; /* edges of the front packet's port that have it, or shall not */
-    bool outbox_checked;  /* it has been looked at */
 
     /* timing */
-    uint64_t untimed_mask; /* calls whose number has none of these bits are timed */
-    uint64_t calls, items, errors, skipped, retries, emitted;
+    uint64_t errors, skipped, retries;
     uint64_t dead_letters, fallbacks;
     uint64_t late_told;   /* of them as events */
     int64_t late_told_ns; /* when that was last; 0: never */
@@ -189,7 +204,6 @@ struct rmi_node {
     int64_t wake_ns;     /* when it is in the strand's heap */
     int64_t asked_ns;    /* when the node itself asked to be called; INT64_MAX: it did not */
     uint32_t heap_index; /* from 1; 0: not there */
-    uint32_t attempt;
     int64_t retry_until_ns;
     rmi_breaker breaker;
     rmi_node_options options;
@@ -203,10 +217,9 @@ struct rmi_node {
     rm_error *complete_error;   /* the last one; NULL: none yet */
     int64_t cancel_deadline_ns; /* PENDING work that was told to give up */
 
-    rmi_in_port *in_port; /* n_current of them */
-    rmi_edge *taken;      /* any: where the current packet came from */
-    void *owned[4];       /* memory behind pub: id, params, state, texts */
-    rm_error *own_error;  /* NULL: it has none */
+    rmi_edge *taken;     /* any: where the current packet came from */
+    void *owned[4];      /* memory behind pub: id, params, state, texts */
+    rm_error *own_error; /* NULL: it has none */
     bool opened, abandoned;
     uint16_t traced;               /* line of the strand's trace that names it (trace.h) */
     bool joins;                    /* made for a session that runs, and not yet in it */

@@ -191,9 +191,15 @@ rm_status rmi_node_options_parse(const char *node_json, rmi_node_options *ret_op
     return status;
 }
 
+_Static_assert(offsetof(rmi_node, error) == 64 && offsetof(rmi_node, items) == 128 &&
+                   offsetof(rmi_node, one_in) == 192 && offsetof(rmi_node, outbox_few) == 256 &&
+                   offsetof(rmi_node, current) == 304,
+               "what a call touches lies in five cache lines");
+_Static_assert(offsetof(rmi_edge, load) == 64, "what a hand-over touches lies in one");
+
 /* ---- ports */
 
-enum { EMIT_FEW = 2 }; /* packets of a call that an outbox has room for from the start */
+enum { EMIT_FEW = 1 }; /* packets of a call that an outbox has room for from the start */
 
 /* A port seldom has more than two of the alternatives that there is room for in rm_formats. */
 static rm_status read_accepts(const char *text, rm_formats **ret_accepts, rm_error *err)
@@ -221,7 +227,8 @@ static rm_status make_inputs(rmi_node *node, rm_error *err)
             return rm_fail(err, RM_EINVAL, "more than %d input ports", RM_PORTS_MAX);
         }
     }
-    node->in_port = rmi_calloc(node->n_current, sizeof *node->in_port);
+    bool few = node->n_current <= 1;
+    node->in_port = few ? &node->one_in : rmi_calloc(node->n_current, sizeof *node->in_port);
     if (!node->in_port) {
         return rm_fail(err, RM_ENOMEM, "no memory for the input ports");
     }
@@ -242,7 +249,7 @@ static rm_status make_outputs(rmi_node *node, rm_error *err)
             return rm_fail(err, RM_EINVAL, "more than %d output ports", RM_PORTS_MAX);
         }
     }
-    node->out = rmi_calloc(node->n_out, sizeof *node->out);
+    node->out = node->n_out <= 1 ? &node->one_out : rmi_calloc(node->n_out, sizeof *node->out);
     if (!node->out) {
         return rm_fail(err, RM_ENOMEM, "no memory for the output ports");
     }
@@ -255,8 +262,9 @@ static rm_status make_outputs(rmi_node *node, rm_error *err)
         node->out[i].emit_max = (uint16_t)(emit_max < EMIT_FEW ? emit_max : EMIT_FEW);
         node->outbox_max += node->out[i].emit_max;
     }
-    /* + 1: bypass; + n_out: marks */
-    node->outbox = rmi_calloc(node->outbox_max + 1 + node->n_out, sizeof *node->outbox);
+    uint32_t slots = node->outbox_max + 1 + node->n_out; /* + 1: bypass; + n_out: marks */
+    node->outbox =
+        slots <= RMI_OUTBOX_FEW ? node->outbox_few : rmi_calloc(slots, sizeof *node->outbox);
     return node->outbox ? RM_OK : rm_fail(err, RM_ENOMEM, "no memory for the outbox");
 }
 
@@ -404,9 +412,11 @@ static rm_status node_own(rmi_node *node, const rmi_node_spec *spec, rm_error *e
     const rm_node_type *type = spec->type;
     char *id = node->owned[0] = rmi_strdup(spec->id);
     char *json = node->owned[1] = rmi_strdup(spec->params_json ? spec->params_json : "{}");
-    void *state = node->owned[2] = rmi_aligned_calloc(64, type->state_size ? type->state_size : 1);
+    void *state = type->state_size ? rmi_aligned_calloc(64, type->state_size) : NULL;
+    node->owned[2] = state;
     node->own_error = shares_error(type) ? NULL : RMI_NEW(rm_error);
-    if (!id || !json || !state || (!node->own_error && !shares_error(type))) {
+    bool lacks = !id || !json || (type->state_size && !state);
+    if (lacks || (!node->own_error && !shares_error(type))) {
         return rm_fail(err, RM_ENOMEM, "no memory for a node");
     }
     node->pub = (rm_node){.state = state, .params_json = json, .id = id, .type = type};
@@ -470,13 +480,13 @@ void rmi_node_free(rmi_node *node)
     for (uint16_t p = 0; p < node->n_out && node->out; p++) {
         rmi_free(node->out[p].edges);
     }
-    rmi_free(node->out);
+    rmi_free(node->out == &node->one_out ? NULL : node->out);
     rmi_free(node->in);
     for (uint16_t i = 0; i < node->n_current && node->in_port; i++) {
         rmi_free(node->in_port[i].accepts);
     }
-    rmi_free(node->in_port);
-    rmi_free(node->outbox);
+    rmi_free(node->in_port == &node->one_in ? NULL : node->in_port);
+    rmi_free(node->outbox == node->outbox_few ? NULL : node->outbox);
     rmi_free(node->complete_error);
     rmi_free(node->time);
     rmi_free(node->work);

@@ -196,7 +196,7 @@ static bool fits_node(const rmi_node *node, const rmi_node_record *record)
     return record->input_count == node->n_current && record->output_count == node->n_out &&
            record->taken <= node->n_in && turn_fits &&
            record->outbox_count <= room_of_outbox(node) && is_saved_state(record->state) &&
-           record->breaker_state <= RMI_BREAKER_HALF_OPEN;
+           record->attempt <= UINT16_MAX && record->breaker_state <= RMI_BREAKER_HALF_OPEN;
 }
 
 static bool are_flags(const rmi_node_record *r)
@@ -280,7 +280,7 @@ static void set_phase(restore *r, rmi_node *node, const rmi_node_record *record)
     node->gave_first = record->gave_first;
     node->next_in = record->next_in;
     node->generation = record->generation;
-    node->attempt = record->attempt;
+    node->attempt = (uint16_t)record->attempt;
     node->set_until_ns = later(r, record->set_until_ns);
     node->asked_ns = later(r, record->asked_ns);
     node->retry_until_ns = later(r, record->retry_until_ns);

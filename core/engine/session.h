@@ -83,33 +83,34 @@ typedef struct rmi_hold {
 
 struct rm_session {
     rm_session_options options;
+    rmi_strand **strands;
+    struct rm_replay *replay; /* replay.h: it is one; NULL: it is none */
+    uint32_t strand_count;
+    bool started;
+    bool closed;    /* its end has begun; for the home strand, and for who has it stand still */
+    bool simulated; /* drivers/sim.h steps all strands: no threads */
+    bool stepping;  /* within rm_session_step() */
+    _Atomic uint64_t events; /* that on_event is told of, a bit a kind */
+    pthread_mutex_t lock;
     rmi_checkpoints *checkpoints; /* checkpoint.h; NULL: none are kept */
     rmi_budget *budget;
     rmi_node **nodes; /* in rank order */
     uint32_t node_count, node_capacity;
     rmi_edge **edges; /* as added; of a link the sending one */
     uint32_t edge_count, edge_capacity;
-    rmi_strand **strands;
     rmi_session_thread *threads; /* one for each strand */
-    uint32_t strand_count;
     rmi_node **inputs, **outputs;
     uint32_t input_count, output_count;
-    uint32_t opened; /* nodes[0 … opened-1] are open */
-    bool started;
-    bool closed;      /* its end has begun; for the home strand, and for who has it stand still */
-    bool simulated;   /* drivers/sim.h steps all strands: no threads */
-    rmi_spans *spans; /* NULL: items are not followed */
+    uint32_t opened;               /* nodes[0 … opened-1] are open */
+    rmi_spans *spans;              /* NULL: items are not followed */
     struct rmi_recorder *recorder; /* record.h; NULL: it is not recorded */
-    struct rm_replay *replay;      /* replay.h: it is one; NULL: it is none */
     int64_t begin_ns;
     int64_t latency_ns_max; /* from source to sink; 0: no budget */
     uint64_t begin_ticks;
     _Atomic uint32_t strands_finished;
-    _Atomic uint64_t events;         /* that on_event is told of, a bit a kind */
     rmi_message event_message;       /* to the home strand: events are queued */
     _Atomic bool owner_wants_memory; /* rm_session_packet_new() had none … */
     _Atomic bool owner_refused;      /* … and never will, as things are */
-    bool stepping;                   /* within rm_session_step() */
 
     /* Changes of the graph (change.h). Of who commits one. */
     const rm_plan *plan; /* nodes and edges are its own, by index; NULL: built by hand */
@@ -121,7 +122,6 @@ struct rm_session {
     uint64_t memory_progress; /* … since so many items were done */
     uint32_t reserve_given;   /* nodes from this one on had the reserve since then */
 
-    pthread_mutex_t lock;
     pthread_cond_t changed;
     /* Protected by lock. */
     rm_error error; /* the first failure */

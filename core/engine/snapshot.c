@@ -87,7 +87,9 @@ static rm_status check_node(const rmi_node *node, rm_error *err)
         (void)rm_fail(err, RM_EFAIL, "node '%s' is not done with what it holds back", node->pub.id);
         return RM_EAGAIN;
     }
-    if (node->more && node->pub.type->state_size && !saves(node->pub.type)) {
+    const rm_node_type *type = node->pub.type;
+    bool has_state = type->state_size || type->flags & RM_NODE_PYTHON;
+    if (node->more && has_state && !saves(type)) {
         (void)rm_fail(err, RM_EFAIL, "node '%s' is within an item", node->pub.id);
         return RM_EAGAIN; /* between two it keeps nothing */
     }

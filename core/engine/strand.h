@@ -49,33 +49,34 @@ struct rmi_strand {
 
     uint64_t *ready;    /* a bit a rank */
     uint64_t ready_top; /* a bit a word of `ready` */
-    rmi_node **timers;  /* heap by wake_ns, from 1 */
-    uint32_t timer_count;
+    uint32_t timer_count, control_count;
     int64_t now_ns;
     uint32_t open_nodes;  /* not ended */
     uint32_t outstanding; /* PENDING */
     bool metrics, kick_needed, in_call;
+    bool real_clock; /* now_ns is CLOCK_MONOTONIC, as far as is known */
+    bool cancelling, finished;
+    bool holds;   /* a node here is on hold (hold.h) */
+    bool resting; /* quiet.h. Written by the strand's thread, under the session's lock. */
     uint64_t
         fast_mask; /* of a fast node's calls those whose number has none of these bits are timed */
-    rmi_trace *trace; /* NULL: nobody asks */
-    rmi_spans *spans; /* the session's; NULL: items are not followed */
-    bool real_clock;  /* now_ns is CLOCK_MONOTONIC, as far as is known */
-    bool cancelling, finished;
-    bool holds;       /* a node here is on hold (hold.h) */
-    rm_status result; /* once finished: RM_DONE or the error */
-    uint64_t random;  /* state of the backoff's jitter */
-    rm_error error;   /* of those nodes here that have none of their own */
+    rmi_mailbox mailbox;
+    rmi_parking parking;
+    _Atomic(void *) thread; /* identity of the thread that steps */
+
+    rmi_node **timers; /* heap by wake_ns, from 1 */
+    rmi_trace *trace;  /* NULL: nobody asks */
+    rmi_spans *spans;  /* the session's; NULL: items are not followed */
+    rm_status result;  /* once finished: RM_DONE or the error */
+    uint64_t random;   /* state of the backoff's jitter */
+    rm_error error;    /* of those nodes here that have none of their own */
 
     rmi_pending_control *controls; /* RMI_CONTROLS_MAX; NULL: no node has asked for anything yet */
-    uint32_t control_count;
 
     /* Of the sources here. Written by the strand, read by any thread. */
     _Atomic int64_t position_ns;
     _Atomic uint64_t produced;
 
-    rmi_mailbox mailbox;
-    rmi_parking parking;
-    _Atomic(void *) thread; /* identity of the thread that steps */
     rmi_message memory_message, cancel_message;
     _Atomic bool cancel_posted;
     _Atomic bool memory_posted;
@@ -86,9 +87,7 @@ struct rmi_strand {
     bool pause_posted, hold_posted;
     bool hold_passes; /* each node that is on hold may begin one item */
 
-    /* quiet.h. Written by the strand's thread, under the session's lock. */
-    bool resting;
-    rmi_rest rest;
+    rmi_rest rest; /* as `resting` */
 };
 
 /* RM_MORE: the budget (calls) is used up. RM_PENDING: nothing to do before *ret_next_ns, or a post.

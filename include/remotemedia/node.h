@@ -37,7 +37,8 @@ typedef struct rm_node_type rm_node_type;
 
 /* The visible head of a node. */
 typedef struct rm_node {
-    void *state;             /* type->state_size bytes, zeroed before open() */
+    void *state;             /* type->state_size bytes, zeroed before open(); NULL where that is 0,
+                              * and then open() may put here what the node needs */
     const void *params;      /* type->params_size bytes, filled by the table type->params */
     const char *params_json; /* the parameters as the manifest has them: a JSON object */
     const char *id;          /* as in the manifest */

@@ -183,7 +183,6 @@ void rmpy_guests_exchange(rmpy_session *s, rmpy_runner **takes_runners)
         if (before[i]->leaves) {
             before[i]->leaves = false;
             before[i]->heir = NULL;
-            before[i]->ahead = NULL;
             before[i]->inputs = NULL; /* the node's, which goes */
             s->guests[left++] = before[i];
         } else {
@@ -193,7 +192,6 @@ void rmpy_guests_exchange(rmpy_session *s, rmpy_runner **takes_runners)
     s->guest_count = left;
     s->runners = takes_runners;
     s->runner_count = count;
-    rmpy_session_look_ahead(s);
     PyMem_Free(before);
 }
 

@@ -15,7 +15,6 @@
 _Thread_local rmpy_session *rmpy_opening;
 
 enum { HISTORY = 64, HISTORY_FAST = 60, DEMOTIONS_MAX = 6, CALLS_PER_SAMPLE = 32 };
-enum { FETCHED_BYTES = 576 }; /* of a node of the engine: what a call touches */
 
 /* ---- failing */
 
@@ -253,23 +252,28 @@ static PyObject *sync_context(rmpy_runner *p)
     return p->context;
 }
 
+/* Past the bound method, which is one call less; and of process() one object less that is looked
+ * at. */
+static PyObject *call_past_method(const rmpy_runner *p, PyObject *callable, PyObject *argument)
+{
+    PyObject *self = p->self, *function = p->function;
+    if (callable != p->process) {
+        bool is_bound = PyMethod_Check(callable);
+        self = is_bound ? PyMethod_GET_SELF(callable) : NULL;
+        function = is_bound ? PyMethod_GET_FUNCTION(callable) : callable;
+    }
+    PyObject *arguments[3] = {NULL, self, argument}, **first = arguments + (self ? 1 : 2);
+    size_t count = (self != NULL) + (argument != NULL);
+    return PyObject_Vectorcall(function, first, count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+}
+
 PyObject *rmpy_call_sync(rmpy_runner *p, PyObject *callable, PyObject *argument)
 {
     PyObject *context = sync_context(p);
     if (!context || PyContext_Enter(context) < 0) {
         return NULL;
     }
-    PyObject *result;
-    size_t count = argument != NULL;
-    if (PyMethod_Check(callable)) { /* past the bound method: one call less */
-        PyObject *arguments[3] = {NULL, PyMethod_GET_SELF(callable), argument};
-        result = PyObject_Vectorcall(PyMethod_GET_FUNCTION(callable), arguments + 1,
-                                     (count + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    } else {
-        PyObject *arguments[2] = {NULL, argument};
-        result = PyObject_Vectorcall(callable, arguments + 1,
-                                     count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    }
+    PyObject *result = call_past_method(p, callable, argument);
     if (result) {
         return PyContext_Exit(context) == 0 ? result : NULL;
     }
@@ -844,30 +848,9 @@ static rm_status process_step(rmpy_runner *p, const rm_inputs *inputs)
     return failed ? rmpy_fail(p) : rmpy_stream_process(p, item);
 }
 
-static inline void fetch(const void *from, size_t bytes)
-{
-    for (size_t at = 0; at < bytes; at += 64) {
-        __builtin_prefetch((const char *)from + at);
-    }
-}
-
-void rmpy_fetch_ahead(rmpy_runner *p)
-{
-    const rmpy_runner *ahead = p->ahead;
-    p->session->cold--;
-    if (ahead) {
-        fetch(ahead->node, FETCHED_BYTES);
-        fetch(ahead->process, sizeof(PyMethodObject));
-        fetch(ahead->ahead, offsetof(rmpy_runner, next));
-    }
-}
-
 static rm_status node_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
 {
     rmpy_runner *p = rmpy_runner_of(node);
-    if (p->session->cold) {
-        rmpy_fetch_ahead(p);
-    }
     if (rmpy_slice_over(p)) {
         return RM_EAGAIN;
     }
@@ -973,7 +956,7 @@ rm_status rmpy_runner_open(rm_node *node, rm_error *err)
         return rm_fail(err, RM_EUNSUPPORTED, "a Python node runs only in a Session of Python");
     }
     p->node = node;
-    *(rmpy_runner **)node->state = p;
+    node->state = p;
     return RM_OK;
 }
 
@@ -989,7 +972,6 @@ void rmpy_node_type_fill(rm_node_type *type)
         ports[i].emit_max = RM_EMIT_MAX;
     }
     type->flags |= RM_NODE_UNPROMPTED;
-    type->state_size = sizeof(rmpy_runner *);
     type->open = rmpy_runner_open;
     type->process = node_process;
     type->flush = node_flush;

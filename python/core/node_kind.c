@@ -64,6 +64,9 @@ int rmpy_node_prepare(rmpy_runner *p, PyObject *object)
                      p->id, Py_TYPE(object)->tp_name);
         return -1;
     }
+    bool is_bound = PyMethod_Check(p->process);
+    p->function = is_bound ? PyMethod_GET_FUNCTION(p->process) : p->process;
+    p->self = is_bound ? PyMethod_GET_SELF(p->process) : NULL;
     if (optional_attribute(object, state->str_flush, &p->flush) < 0 ||
         optional_attribute(object, state->str_interrupt, &p->interrupt) < 0 ||
         optional_attribute(object, state->str_is_streaming, &streaming) < 0) {

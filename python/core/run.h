@@ -109,30 +109,42 @@ typedef struct rmpy_ring {
     unsigned head, length;
 } rmpy_ring;
 
+/* What a plain call touches comes first, for the reason that rmi_node gives. */
 struct rmpy_runner {
     PyObject_HEAD rmpy_session *session; /* borrowed */
     rm_node *node;                       /* while the engine has it open */
-    const char *id;                      /* the plan's, or own_id */
-    char *own_id;                        /* of one that a change brought; NULL: none */
-    rmpy_runner *heir; /* borrowed: gets its state, as a change takes it out; NULL: none does */
-    PyObject *object;  /* the node object; a feed's source; where a collect puts things */
-    PyObject *process, *flush, *interrupt, *overrun; /* bound methods; NULL: none */
-    rmpy_kind kind;
-    rmpy_mode mode;
-    int blocking; /* -1: decided by measuring */
+    PyObject *process;                   /* bound method */
+    PyObject *function, *self;           /* of that, borrowed; NULL: it is some other callable */
+    const rm_inputs *inputs;             /* the engine's; NULL: no call yet */
+    uint64_t items;                      /* taken so far */
+    PyObject *task, *context, *sync_context;
+    PyObject *at_hand; /* the item of `queue` that is worked on; NULL: the engine's */
+    rmpy_kind kind : 8;
+    rmpy_mode mode : 8;
     bool is_source, is_streaming, batches;
-    bool is_plain;                   /* one input, and no stream: see call_plain() */
-    bool gives_objects;              /* its one output carries live objects */
-    unsigned n_in, n_out, emit_room; /* emit_room: what this call may still emit */
-    uint32_t object_ports;           /* a bit an output that carries live objects */
-    uint64_t items;                  /* taken so far */
+    bool is_plain;          /* one input, and no stream: see call_plain() */
+    bool gives_objects;     /* its one output carries live objects */
+    bool taken;             /* the input that the engine holds */
+    bool engine_waits;      /* we returned RM_PENDING */
+    bool reset_wanted;      /* interrupted: rmpy_reset() before anything else */
+    bool job, deferred;     /* a worker's; for the next slice */
+    rm_status outcome;      /* to be told at the next call: RM_DONE or an error */
+    unsigned emit_room;     /* what this call may still emit */
+    uint32_t untimed_calls; /* for rmpy_note_time() */
     /* Times that code of the node's author went on for the item at hand; where it is to stop. */
     uint64_t steps, steps_max;
-    rmpy_runner *ahead; /* borrowed: the next of the session's; NULL: none */
 
-    /* The Task of the node, and the runner's two roles for it: the coroutine that it runs, and the
-     * future that it waits for while there is nothing to do. */
-    PyObject *task, *context, *sync_context;
+    int blocking;      /* -1: decided by measuring */
+    const char *id;    /* the plan's, or own_id */
+    char *own_id;      /* of one that a change brought; NULL: none */
+    rmpy_runner *heir; /* borrowed: gets its state, as a change takes it out; NULL: none does */
+    PyObject *object;  /* the node object; a feed's source; where a collect puts things */
+    PyObject *flush, *interrupt, *overrun; /* bound methods; NULL: none */
+    unsigned n_in, n_out;
+    uint32_t object_ports; /* a bit an output that carries live objects */
+
+    /* The Task of the node has the runner in two roles: the coroutine that it runs, and the future
+     * that it waits for while there is nothing to do. */
     PyObject *wakeup;    /* the Task's own callback while it waits for us */
     PyObject *waits_for; /* the future that `wakeup` was handed to */
     PyObject *pending;   /* what the work waits for, to be handed to a Task that is about to run */
@@ -149,8 +161,6 @@ struct rmpy_runner {
     PyObject *gen;     /* iterator whose items go out */
     PyObject *yielded; /* what coro waits for */
     PyObject *handed;  /* process() on a worker gave something that only the loop can run */
-    bool taken;        /* the input that the engine holds */
-    bool engine_waits; /* we returned RM_PENDING */
     bool on_task;      /* the work waits within the Task */
     bool flush_called;
     bool discard;          /* interrupted: what comes of the work at hand is dropped */
@@ -159,9 +169,7 @@ struct rmpy_runner {
     bool renews;           /* nor will be: flush() is to be called again, a stream begins anew */
     bool joins;            /* a change brings it, which is not made yet */
     bool inherits;         /* and the state of the one in whose place it comes */
-    bool reset_wanted;     /* interrupted: rmpy_reset() before anything else */
     bool in_reset;         /* what runs now is that */
-    rm_status outcome;     /* to be told at the next call: RM_DONE or an error */
 
     /* is_streaming */
     PyObject *stream, *item, *stream_waiter;
@@ -175,12 +183,12 @@ struct rmpy_runner {
     rmpy_runner *next_job, *next_finished, *next_deferred;
     rmpy_session *job_session; /* held by the job */
     rmpy_crew *crew;           /* of its own */
-    bool job, flush_wanted, stop, deferred;
+    bool flush_wanted, stop;
     bool
         takes_long; /* no items are put aside: its latest call on a worker took 1 ms, or none was */
-    uint32_t conversions, starts, untimed_calls; /* for rmpy_note_time() */
-    uint64_t marshal_ticks;                      /* that were measured */
-    uint64_t history;                            /* a bit a timed call: 1 fast */
+    uint32_t conversions, starts; /* for rmpy_note_time() */
+    uint64_t marshal_ticks;       /* that were measured */
+    uint64_t history;             /* a bit a timed call: 1 fast */
     unsigned history_length, fast_histories, demotions;
 
     /* python.feed, python.collect */
@@ -189,8 +197,6 @@ struct rmpy_runner {
     bool queued, wants;
 
     /* For failures. */
-    const rm_inputs *inputs; /* the engine's; NULL: no call yet */
-    PyObject *at_hand;       /* the item of `queue` that is worked on; NULL: the engine's */
     PyObject *raised, *raised_input;
     uint64_t raised_item;
     rm_error *error; /* see rmpy_error_of(); NULL: nothing failed yet */
@@ -254,13 +260,12 @@ struct rmpy_session {
     unsigned busy;
     uint32_t budget;
     uint64_t deadline_ticks, slice_begin_ticks;
-    uint64_t clock_ticks; /* when the clock was read last */
-    uint64_t round_ticks; /* when a source looked at it last */
-    unsigned rounds;      /* calls of sources without a suspicion */
-    size_t cold;        /* calls before which the next node is asked for, see rmpy_fetch_ahead() */
-    unsigned suspicion; /* not 0: each call is timed, else the 32nd; a source takes it down */
-    rmpy_usage slice_usage;     /* as the slice began */
-    unsigned long thread;       /* the owner's */
+    uint64_t clock_ticks;   /* when the clock was read last */
+    uint64_t round_ticks;   /* when a source looked at it last */
+    unsigned rounds;        /* calls of sources without a suspicion */
+    unsigned suspicion;     /* not 0: each call is timed, else the 32nd; a source takes it down */
+    rmpy_usage slice_usage; /* as the slice began */
+    unsigned long thread;   /* the owner's */
     int wake_fd, wake_write_fd; /* -1: none */
     rmpy_watch watch;
     _Atomic bool woken;   /* any thread, without the GIL */
@@ -348,7 +353,7 @@ void rmpy_ring_free(rmpy_ring *ring);
 
 static inline rmpy_runner *rmpy_runner_of(const rm_node *node)
 {
-    return *(rmpy_runner **)node->state;
+    return node->state;
 }
 
 void rmpy_loop_hide_now(rmpy_session *s);
@@ -526,10 +531,6 @@ void rmpy_session_schedule(rmpy_session *s);
 /* Tells the engine what became of the runner's work, and goes on. outer: the runner whose Task runs
  * now. */
 void rmpy_session_finished(rmpy_runner *p, rm_status status);
-/* After a pause no cache has what nodes need. While this one works, the next one's comes. */
-void rmpy_fetch_ahead(rmpy_runner *p);
-/* The list of runners is another one. */
-void rmpy_session_look_ahead(rmpy_session *s);
 /* The calling thread is its loop's, and within no slice of it. */
 bool rmpy_session_is_idle_here(const rmpy_session *s);
 /* A slice now, within the task that calls, where that can be; else soon. */

@@ -132,7 +132,6 @@ static int make_runners(rmpy_session *s, PyObject *nodes)
             return -1;
         }
     }
-    rmpy_session_look_ahead(s);
     return 0;
 }
 
