@@ -178,8 +178,8 @@ TEST(a_packet_is_at_the_sink_as_old_as_its_way_was_long)
         CHECK_INT(number_at(sink, "age", "sampled") * 2 >= BURSTS, 1);
         CHECK_INT(p50_ns >= SLOW_NS, 1);
         CHECK_INT(max_ns >= p50_ns && max_ns < number_at(metrics, "elapsed_ns", NULL), 1);
-        if (strands == 1) { /* the way of one does not count for the next */
-            CHECK_INT(p50_ns < 5 * SLOW_NS, 1);
+        if (strands == 1) { /* the way of one does not count for the next: else half of the run */
+            CHECK_INT(p50_ns * 4 < number_at(metrics, "elapsed_ns", NULL), 1);
         }
         CHECK_INT(json_object_get(json_array_get(nodes, 1), "age") == NULL, 1);
         json_decref(metrics);
