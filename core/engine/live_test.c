@@ -2,8 +2,6 @@
  * first one, whatever room there is. And what is asked of a session while it ends. */
 #include "engine/testnodes.h"
 
-#include <time.h>
-
 /* Keeps each number until its flush, which gives two of them a call. */
 static rm_status keep_process(rm_node *node, const rm_inputs *inputs, rm_error *err)
 {
@@ -107,20 +105,20 @@ TEST(a_node_whose_input_has_ended_is_not_swapped)
 
 /* ---- a session that ends */
 
-enum { CLOSING_MS_MAX = 5000 };
+static const int64_t CLOSING_NS_MAX = 5000000000;
 
 static atomic_bool is_closing, called_while_closing;
 
 /* Lasts until the owner has asked for a call: that runs, or waits for the node's strand. */
 static void close_slowly(rm_node *node)
 {
-    const rmi_mailbox *mailbox = &RMI_CONTAINER(node, rmi_node, pub)->strand->mailbox;
-    struct timespec pause = {.tv_nsec = 1000000};
+    rmi_strand *strand = RMI_CONTAINER(node, rmi_node, pub)->strand;
     atomic_store(&is_closing, true);
-    for (int i = 0; i < CLOSING_MS_MAX && rmi_mailbox_is_empty(mailbox); i++) {
-        nanosleep(&pause, NULL);
-        i = atomic_load(&called_while_closing) ? CLOSING_MS_MAX : i;
+    rmi_parking_prepare(&strand->parking);
+    if (rmi_mailbox_is_empty(&strand->mailbox)) {
+        rmi_parking_wait(&strand->parking, CLOSING_NS_MAX);
     }
+    rmi_parking_leave(&strand->parking);
     atomic_store(&is_closing, false);
 }
 
