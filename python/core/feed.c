@@ -285,14 +285,13 @@ PyObject *rmpy_session_collect(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyObject *rmpy_session_push(PyObject *self, PyObject *args)
+PyObject *rmpy_session_push(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     rmpy_session *s = (rmpy_session *)self;
-    PyObject *id, *item;
-    if (!PyArg_ParseTuple(args, "OO:push", &id, &item)) {
-        return NULL;
+    if (count != 2) {
+        return PyErr_Format(PyExc_TypeError, "push() takes 2 arguments (%zd given)", count);
     }
-    rmpy_runner *p = find(s, id, RMPY_FEED);
+    rmpy_runner *p = find(s, args[0], RMPY_FEED);
     if (!p) {
         return NULL;
     }
@@ -306,7 +305,7 @@ PyObject *rmpy_session_push(PyObject *self, PyObject *args)
                                   : "the session is not running");
         return NULL;
     }
-    if (rmpy_ring_push(&p->queue, Py_NewRef(item)) < 0) {
+    if (rmpy_ring_push(&p->queue, Py_NewRef(args[1])) < 0) {
         return NULL;
     }
     p->next++;

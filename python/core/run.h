@@ -610,7 +610,7 @@ void rmpy_collect_put_aside(rmpy_session *s);
 /* Methods of Session. */
 PyObject *rmpy_session_feed(PyObject *self, PyObject *args);
 PyObject *rmpy_session_collect(PyObject *self, PyObject *args);
-PyObject *rmpy_session_push(PyObject *self, PyObject *args);
+PyObject *rmpy_session_push(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *rmpy_session_pull(PyObject *self, PyObject *id);
 PyObject *rmpy_session_end(PyObject *self, PyObject *id);
 PyObject *rmpy_session_count(PyObject *self, PyObject *id);

@@ -311,38 +311,29 @@ static bool ready_deferred(rmpy_session *s)
     return any;
 }
 
-enum {
-    FETCHED_RUNNERS_MAX = 8,
-    FETCHED_NODE_BYTES = 320 /* of a node of the engine: what a call touches */
-};
+enum { FETCHED_RUNNERS_MAX = 16 };
 
-static inline void fetch(const void *from, size_t bytes)
-{
-    for (size_t at = 0; at < bytes; at += 64) {
-        __builtin_prefetch((const char *)from + at);
-    }
-}
-
-/* After a pause no cache has what the nodes need. Asked for at once it comes at once, not a line
- * after the other. */
-static void fetch_nodes(const rmpy_session *s)
+/* After a pause no cache has what the runners need; as the engine does with its nodes. */
+static void fetch_runners(const rmpy_session *s)
 {
     size_t count = s->runner_count < FETCHED_RUNNERS_MAX ? s->runner_count : FETCHED_RUNNERS_MAX;
     for (size_t i = 0; i < count; i++) {
-        fetch(s->runners[i], offsetof(rmpy_runner, blocking));
+        const char *runner = (const char *)s->runners[i];
+        for (size_t at = 0; at < offsetof(rmpy_runner, blocking); at += 64) {
+            __builtin_prefetch(runner + at, 1);
+        }
     }
     for (size_t i = 0; i < count; i++) {
         const rmpy_runner *p = s->runners[i];
-        fetch(p->node, FETCHED_NODE_BYTES);
-        fetch(p->self, 1);
-        fetch(p->context, sizeof(PyObject) + 1);
+        __builtin_prefetch(p->self, 1);
+        __builtin_prefetch(p->context, 1);
     }
 }
 
 void rmpy_session_begin_slice(rmpy_session *s)
 {
     if (comes_after_pause(s)) {
-        fetch_nodes(s);
+        fetch_runners(s);
     }
     s->slice_begin_ticks = s->clock_ticks = rmpy_ticks();
     if (s->judges) {

@@ -449,7 +449,7 @@ static PyMethodDef session_method_table[] = {
      PyDoc_STR("feed($self, node, source, /)\n--\n\nWhat a python.feed node reads.")},
     {"collect", rmpy_session_collect, METH_VARARGS,
      PyDoc_STR("collect($self, node, results, /)\n--\n\nWhere a python.collect node puts things.")},
-    {"push", rmpy_session_push, METH_VARARGS,
+    {"push", (PyCFunction)(void (*)(void))rmpy_session_push, METH_FASTCALL,
      PyDoc_STR("push($self, node, item, /)\n--\n\nFalse: the queue is full.")},
     {"pull", rmpy_session_pull, METH_O,
      PyDoc_STR("pull($self, node, /)\n--\n\n(True, item), or (False, None): nothing there now.")},
