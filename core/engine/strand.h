@@ -55,9 +55,10 @@ struct rmi_strand {
     uint32_t outstanding; /* PENDING */
     bool metrics, kick_needed, in_call;
     bool real_clock; /* now_ns is CLOCK_MONOTONIC, as far as is known */
-    bool cancelling, finished;
-    bool holds;   /* a node here is on hold (hold.h) */
-    bool resting; /* quiet.h. Written by the strand's thread, under the session's lock. */
+    bool cancelling;
+    _Atomic bool finished; /* a change looks for threads that go on */
+    bool holds;            /* a node here is on hold (hold.h) */
+    bool resting;          /* quiet.h. Written by the strand's thread, under the session's lock. */
     uint64_t
         fast_mask; /* of a fast node's calls those whose number has none of these bits are timed */
     rmi_mailbox mailbox;
