@@ -4,12 +4,6 @@
 
 #include <string.h>
 
-size_t rmi_sample_bytes(uint8_t format)
-{
-    static const uint8_t bytes[RMI_SAMPLE_FORMATS] = {0, 1, 2, 4, 4, 8};
-    return format < RMI_SAMPLE_FORMATS ? bytes[format] : 0;
-}
-
 void *rmi_audio_channel(const rmi_audio *audio, uint32_t channel, size_t first_frame)
 {
     size_t bytes = rmi_sample_bytes(audio->format);

@@ -27,7 +27,11 @@ typedef struct rmi_audio {
 } rmi_audio;
 
 /* Bytes of a sample; 0 for a format that is none. */
-size_t rmi_sample_bytes(uint8_t format);
+static inline size_t rmi_sample_bytes(uint8_t format)
+{
+    static const uint8_t bytes[RMI_SAMPLE_FORMATS] = {0, 1, 2, 4, 4, 8};
+    return format < RMI_SAMPLE_FORMATS ? bytes[format] : 0;
+}
 
 /* The first sample of a channel, and how many samples lie from one of its samples to the next. */
 void *rmi_audio_channel(const rmi_audio *audio, uint32_t channel, size_t first_frame);
