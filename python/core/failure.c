@@ -43,6 +43,21 @@ void rmpy_failure_keep(rmpy_runner *p, PyObject *takes_raised)
     p->raised_item = p->items - p->queue.length;
 }
 
+rm_status rmpy_fail_behind(rmpy_runner *p, rm_status status)
+{
+    bool gave = p->emit_room ? p->emit_room < RM_EMIT_MAX : p->out.length > 0;
+    if (status >= 0 || status == RM_ECANCELED || p->session->raised || !gave) {
+        return status;
+    }
+    p->outcome = status;
+    return RM_MORE;
+}
+
+rm_status rmpy_unsent(rmpy_runner *p, rm_status status)
+{
+    return p->n_out == 1 ? rmpy_fail_behind(p, status) : status;
+}
+
 /* A runner that takes items ahead of the engine counts them itself. */
 static uint64_t item_of(const rmpy_runner *p, const rm_error *error)
 {

@@ -235,7 +235,7 @@ static rm_status drain(rmpy_runner *p)
         }
         status = rmpy_emit(p, rmpy_ring_pop(&p->out));
     }
-    return status == RM_EAGAIN ? again(p) : status;
+    return status == RM_EAGAIN ? again(p) : rmpy_unsent(p, status);
 }
 
 /* ---- sync calls */
@@ -374,7 +374,7 @@ static rm_status run_generator(rmpy_runner *p)
             Py_CLEAR(p->gen);
             if (PyErr_Occurred()) {
                 if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
-                    return rmpy_fail(p);
+                    return rmpy_fail_behind(p, rmpy_fail(p));
                 }
                 PyErr_Clear();
             }
@@ -382,6 +382,10 @@ static rm_status run_generator(rmpy_runner *p)
             return p->is_source ? RM_DONE : RM_OK;
         }
         rm_status status = rmpy_emit(p, value);
+        if (status < 0) {
+            Py_CLEAR(p->gen);
+            return rmpy_unsent(p, status);
+        }
         if (status != RM_OK) {
             return status == RM_EAGAIN ? again(p) : status;
         }

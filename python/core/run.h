@@ -448,6 +448,11 @@ rmpy_runner *rmpy_session_runner(rmpy_session *s, PyObject *which);
 rm_error *rmpy_error_of(rmpy_runner *p);
 /* Keeps what the runner's node raised, and on what. */
 void rmpy_failure_keep(rmpy_runner *p, PyObject *takes_raised);
+/* What a generator failed with: now, or behind what it gave in this call, which an error would take
+ * along: then RM_MORE, and the next call is told. */
+rm_status rmpy_fail_behind(rmpy_runner *p, rm_status status);
+/* The same of a value that cannot be sent; to several outputs a part of it may have been. */
+rm_status rmpy_unsent(rmpy_runner *p, rm_status status);
 /* (exception, node, item, excerpt of the input, attempts) of a failure. */
 PyObject *rmpy_session_failure_of(rmpy_session *s, const rm_error *error);
 void rmpy_session_on_event(void *session, const rm_event *event);

@@ -144,7 +144,7 @@ static rm_status drain(rmpy_runner *p)
         }
         status = rmpy_emit(p, rmpy_ring_pop(&p->out));
     }
-    return status == RM_EAGAIN && p->emit_room < RM_EMIT_MAX ? RM_MORE : status;
+    return status == RM_EAGAIN && p->emit_room < RM_EMIT_MAX ? RM_MORE : rmpy_unsent(p, status);
 }
 
 static rm_status outcome(rmpy_runner *p)

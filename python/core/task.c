@@ -207,6 +207,12 @@ static rm_status returned(rmpy_runner *p, PyObject *takes_value)
         return status;
     }
     rm_status status = rmpy_emit(p, takes_value);
+    if (status < 0 && p->agen) {
+        if (!p->is_streaming && !p->is_source) {
+            Py_CLEAR(p->agen); /* the next item has one of its own */
+        }
+        return rmpy_unsent(p, status);
+    }
     return status == RM_EAGAIN ? RM_MORE : status;
 }
 
@@ -259,8 +265,10 @@ static rm_status raised(rmpy_runner *p)
         Py_CLEAR(p->agen);
         return p->is_source || (p->is_streaming && !ended_to_leave(p)) ? RM_DONE : RM_OK;
     }
+    bool gives = p->agen != NULL;
     Py_CLEAR(p->agen);
-    return rmpy_fail(p);
+    rm_status status = rmpy_fail(p);
+    return gives ? rmpy_fail_behind(p, status) : status;
 }
 
 /* True: one more step may follow; false: *ret_status is the answer. */

@@ -208,6 +208,159 @@ def test_a_two_way_session_tells_it_all_too():
     asyncio.run(main())
 
 
+# ---- what a generator gave before it raised
+
+
+class Gives:
+    """Yields `count` items, -x each, and raises where x is 3."""
+
+    def __init__(self, count, **config):
+        super().__init__(**config)
+        self.count = count
+
+    def give(self, x):
+        for _ in range(self.count):
+            yield -x
+        if x == 3:
+            raise ValueError("bad 3")
+
+
+class GivesHere(Gives, Node):
+    blocking = False
+
+    def process(self, x):
+        yield from self.give(x)
+
+
+class GivesOnThread(GivesHere):
+    blocking = True
+
+
+class GivesAsync(Gives, Node):
+    async def process(self, x):
+        for item in self.give(x):
+            yield item
+
+
+class GivesAndWaits(Gives, Node):
+    """The last item, and what it raises, come after a wait."""
+
+    async def process(self, x):
+        for i, item in enumerate(self.give(x)):
+            if i == self.count - 1:
+                await asyncio.sleep(0.001)
+            yield item
+
+
+class RaisesAfterWait(Gives, Node):
+    async def process(self, x):
+        for _ in range(self.count):
+            yield -x
+        await asyncio.sleep(0.001)
+        if x == 3:
+            raise ValueError("bad 3")
+
+
+class GivesStream(Gives, Node):
+    is_streaming = True
+
+    async def process(self, stream):
+        async for x in stream:
+            for item in self.give(x):
+                yield item
+
+
+GIVERS = [GivesHere, GivesOnThread, GivesAsync, GivesAndWaits, RaisesAfterWait]
+
+
+@pytest.mark.parametrize("how", ["run_sync", "run"])
+@pytest.mark.parametrize("count", [1, 3, 64, 150])
+@pytest.mark.parametrize("giver", GIVERS)
+@pytest.mark.parametrize("policy", ["skip", "bypass"])
+def test_what_a_generator_gave_before_it_raised_goes_on(giver, policy, count, how):
+    pipeline = Pipeline([giver(count)], on_error=policy)
+    expected = [item for x in range(1, 6) for item in [-x] * count + [3] * (x == 3 and policy == "bypass")]
+    assert run(pipeline, range(1, 6), how) == expected
+    (error,) = pipeline.errors
+    assert (error.policy, error.item, error.error_type) == (policy, 3, "ValueError")
+    assert error.input == Excerpt("int", None, "3")
+
+
+@pytest.mark.parametrize("giver", GIVERS)
+def test_a_fallback_takes_the_item_behind_what_a_generator_gave_of_it(giver):
+    class Other(Node):
+        def process(self, x):
+            return x * 100
+
+    node = giver(2)
+    node.on_error = {"policy": "fallback", "fallback": Other()}
+    assert run(Pipeline([node]), [2, 3, 4], "run") == [-2, -2, -3, -3, 300, -4, -4]
+
+
+@pytest.mark.parametrize("giver", GIVERS[:-1])
+def test_an_item_that_is_tried_again_begins_anew(giver):
+    class Ask(giver):
+        tries = 0
+
+        def give(self, x):
+            yield -x
+            self.tries += x == 3
+            if x == 3 and self.tries < 3:
+                raise TimeoutError("late")
+            yield x
+
+    pipeline = Pipeline([Ask(9)], on_error={"policy": "retry", "attempts": 2, "backoff_ms": 0})
+    assert run(pipeline, [2, 3, 4], "run") == [-2, 2, -3, -3, -3, 3, -4, 4]
+    assert [(e.policy, e.item, e.attempts) for e in pipeline.errors] == [("retry", 2, 1), ("retry", 2, 2)]
+
+
+@pytest.mark.parametrize("giver", [*GIVERS, GivesStream])
+def test_what_a_generator_gave_is_there_before_the_run_ends_with_its_error(giver):
+    seen = []
+
+    class See(Node):
+        def process(self, x):
+            seen.append(x)
+
+    error = raised(Pipeline([giver(70), See()]), [2, 3, 4], "run")
+    assert (error.item, str(error.original)) == (2, "bad 3")
+    assert seen == [-2] * 70 + [-3] * 70
+
+
+@pytest.mark.parametrize("giver", GIVERS)
+def test_what_a_flush_gave_before_it_raised_goes_on(giver):
+    class Flushes(giver):
+        def flush(self):
+            yield from "ab"
+            raise ValueError("at the end")
+
+    class FlushesAsync(giver):
+        async def flush(self):
+            for item in Flushes.flush(self):
+                yield item
+
+    flushes = Flushes if issubclass(giver, GivesHere) else FlushesAsync
+    pipeline = Pipeline([flushes(1)], on_error="skip")
+    assert run(pipeline, [1, 2], "run") == [-1, -2, "a", "b"]
+    assert [(e.item, e.input) for e in pipeline.errors] == [(None, None)]
+
+
+@pytest.mark.parametrize("giver", [GivesHere, GivesAsync, GivesOnThread])
+def test_what_cannot_become_a_packet_does_not_take_along_what_was_given_before(giver):
+    np = pytest.importorskip("numpy")
+
+    class Mixed(giver):
+        def give(self, x):
+            yield np.full((1, 1), x, np.float32), 8000
+            yield (np.full((1, 1), -x, np.float32), 8000) if x != 3 else object()
+
+    pipeline = Pipeline([Mixed(1), Node("audio.convert")], on_error="skip")
+    found = run(pipeline, [2, 3, 4], "run")
+    assert [audio[0][0, 0] for audio in found] == [2, -2, 3, 4, -4]
+    (error,) = pipeline.errors
+    assert (error.node, error.item) == ("Mixed", 2)
+
+
 # ---- classes
 
 
