@@ -1,5 +1,6 @@
 /* sessions_test.c — a thousand sessions opened, run and closed leave memory flat: the heap's growth
- * a session, fitted over the second half, is printed and bounded. */
+ * a session, fitted over the second half, is printed and bounded. What is fetched into the cache
+ * for one that is to be stepped changes nothing. */
 #include <malloc.h>
 
 #include <remotemedia/remotemedia.h>
@@ -94,5 +95,45 @@ TEST(a_thousand_sessions_on_threads_leave_memory_flat)
     run_many(RM_DRIVER_THREAD);
 }
 
-TEST_MAIN(T(a_thousand_sessions_that_the_caller_steps_leave_memory_flat),
+/* In as many turns as there are, and in turns that there are not. */
+static void fetch(const rm_session *session)
+{
+    for (unsigned turns = RM_FETCH_TURNS + 2; turns-- > 0;) {
+        rm_session_fetch(session, turns);
+    }
+}
+
+TEST(a_session_is_stepped_as_well_after_it_was_fetched)
+{
+    rm_registry *registry = NULL;
+    rm_graph *graph = NULL;
+    rm_plan *plan = NULL;
+    rm_session *sessions[3] = {NULL};
+    rm_session_options options = {.struct_size = sizeof options, .driver = RM_DRIVER_CALLER};
+    CHECK_INT(rm_registry_new(&registry, NULL), RM_OK);
+    CHECK_INT(rm_graph_parse_inline("test.tone duration_ms=100 ! test.pass", &graph, NULL), RM_OK);
+    CHECK_INT(rm_graph_plan(graph, registry, NULL, &plan, NULL, NULL), RM_OK);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK_INT(rm_session_open(plan, &options, &sessions[i], NULL), RM_OK);
+        fetch(sessions[i]);
+    }
+    rm_status status = RM_MORE;
+    while (status == RM_MORE) {
+        for (unsigned i = 0; i < 3; i++) {
+            fetch(sessions[(i + 1) % 3]);
+            status = rm_session_step(sessions[i], 0, 4, NULL);
+        }
+    }
+    CHECK_INT(status, RM_DONE);
+    for (unsigned i = 0; i < 3; i++) {
+        fetch(sessions[i]); /* it has ended */
+        rm_session_free(sessions[i]);
+    }
+    rm_plan_free(plan);
+    rm_graph_free(graph);
+    rm_registry_free(registry);
+}
+
+TEST_MAIN(T(a_session_is_stepped_as_well_after_it_was_fetched),
+          T(a_thousand_sessions_that_the_caller_steps_leave_memory_flat),
           T(a_thousand_sessions_on_threads_leave_memory_flat))

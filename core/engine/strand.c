@@ -7,6 +7,7 @@
 #include "engine/arrivals.h"
 #include "engine/clock.h"
 #include "engine/events.h"
+#include "engine/fetch.h"
 #include "engine/hold.h"
 #include "engine/intake.h"
 #include "engine/overrun.h"
@@ -657,32 +658,14 @@ static rm_status finish(rmi_strand *strand, rm_status result)
     return result;
 }
 
-enum { PAUSE_NS = 1000000, FETCHED_NODES_MAX = 16 };
-
-/* After a pause no cache has what the nodes need. Asked for at once it comes at once, not a line
- * after the other. */
-static void fetch_nodes(const rmi_strand *strand)
-{
-    uint16_t count =
-        strand->node_count < FETCHED_NODES_MAX ? strand->node_count : FETCHED_NODES_MAX;
-    for (uint16_t i = 0; i < count; i++) {
-        const char *node = (const char *)strand->nodes[i];
-        for (size_t at = 0; at < offsetof(rmi_node, current); at += 64) {
-            __builtin_prefetch(node + at, 1);
-        }
-    }
-    for (uint16_t i = 0; i < count; i++) {
-        const rmi_node *node = strand->nodes[i];
-        __builtin_prefetch(&node->pub.type->process);
-        __builtin_prefetch(node->one_out.direct, 1);
-    }
-}
+enum { PAUSE_NS = 1000000 };
 
 rm_status rmi_strand_step(rmi_strand *strand, int64_t now_ns, uint32_t budget, int64_t *ret_next_ns)
 {
     *ret_next_ns = INT64_MAX;
     if (RMI_UNLIKELY(now_ns - strand->now_ns > PAUSE_NS)) {
-        fetch_nodes(strand);
+        rmi_fetch_nodes(strand); /* asked for at once it comes at once */
+        rmi_fetch_behind_nodes(strand);
     }
     if (strand->resting) {
         rmi_strand_rise(strand);

@@ -132,6 +132,14 @@ RM_API const rm_plan *rm_session_plan(const rm_session *session);
 RM_API rm_status rm_session_step(rm_session *session, int64_t now_ns, uint32_t budget,
                                  int64_t *ret_next_ns);
 
+/* In how many turns rm_session_fetch() does it. */
+#define RM_FETCH_TURNS 6
+/* CALLER: the session will probably be stepped once turns - 1 others were, which is a hint alone:
+ * what a step touches comes into the cache meanwhile. For who steps many sessions in turn, each
+ * after a pause: asks for each of them with RM_FETCH_TURNS turns, then with one less each time that
+ * another one is about to be stepped, down to 1. Another number does nothing. Thread: owner. */
+RM_API void rm_session_fetch(const rm_session *session, unsigned turns);
+
 /* THREAD: waits until the session ended, at most timeout_ms (-1: for ever). RM_EAGAIN: it has not.
  * RM_DONE, or the error that ended it. Thread: any. */
 RM_API rm_status rm_session_wait(rm_session *session, int64_t timeout_ms);

@@ -134,6 +134,7 @@ static PyObject *after_fork(PyObject *module, PyObject *Py_UNUSED(none))
     run->pool = NULL;
     run->sessions = NULL;
     run->sessions_end = &run->sessions;
+    run->latest = NULL;
     rmpy_live_after_fork(run);
     atomic_store(&run->threads, 0);
     Py_RETURN_NONE;

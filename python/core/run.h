@@ -6,6 +6,7 @@
  *                   ├─ node_kind.c  what it is by its object
  *                   ├─ guest.c   those that come into a session that runs, and leave it
  *                   ├─ change_params.c  parameters that a change sets
+ *                   ├─ ahead.c   what is fetched into the cache before it is needed
  *                   ├─ failure.c    what is told of a failure
  *                   ├─ ring.c    objects that wait
  *                   ├─ keep.c    checkpoints
@@ -82,6 +83,8 @@ typedef struct rmpy_run {
     PyObject *str_throw, *str_future_blocking, *str_add_done_callback, *str_get_loop, *str_cancel;
     PyObject *str_call_soon, *kw_context, *str_set_result, *str_done;
     rmpy_session *sessions, **sessions_end; /* not closed yet, the oldest first */
+    rmpy_session *latest;                   /* ahead.c: had the latest slice after a pause */
+    unsigned foreseen;                      /* of these slices, lately: who would have them */
     rmpy_live live;
     rmpy_crew *pool;                              /* NULL: no sync call yet */
     _Atomic unsigned threads;                     /* of all crews */
@@ -250,6 +253,8 @@ struct rmpy_session {
     bool committing;                /* it is tried now */
     struct rmpy_tries *tries;       /* one for each node of the plan; NULL: nothing failed yet */
     rmpy_session *next, **previous; /* in run->sessions */
+    rmpy_session *follower,
+        *leader; /* ahead.c: the slice after its own, and before it, was theirs */
     rmpy_runner *finished_calls, *deferred;
     int result; /* RM_MORE, RM_PENDING, RM_DONE, or RM_EFAIL */
     bool stepping, opened, loop_hidden, scheduled, close_wanted, reader, needs_loop;
@@ -441,6 +446,13 @@ PyObject *rmpy_session_add_nodes(PyObject *self, PyObject *args);
 PyObject *rmpy_session_drop(PyObject *self, PyObject *runner);
 /* A runner by its id or by itself; NULL with an exception. */
 rmpy_runner *rmpy_session_runner(rmpy_session *s, PyObject *which);
+
+/* ---- ahead.c */
+
+/* A slice of the session begins, after a pause: fetches what it needs and those that follow it. */
+void rmpy_ahead_look(rmpy_session *s);
+/* It is about to end. */
+void rmpy_ahead_forget(rmpy_session *s);
 
 /* ---- failure.c */
 

@@ -311,29 +311,10 @@ static bool ready_deferred(rmpy_session *s)
     return any;
 }
 
-enum { FETCHED_RUNNERS_MAX = 16 };
-
-/* After a pause no cache has what the runners need; as the engine does with its nodes. */
-static void fetch_runners(const rmpy_session *s)
-{
-    size_t count = s->runner_count < FETCHED_RUNNERS_MAX ? s->runner_count : FETCHED_RUNNERS_MAX;
-    for (size_t i = 0; i < count; i++) {
-        const char *runner = (const char *)s->runners[i];
-        for (size_t at = 0; at < offsetof(rmpy_runner, blocking); at += 64) {
-            __builtin_prefetch(runner + at, 1);
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        const rmpy_runner *p = s->runners[i];
-        __builtin_prefetch(p->self, 1);
-        __builtin_prefetch(p->context, 1);
-    }
-}
-
 void rmpy_session_begin_slice(rmpy_session *s)
 {
     if (comes_after_pause(s)) {
-        fetch_runners(s);
+        rmpy_ahead_look(s);
     }
     s->slice_begin_ticks = s->clock_ticks = rmpy_ticks();
     if (s->judges) {

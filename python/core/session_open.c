@@ -160,6 +160,7 @@ static void link_session(rmpy_session *s)
 
 void rmpy_session_unlink(rmpy_session *s)
 {
+    rmpy_ahead_forget(s);
     if (s->previous) {
         *s->previous = s->next;
         if (s->next) {
