@@ -301,6 +301,36 @@ TEST(a_place_that_refuses_at_open_gives_the_node_back)
     world_fini(&w);
 }
 
+enum { TOLD_BYTES = 2 * RM_ERROR_MESSAGE_MAX };
+
+/* On the thread of the home strand, which has ended as the test looks. */
+static void note_event(void *told, const rm_event *event)
+{
+    if (event->kind == RM_EVENT_FELL_BACK) {
+        snprintf(told, TOLD_BYTES, "%s: %s", event->node, event->error->message);
+    }
+}
+
+TEST(an_event_tells_that_a_node_fell_back_and_why)
+{
+    for (int is_closed = 0; is_closed < 2; is_closed++) {
+        char told[TOLD_BYTES] = "";
+        rm_session_options options = {.struct_size = sizeof options,
+                                      .driver = RM_DRIVER_THREAD,
+                                      .on_event = note_event,
+                                      .event_context = told,
+                                      .events = RM_EVENT_BIT(RM_EVENT_FELL_BACK)};
+        world w;
+        world_init(&w);
+        atomic_store(&w.place.is_closed, is_closed);
+        CHECK_INT(plan_with(&w, "test.twice", PREFER_REMOTE, NULL), RM_OK);
+        CHECK_INT(rm_session_open(w.plan, &options, &w.session, NULL), RM_OK);
+        CHECK_INT(rm_session_wait(w.session, WAIT_MS), RM_DONE);
+        world_fini(&w);
+        CHECK_TEXT(told, is_closed ? "n: test.remote takes no nodes now" : "");
+    }
+}
+
 TEST(without_leave_to_fall_back_a_refusal_ends_the_run)
 {
     static const struct {
@@ -408,6 +438,7 @@ TEST_MAIN(T(a_slow_link_that_gets_lost_again_and_again_loses_nothing),
           T(what_only_another_place_meets_runs_there),
           T(code_that_only_another_place_has_runs_there), T(where_nothing_is_said_it_runs_here),
           T(a_place_that_refuses_at_open_gives_the_node_back),
+          T(an_event_tells_that_a_node_fell_back_and_why),
           T(without_leave_to_fall_back_a_refusal_ends_the_run),
           T(a_node_that_cannot_be_opened_there_is_no_refusal),
           T(an_error_of_a_node_elsewhere_ends_the_run_with_its_words),

@@ -1,6 +1,7 @@
 /* A place that refuses a node as a session opens: another type takes the node over, before anything
  * has run. */
 #include "base/alloc.h"
+#include "engine/events.h"
 #include "engine/session.h"
 
 rm_status rmi_node_fall_back(rmi_node *node, rm_error *why)
@@ -12,6 +13,7 @@ rm_status rmi_node_fall_back(rmi_node *node, rm_error *why)
     if (!reason) {
         return rm_fail(why, RM_ENOMEM, "no memory to fall back");
     }
+    rm_error refusal = *why;
     *why = (rm_error)RM_ERROR_INIT;
     rm_status status = rmi_node_new(&spec, &fresh, why);
     if (status == RM_OK) {
@@ -26,5 +28,11 @@ rm_status rmi_node_fall_back(rmi_node *node, rm_error *why)
     rmi_node_free(fresh); /* with the code that was refused; it was not opened */
     node->place = "local";
     node->fell_back = reason;
-    return node->pub.type->open ? node->pub.type->open(&node->pub, why) : RM_OK;
+    status = node->pub.type->open ? node->pub.type->open(&node->pub, why) : RM_OK;
+    if (status >= 0) {
+        rmi_event_tell(
+            node->strand->session,
+            &(rmi_happening){.kind = RM_EVENT_FELL_BACK, .node = node, .error = &refusal});
+    }
+    return status;
 }

@@ -147,19 +147,27 @@ static void count_param(void *context, rm_severity severity, const char *name,
     *(unsigned *)context += severity == RM_SEVERITY_ERROR;
 }
 
-/* Another type can take the node over only if it is one of the same kind, if it needs no port for
- * items that failed, and nobody to prepare it: what is Python is made ready before a session opens.
- */
-static void check_fallback(rmi_placement *placed, const json_t *params, bool has_port)
+/* What is Python runs on the home strand alone, where nothing may block, and in one copy. */
+static bool fits_home(const rmi_graph_node *node, const rm_node_type *type)
 {
+    bool has_copies = json_object_get(node->json, "parallel") != NULL;
+    return !(type->flags & RM_NODE_BLOCKS) && !has_copies;
+}
+
+/* Another type can take the node over only if it is one of the same kind, if it needs no port for
+ * items that failed, and if it may run where the node does. */
+static void check_fallback(rmi_placement *placed, const rmi_graph_node *node, bool has_port)
+{
+    const json_t *params = json_object_get(node->json, "params");
     const rm_node_type *type = placed->made.type, *other = placed->fallback.type;
     unsigned found = 0;
     if (!other) {
         return;
     }
     (void)rmi_params_check(other, params, count_param, &found);
-    if (found || other->flags & RM_NODE_PYTHON || has_port ||
-        !same_ports(type->inputs, other->inputs) || !same_ports(type->outputs, other->outputs)) {
+    bool moves = other->flags & RM_NODE_PYTHON && !fits_home(node, type);
+    if (found || moves || has_port || !same_ports(type->inputs, other->inputs) ||
+        !same_ports(type->outputs, other->outputs)) {
         rmi_made_type_release(&placed->fallback);
         json_object_set_new(placed->told, "fallback", json_null());
     }
@@ -183,7 +191,7 @@ static rm_status add_placed(planning *p, const rmi_graph_node *node, rmi_placeme
         return RM_OK;
     }
     const char *port = rmi_on_error_port(node->json);
-    check_fallback(placed, params, port != NULL);
+    check_fallback(placed, node, port != NULL);
     rm_status status = rmi_plan_add_node(p->plan, type, node->id, node->params_json, &made, &err);
     if (status != RM_OK) {
         return rm_fail(p->findings->err, status, "%s", err.message);

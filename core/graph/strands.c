@@ -48,7 +48,8 @@ static uint32_t media_threads(const strands *s)
 static uint32_t flags_of(const rmi_plan_node *node)
 {
     const rm_node_type *other = node->fallback.type;
-    uint32_t both = other ? other->flags & (RM_NODE_BLOCKS | RM_NODE_HEAVY) : 0;
+    uint32_t both = RM_NODE_BLOCKS | RM_NODE_HEAVY | RM_NODE_PYTHON;
+    both &= other ? other->flags : 0;
     return node->pub.type->flags | both;
 }
 
@@ -175,7 +176,9 @@ static const char *why_there(const strands *s, const rmi_plan_node *node)
         return "a thread of its own";
     }
     if (flags & RM_NODE_PYTHON) {
-        return "Python: on the home strand, where the interpreter is";
+        return node->pub.type->flags & RM_NODE_PYTHON
+                   ? "Python: on the home strand, where the interpreter is"
+                   : "it may fall back to Python: on the home strand, where the interpreter is";
     }
     if (flags & RM_NODE_BLOCKS) {
         return strand ? "its calls may block: a thread of its own"

@@ -48,7 +48,8 @@ typedef enum rm_event_kind {
                             * in a row; total: how often it opened */
     /* One that was to be made; reason: "made", "put off", "failed", with the error; total: the
      * number of the newest one. */
-    RM_EVENT_CHECKPOINT = 26
+    RM_EVENT_CHECKPOINT = 26,
+    RM_EVENT_FELL_BACK = 27 /* its place refused `node`, which runs on this machine; error: why */
 } rm_event_kind;
 
 /* A kind as a bit of rm_session_options.events. */

@@ -103,6 +103,9 @@ uint32_t rmpy_port_count(const rm_port *list);
 
 const rm_plan *rmpy_plan_of(rmpy_state *state, PyObject *plan);
 /* {id: names of outputs} of the Python nodes that have several. */
+/* What the node runs in Python: its type, or what takes over if a place refuses it; NULL: neither.
+ */
+const rm_node_type *rmpy_python_type(const rm_plan_node *node);
 PyObject *rmpy_connected_outputs(const rm_plan *plan);
 /* That it was planned with, borrowed. */
 rmpy_registry *rmpy_plan_registry(PyObject *plan);

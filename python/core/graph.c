@@ -427,23 +427,34 @@ static PyObject *plan_findings(PyObject *object, void *Py_UNUSED(closure))
 }
 
 /* The types that a resolver gave: python.feed and python.collect have no NodeType. */
-static PyObject *plan_python_nodes(PyObject *object, void *Py_UNUSED(closure))
+static PyObject *python_nodes(PyObject *object, bool fallbacks)
 {
     const rm_plan *plan = plan_ptr(object);
     PyObject *list = plan ? PyList_New(0) : NULL;
     for (size_t i = 0; list && i < rm_plan_node_count(plan); i++) {
         rm_plan_node node;
         rm_plan_node_at(plan, i, &node);
-        if (!(node.type->flags & RM_NODE_PYTHON) || !node.type->user) {
+        const rm_node_type *code = rmpy_python_type(&node);
+        if (!code || !code->user || (code != node.type) != fallbacks) {
             continue;
         }
-        PyObject *row = Py_BuildValue("(sO)", node.id, (PyObject *)node.type->user);
+        PyObject *row = Py_BuildValue("(sO)", node.id, (PyObject *)code->user);
         if (!row || PyList_Append(list, row) < 0) {
             Py_CLEAR(list);
         }
         Py_XDECREF(row);
     }
     return list;
+}
+
+static PyObject *plan_python_nodes(PyObject *object, void *Py_UNUSED(closure))
+{
+    return python_nodes(object, false);
+}
+
+static PyObject *plan_python_fallbacks(PyObject *object, void *Py_UNUSED(closure))
+{
+    return python_nodes(object, true);
 }
 
 /* A list for each node with code of a resolver's and several outputs. */
@@ -453,8 +464,8 @@ static PyObject *lists_by_node(const rm_plan *plan)
     for (size_t i = 0; dict && i < rm_plan_node_count(plan); i++) {
         rm_plan_node node;
         rm_plan_node_at(plan, i, &node);
-        bool several = rmpy_port_count(node.type->outputs) > 1;
-        if (!(node.type->flags & RM_NODE_PYTHON) || !node.type->user || !several) {
+        const rm_node_type *code = rmpy_python_type(&node);
+        if (!code || !code->user || rmpy_port_count(code->outputs) <= 1) {
             continue;
         }
         PyObject *list = PyList_New(0);
@@ -507,7 +518,7 @@ static PyObject *plan_native_only(PyObject *object, void *Py_UNUSED(closure))
     for (size_t i = 0; i < rm_plan_node_count(plan); i++) {
         rm_plan_node node;
         rm_plan_node_at(plan, i, &node);
-        if (node.type->flags & RM_NODE_PYTHON) {
+        if (rmpy_python_type(&node)) {
             Py_RETURN_FALSE;
         }
     }
@@ -554,6 +565,8 @@ static PyGetSetDef plan_getset[] = {
     {"findings", plan_findings, NULL, PyDoc_STR("Warnings of parsing and planning."), NULL},
     {"python_nodes", plan_python_nodes, NULL,
      PyDoc_STR("Ids and types of the nodes whose code is Python, in rank order."), NULL},
+    {"python_fallbacks", plan_python_fallbacks, NULL,
+     PyDoc_STR("Ids and types of those that take over, in Python, what a place refuses."), NULL},
     {"connected_outputs", plan_connected_outputs, NULL,
      PyDoc_STR("Names of the connected outputs of each Python node that has several, by its id."),
      NULL},

@@ -237,6 +237,35 @@ static void let_go(rmpy_session *s, rmpy_runner *p)
     Py_DECREF(p);
 }
 
+void rmpy_guests_step_in(rmpy_session *s)
+{
+    for (size_t i = 0; i < s->guest_count; i++) {
+        rmpy_runner *p = s->guests[i];
+        if (p->node) {
+            p->joins = false;
+            s->waits_to_start = true;
+            s->runners[s->runner_count++] = p;
+        } else {
+            let_go(s, p);
+        }
+    }
+    s->guest_count = 0;
+}
+
+PyObject *rmpy_session_fell_back(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    const rmpy_session *s = (rmpy_session *)self;
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list && i < s->runner_count; i++) {
+        PyObject *id = s->runners[i]->fell_back ? PyUnicode_FromString(s->runners[i]->id) : NULL;
+        if (PyErr_Occurred() || (id && PyList_Append(list, id) < 0)) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(id);
+    }
+    return list;
+}
+
 void rmpy_guests_clear(rmpy_session *s)
 {
     while (s->guest_count) {

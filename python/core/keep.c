@@ -193,7 +193,15 @@ static rm_status node_restore(rm_node *node, const void *data, size_t bytes, rm_
 {
     PyGILState_STATE gil = PyGILState_Ensure();
     rmpy_runner *p = rmpy_runner_of(node);
-    rm_status status = give_back(p, data, bytes) == 0 ? RM_OK : bad(err);
+    rm_status status = RM_OK;
+    if (p->fell_back) { /* load() comes after initialize() */
+        status =
+            rm_fail(err, RM_EUNSUPPORTED,
+                    "it has fallen back to this machine, where it begins anew: it cannot go on "
+                    "from a checkpoint");
+    } else if (give_back(p, data, bytes) < 0) {
+        status = bad(err);
+    }
     PyGILState_Release(gil);
     return status;
 }

@@ -957,7 +957,9 @@ rm_status rmpy_runner_open(rm_node *node, rm_error *err)
     rmpy_runner *p = s ? rmpy_session_find_guest(s, node->id) : NULL;
     p = s && !p ? rmpy_session_find(s, node->id) : p;
     if (!p) {
-        return rm_fail(err, RM_EUNSUPPORTED, "a Python node runs only in a Session of Python");
+        return rm_fail(err, RM_EUNSUPPORTED,
+                       s ? "what a change brings does not fall back to Python"
+                         : "a Python node runs only in a Session of Python");
     }
     p->node = node;
     node->state = p;

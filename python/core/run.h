@@ -172,6 +172,7 @@ struct rmpy_runner {
     bool renews;           /* nor will be: flush() is to be called again, a stream begins anew */
     bool joins;            /* a change brings it, which is not made yet */
     bool inherits;         /* and the state of the one in whose place it comes */
+    bool fell_back;        /* it runs once another place has refused it; a guest until then */
     bool in_reset;         /* what runs now is that */
 
     /* is_streaming */
@@ -259,6 +260,8 @@ struct rmpy_session {
     int result; /* RM_MORE, RM_PENDING, RM_DONE, or RM_EFAIL */
     bool stepping, opened, loop_hidden, scheduled, close_wanted, reader, needs_loop;
     bool cancelling, room_event, output_event;
+    bool
+        waits_to_start; /* nodes that fell back are not initialized yet: start() or run() goes on */
     bool replays;    /* a record: its nodes give one item a call, and no more than is asked for */
     bool judges;     /* where calls of a node are made is decided by how long they take */
     int64_t next_ns; /* when it wants to be stepped again; INT64_MAX: when woken */
@@ -434,6 +437,10 @@ rm_status rmpy_flush_to_leave(rmpy_runner *p, rm_status (*step)(rmpy_runner *p))
 rm_status rmpy_hand_state_over(rmpy_runner *p);
 /* Room for so many more. -1 with an exception. */
 int rmpy_guests_reserve(rmpy_session *s, size_t count);
+/* The session is open: those that run in the place of what was refused come in, the others go. */
+void rmpy_guests_step_in(rmpy_session *s);
+/* Ids of those that came in so. */
+PyObject *rmpy_session_fell_back(PyObject *self, PyObject *none);
 /* Those that leave become guests, those that join come in. Room was made; never fails. Takes the
  * list, which has room for all that run. */
 void rmpy_guests_exchange(rmpy_session *s, rmpy_runner **takes_runners);

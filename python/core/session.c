@@ -379,7 +379,7 @@ static void resolve_finished_calls(rmpy_session *s)
 void rmpy_session_step(rmpy_session *s)
 {
     resolve_finished_calls(s);
-    if (s->stepping || !s->native || rmpy_session_is_over(s)) {
+    if (s->stepping || !s->native || s->waits_to_start || rmpy_session_is_over(s)) {
         return;
     }
     Py_INCREF(s);
@@ -480,6 +480,7 @@ PyObject *rmpy_session_start(PyObject *self, PyObject *args)
         PyErr_SetString(PyExc_RuntimeError, "start() wants a session that was opened with a loop");
         return NULL;
     }
+    s->waits_to_start = false;
     Py_XSETREF(s->done, done == Py_None ? NULL : Py_NewRef(done));
     PyObject *before = s->outer;
     s->outer = outer == Py_None ? NULL : Py_NewRef(outer);
@@ -562,6 +563,7 @@ PyObject *rmpy_session_run(PyObject *self, PyObject *Py_UNUSED(none))
         return NULL;
     }
     unsigned slices = 0;
+    s->waits_to_start = false;
     while (!rmpy_session_is_over(s) && !s->needs_loop) {
         rmpy_session_step(s);
         if (rmpy_session_is_over(s)) {

@@ -482,6 +482,9 @@ static PyMethodDef session_method_table[] = {
      PyDoc_STR("forget_change($self, /)\n--\n\nGives the change up.")},
     {"drop", rmpy_session_drop, METH_O,
      PyDoc_STR("drop($self, runner, /)\n--\n\nLets go of a node that is out.")},
+    {"fell_back", rmpy_session_fell_back, METH_NOARGS,
+     PyDoc_STR("fell_back($self, /)\n--\n\nIds of the nodes that run here since a place refused "
+               "them.")},
     {"numbers", rmpy_session_numbers, METH_NOARGS,
      PyDoc_STR("numbers($self, /)\n--\n\nThose of now; of a closed session the last ones.")},
     {"follow", rmpy_session_follow, METH_VARARGS,

@@ -73,6 +73,13 @@ uint32_t rmpy_object_ports(const rm_plan *plan, size_t index)
     return mask;
 }
 
+const rm_node_type *rmpy_python_type(const rm_plan_node *node)
+{
+    bool is_python = node->type->flags & RM_NODE_PYTHON;
+    bool falls_back = node->fallback && node->fallback->flags & RM_NODE_PYTHON;
+    return is_python ? node->type : falls_back ? node->fallback : NULL;
+}
+
 rmpy_runner *rmpy_runner_new(rmpy_session *s, const rm_plan *plan, size_t index)
 {
     PyTypeObject *type = s->run->runner;
@@ -82,14 +89,15 @@ rmpy_runner *rmpy_runner_new(rmpy_session *s, const rm_plan *plan, size_t index)
     if (!p) {
         return NULL;
     }
+    const rm_node_type *code = rmpy_python_type(&node);
     p->session = s;
     p->id = node.id;
-    p->kind = node.type == &rmpy_feed_type      ? RMPY_FEED
-              : node.type == &rmpy_collect_type ? RMPY_COLLECT
-                                                : RMPY_NODE;
-    p->blocking = p->kind == RMPY_NODE ? ((rmpy_node_type *)node.type->user)->blocking : -1;
-    p->n_in = rmpy_port_count(node.type->inputs);
-    p->n_out = rmpy_port_count(node.type->outputs);
+    p->kind = code == &rmpy_feed_type      ? RMPY_FEED
+              : code == &rmpy_collect_type ? RMPY_COLLECT
+                                           : RMPY_NODE;
+    p->blocking = p->kind == RMPY_NODE ? ((rmpy_node_type *)code->user)->blocking : -1;
+    p->n_in = rmpy_port_count(code->inputs);
+    p->n_out = rmpy_port_count(code->outputs);
     p->is_source = p->n_in == 0;
     /* Which item of a batch failed would not be clear to a policy. */
     p->batches = !node.node_json || !strstr(node.node_json, "on_error");
@@ -103,6 +111,38 @@ rmpy_runner *rmpy_runner_new(rmpy_session *s, const rm_plan *plan, size_t index)
     return p;
 }
 
+/* A runner of the session's; what a place may refuse is a guest until it has. */
+static rmpy_runner *add_runner(rmpy_session *s, size_t index, bool is_guest)
+{
+    rmpy_runner *p =
+        is_guest && rmpy_guests_reserve(s, 1) < 0 ? NULL : rmpy_runner_new(s, s->plan, index);
+    if (p && is_guest) {
+        p->joins = p->fell_back = true;
+        s->guests[s->guest_count++] = p;
+    } else if (p) {
+        s->runners[s->runner_count++] = p;
+    }
+    return p;
+}
+
+static int make_runner(rmpy_session *s, PyObject *nodes, size_t index)
+{
+    rm_plan_node node;
+    rm_plan_node_at(s->plan, index, &node);
+    const rm_node_type *code = rmpy_python_type(&node);
+    if (!code) {
+        return 0;
+    }
+    rmpy_runner *p = add_runner(s, index, code != node.type);
+    if (!p || p->kind != RMPY_NODE) {
+        return p ? 0 : -1;
+    }
+    PyObject *object = PyMapping_GetItemString(nodes, node.id);
+    int failed = !object || rmpy_node_prepare(p, object) < 0;
+    Py_XDECREF(object);
+    return failed ? -1 : 0;
+}
+
 static int make_runners(rmpy_session *s, PyObject *nodes)
 {
     size_t count = rm_plan_node_count(s->plan);
@@ -112,23 +152,7 @@ static int make_runners(rmpy_session *s, PyObject *nodes)
         return -1;
     }
     for (size_t i = 0; i < count; i++) {
-        rm_plan_node node;
-        rm_plan_node_at(s->plan, i, &node);
-        if (!(node.type->flags & RM_NODE_PYTHON)) {
-            continue;
-        }
-        rmpy_runner *p = rmpy_runner_new(s, s->plan, i);
-        if (!p) {
-            return -1;
-        }
-        s->runners[s->runner_count++] = p;
-        if (p->kind != RMPY_NODE) {
-            continue;
-        }
-        PyObject *object = PyMapping_GetItemString(nodes, node.id);
-        int failed = !object || rmpy_node_prepare(p, object) < 0;
-        Py_XDECREF(object);
-        if (failed) {
+        if (make_runner(s, nodes, i) < 0) {
             return -1;
         }
     }
@@ -247,6 +271,15 @@ static int check_runners(rmpy_session *s)
     return 0;
 }
 
+static int place_guests(rmpy_session *s)
+{
+    int failed = 0;
+    for (size_t i = 0; i < s->guest_count && !failed; i++) {
+        failed = rmpy_node_place(s->guests[i]);
+    }
+    return failed;
+}
+
 static PyObject *raise_open_error(rmpy_session *s, const rm_error *error)
 {
     PyObject *row = rmpy_session_failure_of(s, error);
@@ -290,7 +323,8 @@ PyObject *rmpy_session_open(PyObject *self, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_RuntimeError, "the session was opened already");
         return NULL;
     }
-    if ((loop != s->loop && rmpy_session_use_loop(s, loop) < 0) || check_runners(s) < 0) {
+    if ((loop != s->loop && rmpy_session_use_loop(s, loop) < 0) || check_runners(s) < 0 ||
+        place_guests(s) < 0) {
         return NULL;
     }
     if ((rm_plan_strand_count(s->plan) > 1 || !s->loop) && rmpy_session_wake_fd(s) < 0) {
@@ -328,6 +362,7 @@ PyObject *rmpy_session_open(PyObject *self, PyObject *args, PyObject *kwargs)
         rmpy_session_close_wake_fd(s);
         return raise_open_error(s, &error);
     }
+    rmpy_guests_step_in(s);
     if (rm_session_resumed(s->native)) {
         note_ended_feeds(s);
     }

@@ -178,6 +178,9 @@ class Plan:
     def python_nodes(self) -> list[tuple[str, NodeType]]:
         """Ids and types of the nodes whose code is Python, in rank order."""
     @property
+    def python_fallbacks(self) -> list[tuple[str, NodeType]]:
+        """Ids and types of those that take over, in Python, what a place refuses."""
+    @property
     def connected_outputs(self) -> dict[str, list[str]]:
         """Names of the connected outputs of each Python node that has several, by its id."""
     @property
@@ -208,7 +211,7 @@ class Numbers:
 class Session:
     """One running instance of a plan. Use `_drive` unless you write a driver.
 
-    ``nodes`` maps the id of each Python node of the plan to its object. With several outputs its
+    ``nodes`` maps the id of each Python node of the plan, and of its Python fallbacks, to its object. With several outputs its
     ``process()`` gives ``(port, item)`` or a dict of ports and items. ``memory_bytes_max``: 0 stands for 256 MiB.
     """
 
@@ -310,6 +313,9 @@ class Session:
         """Gives it up; does nothing where none is planned."""
     def drop(self, runner: _Runner, /) -> None:
         """Lets go of a node that is out, or did not come in."""
+    def fell_back(self) -> list[str]:
+        """Ids of the nodes that run here since a place refused them, once it is open: their
+        ``initialize`` is to be called before the first step."""
     def numbers(self) -> Numbers:
         """Those of now; of a closed session the last ones."""
     def announce(self, name: str, /) -> None:

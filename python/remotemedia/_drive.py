@@ -77,6 +77,7 @@ class _Work:
         "opened",
         "problem",
         "session",
+        "spares",
         "trace",
     )
 
@@ -92,12 +93,15 @@ class _Work:
         self.problem = None
         self.change = None  # the task of one that is under way
         self.is_changed = False  # that is made, or given up: only the cleaning up is left
+        self.spares = {}  # nodes that run here if another place refuses them
         connected = plan.connected_outputs
-        for id, kind in plan.python_nodes:
-            self.nodes[id] = self.traced(id, given[id] if id in given else made(id, kind))
-            if id in connected and hasattr(self.nodes[id], "connected_outputs"):
-                self.nodes[id].connected_outputs = frozenset(connected[id])
-        self.session = _core.Session(plan, self.nodes, memory_bytes_max=memory_bytes_max)
+        for nodes, kinds in ((self.nodes, plan.python_nodes), (self.spares, plan.python_fallbacks)):
+            for id, kind in kinds:
+                nodes[id] = self.traced(id, given[id] if id in given else made(id, kind))
+                if id in connected and hasattr(nodes[id], "connected_outputs"):
+                    nodes[id].connected_outputs = frozenset(connected[id])
+        every = {**self.nodes, **self.spares} if self.spares else self.nodes
+        self.session = _core.Session(plan, every, memory_bytes_max=memory_bytes_max)
         if news is not None:
             news(self.session)
         self.feed = feed
@@ -114,7 +118,7 @@ class _Work:
         """True where something is async."""
         if any(hasattr(type(source), "__aiter__") for source in self.feed.values()):
             return True
-        return any(map(_is_async, self.nodes.values()))
+        return any(_is_async(node) for nodes in (self.nodes, self.spares) for node in nodes.values())
 
     def open(self, loop=None):
         try:
@@ -123,6 +127,12 @@ class _Work:
             made = translate(error, error.node, None)
             raise made from made.__cause__
         self.opened = True
+
+    def fallen_back(self):
+        """The nodes that run here since a place refused them as the session opened."""
+        found = {id: self.spares[id] for id in self.session.fell_back()} if self.spares else {}
+        self.nodes.update(found)
+        return found
 
     def failed(self, error, node=None, *where):
         """Keeps the first failure; what came of cleaning up after it is its context at most."""
@@ -189,9 +199,9 @@ async def _call(work, loop, id, function, inline=False):
     return done.result()
 
 
-async def _initialize(work, loop):
+async def _initialize(work, loop, nodes):
     """False where a node failed. What it raised is not raised here: that would add to its traceback."""
-    for id, node in work.nodes.items():
+    for id, node in nodes.items():
         work.begun.append(id)
         try:
             await initialize_node(work, loop, id, node)
@@ -210,6 +220,14 @@ async def initialize_node(work, loop, id, node):
             await waits
     elif method is not None:
         await _call(work, loop, id, method, light)
+
+
+async def _open(work, loop):
+    """All that comes before the first item; False where a node failed."""
+    if not await _initialize(work, loop, work.nodes):
+        return False
+    work.open(loop)
+    return await _initialize(work, loop, work.fallen_back())
 
 
 async def cleanup_node(work, loop, id, node):
@@ -334,8 +352,7 @@ async def _run(work, on_session):
     session = work.session
     try:
         session.attach(loop)
-        if await _initialize(work, loop):
-            work.open(loop)
+        if await _open(work, loop):
             if on_session is not None:
                 on_session(session)
             await _go(work, loop)
@@ -411,9 +428,9 @@ async def _go_on(work):
     work.finish()
 
 
-def _initialize_now(work):
+def _initialize_now(work, nodes):
     """As `_initialize`."""
-    for id, node in work.nodes.items():
+    for id, node in nodes.items():
         method, _ = _method(node, "initialize")
         work.begun.append(id)
         try:
@@ -425,11 +442,18 @@ def _initialize_now(work):
     return True
 
 
+def _open_now(work):
+    """As `_open`."""
+    if not _initialize_now(work, work.nodes):
+        return False
+    work.open()
+    return _initialize_now(work, work.fallen_back())
+
+
 def _run_now(work, on_session):
     session = work.session
     try:
-        if _initialize_now(work):
-            work.open()
+        if _open_now(work):
             if on_session is not None:
                 on_session(session)
             if session.run() not in OVER:
@@ -490,10 +514,9 @@ class Stream:
         session = self.session = work.session
         try:
             session.attach(loop)
-            if await _initialize(work, loop):
-                session.on_room = self._on_room
-                session.on_output = self._on_output
-                work.open(loop)
+            session.on_room = self._on_room
+            session.on_output = self._on_output
+            if await _open(work, loop):
                 session.start(None, asyncio.current_task())
         except BaseException as error:
             work.failed(error)

@@ -34,6 +34,7 @@ __all__ = [
     "Event",
     "Events",
     "Failed",
+    "FellBack",
     "FirstPacket",
     "Late",
     "Retry",
@@ -196,6 +197,16 @@ class Checkpoint(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FellBack(Event):
+    """The place of a node refused it as the run opened, and it runs on this machine. ``error``: why."""
+
+    kind: ClassVar[str] = "fell_back"
+    node: str
+    code: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended(Event):
     """The run is over, the last event. ``error``: why it failed or was cancelled; "": it did not."""
 
@@ -220,6 +231,7 @@ _makers: dict[int, Callable[..., Event]] = {
     24: lambda r, **both: Late(r[1], r[3], r[4], r[5], r[2], **both),
     25: lambda r, **both: Breaker(r[1], r[3], r[4], r[5], **both),
     26: lambda r, **both: Checkpoint(r[3], r[5], r[8], r[10] or "", **both),
+    27: lambda r, **both: FellBack(r[1], r[8], r[10], **both),
 }
 
 

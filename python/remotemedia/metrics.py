@@ -31,6 +31,8 @@ class NodeMetrics(NamedTuple):
 
     ``memory_bytes`` is what Python allocated within the node's calls, on whatever thread, and is still
     alive; ``memory_bytes_peak`` the most of it. Only with ``Pipeline(trace_memory=True)``, else None.
+
+    ``place`` is where it runs; ``fell_back`` is why that is not the place that was chosen, else None.
     """
 
     id: str
@@ -56,6 +58,8 @@ class NodeMetrics(NamedTuple):
     gil_wait_ns: float
     memory_bytes: int | None
     memory_bytes_peak: int | None
+    place: str
+    fell_back: str | None
 
 
 class EdgeMetrics(NamedTuple):
@@ -259,6 +263,8 @@ def _row(node: dict[str, Any], total_ns: float) -> NodeMetrics:
         gil_wait_ns=tier.get("lock_ns", 0.0),
         memory_bytes=memory.get("bytes"),
         memory_bytes_peak=memory.get("bytes_peak"),
+        place=node.get("place", "local"),
+        fell_back=node.get("fell_back"),
     )
 
 
