@@ -119,7 +119,7 @@ class Metrics:
     elapsed_ns : int
         Time since the session was opened.
     nodes : list of NodeMetrics
-        In the order of the graph.
+        In the order of the graph; of a node in several copies one for each: ``"scale.1"``.
     edges : list of EdgeMetrics
         All connections, those that a converter or the run's own ends brought as well.
     ages : list of AgeMetrics
@@ -139,7 +139,7 @@ class Metrics:
     def __init__(self, raw: dict[str, Any], ids: Sequence[str] | None = None) -> None:
         self.raw = raw
         self.elapsed_ns: int = raw["elapsed_ns"]
-        shown = [n for n in raw["nodes"] if ids is None or n["id"] in ids]
+        shown = [n for n in raw["nodes"] if ids is None or _id_in_graph(n) in ids]
         total = sum(_time_ns(n) for n in shown)
         self.nodes = [_row(n, total) for n in shown]
         self.edges = [_edge(e) for e in raw["edges"]]
@@ -298,6 +298,11 @@ def _age_dict(age: AgeMetrics) -> dict[str, Any]:
         "p99_us": age.p99_ns / 1e3,
         "max_us": age.max_ns / 1e3,
     }
+
+
+def _id_in_graph(node: dict[str, Any]) -> Any:
+    """Of a copy that of the node which runs in several; what gives them their items has none."""
+    return node["part_of"] if node.get("copy") else node["id"]
 
 
 def _time_ns(node: dict[str, Any]) -> float:

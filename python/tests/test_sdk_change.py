@@ -187,6 +187,9 @@ def test_a_node_gets_more_copies_and_fewer_while_it_runs():
                 change.remove("a")
             got += await results(session, 150)
             await feed
+            shown = [node.id for node in session.metrics.nodes]
+            assert {"c.1", "c.2"} <= set(shown)
+            assert not [id for id in shown if id.partition(".")[0] == "a"]
             session.end()
             assert [result async for result in session] == []
             return got

@@ -498,6 +498,9 @@ def test_a_native_node_runs_in_several_copies_and_keeps_the_order():
     assert double.run_sync(list(range(50))) == list(range(50))
     items = {row["id"]: row["items"] for row in double.metrics.raw["nodes"] if row.get("copy")}
     assert items == {"double.1": 17, "double.2": 17, "double.3": 16}
+    assert {node.id: node.items for node in double.metrics} == items
+    assert double.metrics["double.3"].items == 16
+    assert [n["node_id"] for n in double.get_metrics()["node_metrics"]] == list(items)
 
 
 def test_what_cannot_have_copies_says_why():
