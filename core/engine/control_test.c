@@ -233,7 +233,32 @@ TEST(an_interrupt_reaches_what_waits_behind_a_node_that_has_ended)
     rm_session_free(session);
 }
 
-TEST_MAIN(T(an_interrupt_reaches_what_waits_behind_a_node_that_has_ended),
+TEST(what_an_interrupt_dropped_goes_as_the_next_step_ends)
+{
+    probe a = {.left = 8}, b = {0};
+    rm_node_type source = source_type(&a), async = node_type(&b, async_process);
+    rm_session *session = session_of(1, RM_DRIVER_CALLER);
+    const rmi_strand *strand = session->strands[0];
+    uint32_t x = add(session, &source, "source", 0), y = add(session, &async, "async", 0);
+    rmi_edge *edge = join(session, x, y, 4);
+    start(session);
+    CHECK_INT(rm_session_step(session, 0, 100, NULL), RM_PENDING);
+    CHECK(rmi_edge_length(edge) > 0);
+    CHECK_INT(rm_session_interrupt(session, "source"), RM_OK);
+    CHECK_INT(rm_session_step(session, 0, 0, NULL), RM_MORE); /* nodes are told of it */
+    CHECK_INT(rmi_edge_length(edge), 0);
+    CHECK(strand->shed);
+    rm_session_step(session, 0, 0, NULL);
+    CHECK(!strand->shed);
+    CHECK_INT(rm_session_step(session, 0, 100, NULL), RM_PENDING);
+    CHECK_INT(rm_session_interrupt(session, "source"), RM_OK);
+    (void)rm_session_step(session, 0, 0, NULL);
+    CHECK(strand->shed); /* it goes with the session */
+    rm_session_free(session);
+}
+
+TEST_MAIN(T(what_an_interrupt_dropped_goes_as_the_next_step_ends),
+          T(an_interrupt_reaches_what_waits_behind_a_node_that_has_ended),
           T(a_request_reaches_what_feeds_the_input_between_two_calls),
           T(more_requests_than_there_is_room_for_are_refused), T(a_request_reaches_another_thread),
           T(a_packet_inherits_what_it_does_not_say))

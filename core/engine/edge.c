@@ -81,6 +81,16 @@ rm_status rmi_edge_grow(rmi_edge *edge)
     return RM_OK;
 }
 
+uint32_t rmi_edge_shed(rmi_edge *edge, rm_packet **list)
+{
+    uint32_t count = rmi_edge_length(edge);
+    while (rmi_edge_length(edge)) {
+        rmi_pool_put_off(edge->ring[edge->head++ & edge->mask], list);
+    }
+    edge->load = (rmi_load){0};
+    return count;
+}
+
 uint32_t rmi_edge_clear(rmi_edge *edge, rmi_pool *pool)
 {
     uint32_t count = rmi_edge_length(edge);

@@ -118,6 +118,8 @@ RM_MUST_USE rm_status rmi_edge_reserve(rmi_edge *edge, uint32_t slots);
 
 /* Lets go of what is queued; returns how many. */
 uint32_t rmi_edge_clear(rmi_edge *edge, rmi_pool *pool);
+/* The same, where what nobody else holds goes onto a list (rmi_pool_put_off()). */
+uint32_t rmi_edge_shed(rmi_edge *edge, rm_packet **list);
 
 static inline uint32_t rmi_edge_length(const rmi_edge *edge)
 {

@@ -368,6 +368,10 @@ rm_status rm_packet_new(rm_node *pub, uint64_t payload_bytes, rm_packet **ret_pa
         return shared;
     }
     rm_status status = rmi_pool_take(strand->pool, payload_bytes, rank, ret_packet);
+    if (RMI_UNLIKELY(status == RM_EAGAIN) && strand->shed) {
+        rmi_strand_let_go(strand);
+        status = rmi_pool_take(strand->pool, payload_bytes, rank, ret_packet);
+    }
     if (RMI_UNLIKELY(status == RM_EAGAIN)) {
         node->wants_memory = true;
     }
@@ -442,7 +446,7 @@ void rm_node_complete(rm_node *pub, rm_status status, const rm_error *err)
         return; /* completed already */
     }
     node->complete_status = status;
-    if (status < 0 && !node->complete_error) {
+    if (status < 0 && err && !node->complete_error) {
         node->complete_error = RMI_NEW(rm_error); /* without memory the status tells enough */
     }
     if (node->complete_error) {

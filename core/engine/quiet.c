@@ -23,8 +23,8 @@ static rmi_rest sum_up(const rmi_strand *strand)
     if (strand->finished) {
         return rest;
     }
-    rest.outside =
-        strand->outstanding || strand->timer_count || strand->cancelling || strand->holds;
+    rest.outside = strand->outstanding || strand->timer_count || strand->cancelling ||
+                   strand->holds || strand->shed;
     for (uint16_t i = 0; i < strand->node_count && !rest.outside; i++) {
         const rmi_node *node = strand->nodes[i];
         if (waits_for_room(node) || waits_for_memory(node)) {

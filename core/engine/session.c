@@ -75,6 +75,7 @@ static void strand_free(rmi_strand *strand)
     if (!strand) {
         return;
     }
+    rmi_strand_let_go(strand);
     rmi_pool_free(strand->pool);
     rmi_free(strand->nodes);
     rmi_free(strand->links_in);

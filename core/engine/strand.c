@@ -362,8 +362,8 @@ void rmi_strand_completed(rmi_strand *strand, rmi_node *node)
         return;
     }
     rm_status status = node->complete_status;
-    if (status < 0 && node->complete_error) {
-        *node->error = *node->complete_error;
+    if (status < 0) {
+        *node->error = node->complete_error ? *node->complete_error : (rm_error)RM_ERROR_INIT;
     }
     node->wants_memory |= atomic_exchange(&node->memory_refused, false);
     node->state = RMI_NODE_RUNNING;
@@ -480,7 +480,21 @@ static void run_node(rmi_strand *strand, rmi_node *node)
     }
 }
 
-/* ---- interrupt and cancel */
+/* ---- interrupt and cancel
+ *
+ * To let many packets go takes longer than all else: nodes are told of an interrupt first.
+ */
+
+void rmi_strand_let_go(rmi_strand *strand)
+{
+    rm_packet *packet = strand->shed;
+    strand->shed = NULL;
+    while (packet) {
+        rm_packet *next = packet->host.next;
+        rmi_pool_give(strand->pool, packet);
+        packet = next;
+    }
+}
 
 static void interrupt_node(rmi_strand *strand, rmi_node *node);
 
@@ -562,7 +576,7 @@ static void interrupt_node(rmi_strand *strand, rmi_node *node)
             if (edge->link) {
                 send_epoch(edge);
             } else {
-                uint32_t dropped = rmi_edge_clear(edge, strand->pool);
+                uint32_t dropped = rmi_edge_shed(edge, &strand->shed);
                 rmi_event_drop(strand, edge, dropped, RMI_DROP_INTERRUPT);
                 interrupt_node(strand, edge->to);
             }
@@ -651,6 +665,7 @@ static rm_status finish(rmi_strand *strand, rm_status result)
 {
     strand->finished = true;
     strand->result = result;
+    rmi_strand_let_go(strand);
     (void)rmi_pool_shrink(strand->pool); /* others may need it */
     if (strand->kick_needed) {
         rmi_strand_kick(strand);
@@ -660,7 +675,7 @@ static rm_status finish(rmi_strand *strand, rm_status result)
 
 enum { PAUSE_NS = 1000000 };
 
-rm_status rmi_strand_step(rmi_strand *strand, int64_t now_ns, uint32_t budget, int64_t *ret_next_ns)
+static rm_status step(rmi_strand *strand, int64_t now_ns, uint32_t budget, int64_t *ret_next_ns)
 {
     *ret_next_ns = INT64_MAX;
     if (RMI_UNLIKELY(now_ns - strand->now_ns > PAUSE_NS)) {
@@ -699,4 +714,18 @@ rm_status rmi_strand_step(rmi_strand *strand, int64_t now_ns, uint32_t budget, i
         *ret_next_ns = strand->timers[1]->wake_ns;
     }
     return RM_PENDING;
+}
+
+rm_status rmi_strand_step(rmi_strand *strand, int64_t now_ns, uint32_t budget, int64_t *ret_next_ns)
+{
+    bool sheds = strand->shed != NULL;
+    rm_status status = step(strand, now_ns, budget, ret_next_ns);
+    if (RMI_UNLIKELY(strand->shed)) {
+        if (sheds) {
+            rmi_strand_let_go(strand);
+        } else {
+            *ret_next_ns = now_ns;
+        }
+    }
+    return status;
 }

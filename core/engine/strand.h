@@ -66,6 +66,7 @@ struct rmi_strand {
     _Atomic(void *) thread; /* identity of the thread that steps */
 
     rmi_node **timers; /* heap by wake_ns, from 1 */
+    rm_packet *shed;   /* what an interrupt dropped, by host.next; it goes as the next step ends */
     rmi_trace *trace;  /* NULL: nobody asks */
     rmi_spans *spans;  /* the session's; NULL: items are not followed */
     rm_status result;  /* once finished: RM_DONE or the error */
@@ -98,6 +99,9 @@ rm_status rmi_strand_step(rmi_strand *strand, int64_t now_ns, uint32_t budget,
 
 /* After rmi_parking_prepare(): something came meanwhile? Thread: the stepping one. */
 bool rmi_strand_has_work(const rmi_strand *strand);
+
+/* Lets go of what an interrupt dropped. Thread: the stepping one. */
+void rmi_strand_let_go(rmi_strand *strand);
 
 /* Any thread. The message must not be posted already. */
 void rmi_strand_post(rmi_strand *strand, rmi_message *message);

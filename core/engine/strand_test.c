@@ -465,6 +465,7 @@ TEST(interrupt_drops_the_work_that_is_out_and_keeps_what_is_upstream)
     CHECK_INT(b.interrupted, 1);
     CHECK_INT(c.interrupted, 1);
     CHECK_INT(a.interrupted, 0);
+    CHECK_INT(session->nodes[1]->errors, 0); /* it ended its work as it was asked to */
     rm_session_free(session);
 }
 

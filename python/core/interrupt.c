@@ -2,7 +2,7 @@
  *
  *     Session.interrupt() ─▶ at once     the queues of push() and pull() are emptied
  *                         ─▶ the engine  in its next step: edges, epochs, nodes; the loop's thread
- *                                        makes that step itself
+ *                                        makes that step itself, and wakes who was cancelled
  *
  *     control(INTERRUPT) ─▶ forget      what is unsent, put aside, or at work; that is cancelled,
  *                                       or stopped after the call that runs
@@ -212,13 +212,13 @@ static bool is_source(const rm_plan_node *node)
     return rmpy_port_count(node->type->inputs) == 0;
 }
 
-/* A mark for each node from `id` on downstream; NULL: from all sources on. */
+/* A mark for each node from `id` on downstream. */
 static void mark_downstream(const rm_plan *plan, const char *id, bool *marks)
 {
     for (size_t i = 0; i < rm_plan_node_count(plan); i++) {
         rm_plan_node node;
         rm_plan_node_at(plan, i, &node);
-        marks[i] |= id ? strcmp(node.id, id) == 0 : is_source(&node);
+        marks[i] |= strcmp(node.id, id) == 0;
         for (size_t e = 0; marks[i] && e < rm_plan_edge_count(plan); e++) {
             rm_plan_edge edge;
             rm_plan_edge_at(plan, e, &edge);
@@ -229,9 +229,15 @@ static void mark_downstream(const rm_plan *plan, const char *id, bool *marks)
     }
 }
 
-/* The program shall not pull what is old, nor lose what it pushes next, until the engine has had
- * its turn. -1 with an exception. */
-static int empty_queues(rmpy_session *s, const char *id)
+static void empty_queue(rmpy_session *s, rmpy_runner *p)
+{
+    if (p->kind != RMPY_NODE && p->queued) {
+        s->room_event |= p->kind == RMPY_FEED;
+        rmpy_collect_forget(p);
+    }
+}
+
+static int empty_queues_downstream(rmpy_session *s, const char *id)
 {
     bool *marks = PyMem_Calloc(rm_plan_node_count(s->plan) + 1, sizeof *marks);
     if (!marks) {
@@ -243,20 +249,30 @@ static int empty_queues(rmpy_session *s, const char *id)
         rm_plan_node node;
         rm_plan_node_at(s->plan, i, &node);
         rmpy_runner *p = marks[i] ? rmpy_session_find(s, node.id) : NULL;
-        if (p && p->kind != RMPY_NODE && p->queued) {
-            s->room_event |= p->kind == RMPY_FEED;
-            rmpy_collect_forget(p);
+        if (p) {
+            empty_queue(s, p);
         }
     }
     PyMem_Free(marks);
     return 0;
 }
 
+/* The program shall not pull what is old, nor lose what it pushes next, until the engine has had
+ * its turn. -1 with an exception. */
+static int empty_queues(rmpy_session *s, const char *id)
+{
+    for (size_t i = 0; !id && i < s->runner_count; i++) {
+        empty_queue(s, s->runners[i]);
+    }
+    return id ? empty_queues_downstream(s, id) : 0;
+}
+
 PyObject *rmpy_session_interrupt(PyObject *self, PyObject *args)
 {
     rmpy_session *s = (rmpy_session *)self;
     const char *id = NULL;
-    if (!PyArg_ParseTuple(args, "|z:interrupt", &id) || !rmpy_session_usable(s)) {
+    bool named = PyTuple_GET_SIZE(args) > 0;
+    if ((named && !PyArg_ParseTuple(args, "|z:interrupt", &id)) || !rmpy_session_usable(s)) {
         return NULL;
     }
     if (!s->native || rmpy_session_is_over(s)) {

@@ -44,7 +44,8 @@ rm_status rmpy_fail(rmpy_runner *p)
                   PyErr_GivenExceptionMatches(raised, s->run->cancelled_error);
     if (wanted) {
         Py_DECREF(raised);
-        return rm_fail(rmpy_error_of(p), RM_ECANCELED, "the work was cancelled");
+        return p->discard ? RM_ECANCELED /* and nobody asks why */
+                          : rm_fail(rmpy_error_of(p), RM_ECANCELED, "the work was cancelled");
     }
     rm_error *error = rmpy_error_of(p);
     rm_status status = rmpy_error_from_exception(error, raised);

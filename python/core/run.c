@@ -179,11 +179,17 @@ static int register_hooks(PyObject *module)
     X(set_running_loop)      \
     X(current_task)          \
     X(task_class)            \
+    X(get_running_loop)      \
+    X(future_class)          \
     X(cancelled_error)       \
     X(str_throw)             \
     X(str_future_blocking)   \
     X(str_add_done_callback) \
-    X(str_get_loop) X(str_cancel) X(str_call_soon) X(kw_context) X(str_set_result) X(str_done)
+    X(str_get_loop)          \
+    X(str_cancel)            \
+    X(str_call_soon)         \
+    X(kw_context)            \
+    X(str_set_result) X(str_done) X(str_fut_waiter) X(str_callbacks) X(str_remove_done_callback)
 /* clang-format on */
 
 static int add_names(rmpy_run *run)
@@ -200,6 +206,9 @@ static int add_names(rmpy_run *run)
         {&run->str_call_soon, "call_soon"},
         {&run->str_set_result, "set_result"},
         {&run->str_done, "done"},
+        {&run->str_fut_waiter, "_fut_waiter"},
+        {&run->str_callbacks, "_callbacks"},
+        {&run->str_remove_done_callback, "remove_done_callback"},
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         *names[i].place = PyUnicode_InternFromString(names[i].text);

@@ -12,6 +12,7 @@
  *                   ├─ keep.c    checkpoints
  *                   ├─ interrupt.c  what a node forgets, and its own interrupt()
  *                   ├─ task.c    coroutines and generators, as the node's own Task
+ *                   ├─ cancel.c  what the engine cancels of these
  *                   ├─ stream.c  the input of an is_streaming node
  *                   ├─ feed.c    python.feed and python.collect
  *                   ├─ live.c    what `remotemedia top` is told
@@ -78,10 +79,12 @@ typedef struct rmpy_run {
     PyObject *need_input; /* what the input of a stream yields where it is empty */
     /* Of asyncio, once a loop was seen. */
     PyObject *swap_task, *enter_task, *leave_task; /* swap_task NULL: before 3.12 */
-    PyObject *set_running_loop, *current_task, *task_class, *cancelled_error;
+    PyObject *set_running_loop, *get_running_loop, *current_task, *task_class, *future_class;
+    PyObject *cancelled_error;
     /* Names. */
     PyObject *str_throw, *str_future_blocking, *str_add_done_callback, *str_get_loop, *str_cancel;
     PyObject *str_call_soon, *kw_context, *str_set_result, *str_done;
+    PyObject *str_fut_waiter, *str_callbacks, *str_remove_done_callback;
     rmpy_session *sessions, **sessions_end; /* not closed yet, the oldest first */
     rmpy_session *latest;                   /* ahead.c: had the latest slice after a pause */
     unsigned foreseen;                      /* of these slices, lately: who would have them */
@@ -239,6 +242,7 @@ struct rmpy_session {
     PyObject *raised;  /* KeyboardInterrupt and its like: ends the session whatever the policy */
     PyObject *errors;  /* list of rows, see rmpy_session_failure_of() */
     PyObject *failure; /* the one that ended it */
+    PyObject *cuts;    /* list, see rmpy_task_end_cuts(); NULL: none yet */
     PyObject *last_numbers; /* as it was closed */
     PyObject *last_spans;   /* those that were left then */
     PyObject *on_room, *on_output, *on_news;
@@ -483,6 +487,13 @@ rm_status rmpy_pack_object(void *session, const rm_packet *packet, rm_blob *blob
 rm_status rmpy_unpack_object(void *session, const void *data, size_t bytes, void **ret_owner,
                              void (**ret_release)(void *owner), rm_error *err);
 
+/* ---- cancel.c */
+
+/* Cancels what waits within the Task. */
+void rmpy_task_cancel(rmpy_runner *p);
+/* Wakes the Tasks that were cancelled in the slice and would else be woken by the loop. */
+void rmpy_task_end_cuts(rmpy_session *s);
+
 /* ---- interrupt.c */
 
 /* set_params(**params) of the node. -1 with an exception. */
@@ -515,8 +526,10 @@ bool rmpy_is_awaitable(PyObject *object);
 /* Ends the async generator at hand, in_reset: a CancelledError where it waits for its next input,
  * else aclose(). As rmpy_task_run(). */
 rm_status rmpy_task_end_generator(rmpy_runner *p);
-/* Cancels what waits within the Task. */
-void rmpy_task_cancel(rmpy_runner *p);
+/* The current Task of the loop; NULL: none. */
+int rmpy_swap_task(rmpy_session *s, PyObject *from, PyObject *to);
+/* Of the loop: callback(future), in this context. */
+PyObject *rmpy_call_soon(rmpy_session *s, PyObject *callback, PyObject *future, PyObject *context);
 /* Calls a method of the node as its Task: Session.call(). NULL: ends a wait for input. */
 PyObject *rmpy_task_call(rmpy_runner *p, PyObject *callable, PyObject *done);
 /* Of a node that is out: cancels what waits within its Task. Future done is told of its end. */

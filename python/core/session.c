@@ -400,6 +400,7 @@ void rmpy_session_step(rmpy_session *s)
         plan_next(s);
     }
     tell_events(s);
+    rmpy_task_end_cuts(s);
     Py_DECREF(s);
 }
 
@@ -413,7 +414,7 @@ static rm_status status_to_tell(rmpy_runner *p, rm_status status)
         p->discard = false;
         p->outcome = RM_OK;
         rmpy_ring_clear(&p->out);
-        status = p->is_streaming ? RM_OK : status;
+        status = p->is_streaming || status == RM_ECANCELED ? RM_OK : status;
     }
     bool is_call = p->engine_waits && !p->is_streaming && !p->is_source;
     bool left = p->out.length || p->queue.length || p->gen || p->agen;

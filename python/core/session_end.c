@@ -367,7 +367,8 @@ static PyObject *session_fileno(PyObject *self, PyObject *Py_UNUSED(none))
     X(errors)              \
     X(failure)             \
     X(last_numbers)        \
-    X(last_spans) X(on_room) X(on_output) X(leftovers) X(new_params) X(on_news) X(news) X(types)
+    X(last_spans)          \
+    X(on_room) X(on_output) X(leftovers) X(new_params) X(on_news) X(news) X(types) X(cuts)
 /* clang-format on */
 
 static int session_traverse(PyObject *self, visitproc visit, void *arg)

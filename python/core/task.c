@@ -24,11 +24,14 @@ int rmpy_asyncio_import(rmpy_run *run)
     PyObject *tasks = PyImport_ImportModule("asyncio.tasks");
     PyObject *events = tasks ? PyImport_ImportModule("asyncio.events") : NULL;
     PyObject *errors = events ? PyImport_ImportModule("asyncio.exceptions") : NULL;
-    if (errors) {
+    PyObject *futures = errors ? PyImport_ImportModule("asyncio.futures") : NULL;
+    if (futures) {
         run->enter_task = PyObject_GetAttrString(tasks, "_enter_task");
         run->leave_task = PyObject_GetAttrString(tasks, "_leave_task");
         run->current_task = PyObject_GetAttrString(tasks, "current_task");
         run->set_running_loop = PyObject_GetAttrString(events, "_set_running_loop");
+        run->get_running_loop = PyObject_GetAttrString(events, "_get_running_loop");
+        run->future_class = PyObject_GetAttrString(futures, "Future");
         run->cancelled_error = PyObject_GetAttrString(errors, "CancelledError");
         if (!PyErr_Occurred()) {
             run->swap_task = PyObject_GetAttrString(tasks, "_swap_current_task");
@@ -36,6 +39,7 @@ int rmpy_asyncio_import(rmpy_run *run)
             run->task_class = PyObject_GetAttrString(tasks, "Task");
         }
     }
+    Py_XDECREF(futures);
     Py_XDECREF(errors);
     Py_XDECREF(events);
     Py_XDECREF(tasks);
@@ -51,8 +55,7 @@ static int call_two(PyObject *function, PyObject *a, PyObject *b)
     return result ? 0 : -1;
 }
 
-/* from and to: tasks, or NULL for none. */
-static int swap(rmpy_session *s, PyObject *from, PyObject *to)
+int rmpy_swap_task(rmpy_session *s, PyObject *from, PyObject *to)
 {
     const rmpy_run *run = s->run;
     if (run->swap_task) {
@@ -102,12 +105,12 @@ static identity enter(rmpy_runner *p)
     if ((!p->task || !p->wakeup) && ensure_task(p) < 0) {
         return ID_FAILED;
     }
-    if (swap(s, s->outer, p->task) < 0) {
+    if (rmpy_swap_task(s, s->outer, p->task) < 0) {
         return ID_FAILED;
     }
     if (PyContext_Enter(p->context) < 0) {
         PyObject *raised = rmpy_exception_take();
-        (void)swap(s, p->task, s->outer);
+        (void)rmpy_swap_task(s, p->task, s->outer);
         rmpy_exception_raise(raised);
         return ID_FAILED;
     }
@@ -123,7 +126,7 @@ static void leave(rmpy_runner *p, identity entered)
     PyObject *raised = rmpy_exception_take();
     p->inside = false;
     bool failed = PyContext_Exit(p->context) < 0;
-    failed |= swap(p->session, p->task, p->session->outer) < 0;
+    failed |= rmpy_swap_task(p->session, p->task, p->session->outer) < 0;
     if (failed) {
         PyErr_WriteUnraisable((PyObject *)p);
     }
@@ -330,12 +333,16 @@ static rm_status run(rmpy_runner *p, PyObject *thrown)
     }
 }
 
+PyObject *rmpy_call_soon(rmpy_session *s, PyObject *callback, PyObject *future, PyObject *context)
+{
+    PyObject *arguments[4] = {s->loop, callback, future, context};
+    return PyObject_VectorcallMethod(s->run->str_call_soon, arguments,
+                                     3 | PY_VECTORCALL_ARGUMENTS_OFFSET, s->run->kw_context);
+}
+
 static int schedule_wakeup(rmpy_runner *p)
 {
-    PyObject *arguments[4] = {p->session->loop, p->wakeup, (PyObject *)p, p->context};
-    PyObject *handle =
-        PyObject_VectorcallMethod(p->session->run->str_call_soon, arguments,
-                                  3 | PY_VECTORCALL_ARGUMENTS_OFFSET, p->session->run->kw_context);
+    PyObject *handle = rmpy_call_soon(p->session, p->wakeup, (PyObject *)p, p->context);
     Py_XDECREF(handle);
     Py_CLEAR(p->wakeup);
     return handle ? 0 : -1;
@@ -462,21 +469,6 @@ rm_status rmpy_task_end_generator(rmpy_runner *p)
         return rmpy_fail(p);
     }
     return status;
-}
-
-void rmpy_task_cancel(rmpy_runner *p)
-{
-    PyObject *before = rmpy_exception_take();
-    p->cancels++;
-    PyObject *answer =
-        p->task ? PyObject_CallMethodNoArgs(p->task, p->session->run->str_cancel) : NULL;
-    if (!answer) {
-        PyErr_Clear();
-    }
-    Py_XDECREF(answer);
-    if (before) {
-        rmpy_exception_raise(before);
-    }
 }
 
 /* ---- the coroutine that the Task runs */

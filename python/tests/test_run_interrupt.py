@@ -2,6 +2,8 @@
 next item, and nothing of what the node collected before comes out."""
 
 import asyncio
+import contextvars
+import json
 import threading
 
 import pytest
@@ -255,6 +257,89 @@ def test_a_call_that_waits_is_cancelled_first():
 
     in_loop(main())
     assert Node.log == ["process", "cancelled", "interrupt", "done"]
+
+
+@pytest.mark.parametrize("as_callback", [False, True])
+@pytest.mark.parametrize("count", [1, 3])
+def test_who_waits_for_a_plain_future_is_told_before_interrupt_returns(count, as_callback):
+    """As a node's Task, in its context, and whoever interrupted is the current task again."""
+    name = contextvars.ContextVar("name")
+
+    class Node:
+        def __init__(self):
+            self.log = []
+
+        async def process(self, item):
+            name.set("node")
+            if item < count:
+                return  # the Task goes on by itself with the next one
+            try:
+                self.log.append("waits")
+                self.task = asyncio.current_task()
+                await asyncio.sleep(60)
+            finally:
+                assert asyncio.current_task() is self.task
+                assert self.task.cancelling() == 1
+                self.log.append(name.get())
+
+        def interrupt(self):
+            self.log.append("told")
+
+    async def main():
+        node, told = Node(), asyncio.get_running_loop().create_future()
+
+        def interrupt():
+            mine = asyncio.current_task() if not as_callback else None
+            stream.interrupt()
+            assert node.log == ["waits", "node", "told"]
+            assert name.get(None) is None
+            assert as_callback or asyncio.current_task() is mine
+            told.set_result(node.task.cancelling())
+
+        async with stream_of(node) as stream:
+            for item in range(1, count + 1):
+                await stream.push("feed", item)
+            await until(lambda: node.log)
+            await asyncio.sleep(0.01)  # its Task has begun
+            if as_callback:
+                asyncio.get_running_loop().call_soon(interrupt)
+            else:
+                interrupt()
+            assert await told == 0  # the Task lives on
+            [numbers] = [n for n in json.loads(stream.session.numbers().json())["nodes"] if n["id"] == "n0"]
+            assert numbers["errors"] == 0  # it did as it was asked to
+
+    in_loop(main())
+
+
+def test_who_waits_for_something_with_an_end_of_its_own_is_told_after_that():
+    class Node:
+        log = []
+
+        async def inner(self):
+            try:
+                self.log.append("waits")
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(0)
+                self.log.append("inner")
+
+        async def process(self, item):
+            await asyncio.gather(self.inner(), self.inner())
+
+        def interrupt(self):
+            self.log.append("told")
+
+    async def main():
+        async with stream_of(Node()) as stream:
+            await stream.push("feed", 1)
+            await until(lambda: len(Node.log) == 2)
+            stream.interrupt()
+            assert len(Node.log) == 2
+            await until(lambda: "told" in Node.log)
+
+    in_loop(main())
+    assert Node.log == ["waits", "waits", "inner", "inner", "told"]
 
 
 @pytest.mark.parametrize("is_generator", [False, True])
