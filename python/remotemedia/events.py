@@ -327,7 +327,12 @@ class Feed:
             session.on_news = self._pass_on
 
     def _concerns(self, row: Row) -> bool:
-        return row[1] is None or row[1] in self._ids or row[2] in self._ids
+        return row[1] is None or self._is_of_graph(row[1]) or self._is_of_graph(row[2])
+
+    def _is_of_graph(self, node: str | None) -> bool:
+        """Whether that is a node of the graph, or a copy of one: ``"scale.1"``."""
+        part_of, _, copy = (node or "").rpartition(".")
+        return node in self._ids or (part_of in self._ids and copy.isdigit())
 
     def _pass_on(self) -> None:
         if self._session is None:

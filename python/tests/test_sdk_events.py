@@ -101,6 +101,14 @@ def test_native_nodes_tell_the_same():
     assert kinds(told) == ["started", *["first_packet"] * 2, *["end_of_stream"] * 2, "ended"]
 
 
+def test_a_node_in_several_copies_tells_of_each():
+    pipeline = Pipeline([Node("test.pass", id="double", parallel=3)])
+    events = pipeline.events()
+    pipeline.run_sync(list(range(20)))
+    first = [event.node for event in of(events.take(), FirstPacket)]
+    assert sorted(first) == ["double.1", "double.2", "double.3"]
+
+
 def test_events_come_while_the_run_goes_on():
     async def main():
         pipeline = Pipeline([Double()])
