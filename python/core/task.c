@@ -279,7 +279,7 @@ static bool step(rmpy_runner *p, PyObject *thrown, rm_status *ret_status)
 {
     PyObject *value = NULL;
     if (++p->steps == p->steps_max && p->node) {
-        rm_node_ready(p->node); /* who waits for that looks again */
+        rmpy_session_poke(p->session, p); /* who waits for that looks again */
     }
     PySendResult sent =
         thrown ? throw_into(p, thrown, &value) : PyIter_Send(p->coro, Py_None, &value);

@@ -237,6 +237,37 @@ def test_an_interrupted_session_comes_out_the_same_again(kinds, tmp_path):
             assert asyncio.run(pipeline_of(kinds).replay(record)) == results
 
 
+class Steps(Node):
+    """Waits twice within an item, for so long that nothing else happens meanwhile."""
+
+    def __init__(self):
+        super().__init__()
+        self.at = 0
+
+    async def process(self, x):
+        for self.at in (1, 2):
+            await asyncio.sleep(0.005 if x else 0)
+        return x
+
+
+def test_a_node_that_nothing_else_wakes_comes_as_far_as_it_was_when_interrupted(tmp_path):
+    async def talk(node):
+        async with Pipeline([node], record=tmp_path / "run.rmrec").open() as session:
+            await session.push(1)
+            while node.at < 2:
+                await asyncio.sleep(0)
+            session.interrupt()
+            await session.push(0)
+            await session.push(0)
+            session.end()
+            return [result async for result in session]
+
+    results = asyncio.run(talk(Steps()))
+    assert results == [0, 0]
+    replayed = Pipeline([Steps()]).replay(tmp_path / "run.rmrec")
+    assert asyncio.run(asyncio.wait_for(replayed, 20)) == results
+
+
 def test_branches_come_together_in_the_order_of_then(tmp_path):
     def make(**options):
         first, second, end = Waits(name="first"), Slow(name="second"), Sum(name="end")
