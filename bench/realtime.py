@@ -4,7 +4,7 @@
     realtime.py [ROUNDS]
 
 Held are so many that 99 of 100 frames come out less than 20 ms after they were due to enter. The number grows by half
-until it is too much, then the gap is halved twice.
+until it is too much, then the gap is halved three times.
 """
 
 import sys
@@ -32,7 +32,7 @@ def most(side):
             least = more
         else:
             too_many = more
-    for _ in range(2):
+    for _ in range(3):
         middle = (least + too_many) // 2
         if holds(side, middle):
             least = middle
@@ -42,7 +42,7 @@ def most(side):
 
 
 def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     for number in range(rounds):
         sides = ["ours", "pipecat"] if number % 2 else ["pipecat", "ours"]
         held = {side: most(side) for side in sides}

@@ -435,13 +435,22 @@ rm_status rmpy_take_result(rmpy_runner *p, PyObject *takes_result)
     return rmpy_task_run(p);
 }
 
-/* Calls process() here, no loop seen. To read the clock costs more than to call a small node:
- * mostly the source's look at it tells when calls take long. */
+/* To read the clock costs more than to call a small node: mostly the source's look at it tells when
+ * calls take long. Where the author has said where calls are made, they tell of time alone: of fast
+ * ones some do. */
+static bool is_timed(const rmpy_runner *p)
+{
+    bool suspicious = p->session->suspicion &&
+                      (p->blocking < 0 || !p->was_fast || p->items % RMPY_PIECES_A_SAMPLE == 0);
+    return suspicious || p->items % CALLS_PER_SAMPLE == 0;
+}
+
+/* Calls process() here, no loop seen. */
 static PyObject *call_here(rmpy_runner *p, PyObject *callable, PyObject *argument)
 {
     rmpy_session *s = p->session;
     rmpy_loop_hide(s);
-    if (s->suspicion == 0 && p->items % CALLS_PER_SAMPLE != 0) {
+    if (!is_timed(p)) {
         p->untimed_calls++;
         return rmpy_call_sync(p, callable, argument);
     }
@@ -449,6 +458,7 @@ static PyObject *call_here(rmpy_runner *p, PyObject *callable, PyObject *argumen
     PyObject *result = rmpy_call_sync(p, callable, argument);
     s->clock_ticks = rmpy_ticks();
     judge(p, s->clock_ticks - begin);
+    p->was_fast = s->clock_ticks - begin <= s->run->fast_ticks;
     rmpy_note_time(p, RM_TIER_USER, s->clock_ticks - begin, 1 + p->untimed_calls);
     p->untimed_calls = 0;
     return result;

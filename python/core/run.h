@@ -133,7 +133,9 @@ struct rmpy_runner {
     bool taken;             /* the input that the engine holds */
     bool engine_waits;      /* we returned RM_PENDING */
     bool reset_wanted;      /* interrupted: rmpy_reset() before anything else */
-    bool job, deferred;     /* a worker's; for the next slice */
+    bool job;               /* a worker's */
+    bool deferred : 1;      /* for the next slice */
+    bool was_fast : 1;      /* the call that was timed last */
     rm_status outcome;      /* to be told at the next call: RM_DONE or an error */
     unsigned emit_room;     /* what this call may still emit */
     uint32_t untimed_calls; /* for rmpy_note_time() */
