@@ -81,10 +81,15 @@ rm_status rmi_edge_grow(rmi_edge *edge)
     return RM_OK;
 }
 
+enum { FETCHED_AHEAD = 8 };
+
 uint32_t rmi_edge_shed(rmi_edge *edge, rm_packet **list)
 {
     uint32_t count = rmi_edge_length(edge);
     while (rmi_edge_length(edge)) {
+        if (rmi_edge_length(edge) > FETCHED_AHEAD) { /* no cache has them */
+            __builtin_prefetch(&edge->ring[(edge->head + FETCHED_AHEAD) & edge->mask]->host, 1);
+        }
         rmi_pool_put_off(edge->ring[edge->head++ & edge->mask], list);
     }
     edge->load = (rmi_load){0};

@@ -84,6 +84,12 @@ rm_status rm_session_interrupt(rm_session *session, const char *id)
     for (uint32_t i = 0; i < session->input_count && status == RM_OK; i++) {
         status = post_interrupt(session->inputs[i]);
     }
+    rmi_session_begin_visit(session);
+    for (uint32_t i = 0; !session->input_count && i < session->node_count && status == RM_OK; i++) {
+        rmi_node *node = session->nodes[i];
+        status = node->is_source ? post_interrupt(node) : RM_OK;
+    }
+    rmi_session_end_visit(session);
     return status;
 }
 

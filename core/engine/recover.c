@@ -140,13 +140,14 @@ static bool give_up_item(rmi_node *node, const rm_error *error)
 
 bool rmi_recover(rmi_strand *strand, rmi_node *node, rm_status status)
 {
-    rmi_node_drop_outbox(node);
     if (status == RM_ECANCELED && node->interrupted) { /* it did as it was asked to */
+        rmi_node_drop_outbox(node);
         node->error->status = RM_OK;
         node->error->code = 0;
         rmi_node_drop_inputs(node);
         return true;
     }
+    rmi_node_drop_outbox(node);
     bool called = node->error->code != RM_CODE_CIRCUIT_OPEN;
     rmi_recover_describe(node, status);
     rm_error error = *node->error;

@@ -178,8 +178,8 @@ RM_API RM_MUST_USE rm_status rm_session_pull(rm_session *session, uint32_t outpu
                                              rm_packet **ret_packet);
 
 /* Barge-in: what is queued downstream of `node` dies, nodes there get RM_CONTROL_INTERRUPT, packets
- * that were on their way die on arrival; upstream nothing is lost. node NULL: from the inputs on.
- * RM_ENOENT: no such node. Thread: any. */
+ * that were on their way die on arrival; upstream nothing is lost. node NULL: from the inputs on,
+ * or from the sources on where there are none. RM_ENOENT: no such node. Thread: any. */
 RM_API rm_status rm_session_interrupt(rm_session *session, const char *node);
 
 /* Ends the session; after the call that is running no packet is delivered. Thread: any. */

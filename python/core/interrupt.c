@@ -207,11 +207,6 @@ rm_status rmpy_node_control(rm_node *node, const rm_control *control, rm_error *
 
 /* ---- Session.interrupt(), from any thread */
 
-static bool is_source(const rm_plan_node *node)
-{
-    return rmpy_port_count(node->type->inputs) == 0;
-}
-
 /* A mark for each node from `id` on downstream. */
 static void mark_downstream(const rm_plan *plan, const char *id, bool *marks)
 {
@@ -281,12 +276,7 @@ PyObject *rmpy_session_interrupt(PyObject *self, PyObject *args)
     if (rmpy_session_is_idle_here(s)) {
         atomic_store(&s->no_wake, true);
     }
-    rm_status status = id ? rm_session_interrupt(s->native, id) : RM_OK;
-    for (size_t i = 0; !id && status == RM_OK && i < rm_plan_node_count(s->plan); i++) {
-        rm_plan_node node;
-        rm_plan_node_at(s->plan, i, &node);
-        status = is_source(&node) ? rm_session_interrupt(s->native, node.id) : RM_OK;
-    }
+    rm_status status = rm_session_interrupt(s->native, id);
     if (status != RM_OK) {
         rm_error error = RM_ERROR_INIT;
         (void)rm_fail(&error, status, "interrupt: the session has no node '%.80s'", id ? id : "");

@@ -279,7 +279,8 @@ struct rmpy_session {
     unsigned rounds;        /* calls of sources without a suspicion */
     unsigned suspicion;     /* not 0: each call is timed, else the 32nd; a source takes it down */
     rmpy_usage slice_usage; /* as the slice began */
-    unsigned long thread;   /* the owner's */
+    uint32_t slice_number;
+    unsigned long thread;       /* the owner's */
     int wake_fd, wake_write_fd; /* -1: none */
     rmpy_watch watch;
     _Atomic bool woken;   /* any thread, without the GIL */

@@ -396,11 +396,12 @@ void rmpy_session_step(rmpy_session *s)
     rmpy_loop_show(s);
     s->stepping = false;
     s->result = deferred && status == RM_PENDING ? RM_MORE : (int)status;
-    if (s->loop) {
+    uint32_t number = ++s->slice_number;
+    rmpy_task_end_cuts(s);
+    if (s->loop && number == s->slice_number) { /* else a later one has */
         plan_next(s);
     }
     tell_events(s);
-    rmpy_task_end_cuts(s);
     Py_DECREF(s);
 }
 
