@@ -2,8 +2,7 @@
  * own.
  *
  *     s ──follower──▶ ──follower──▶ ──follower──▶      who had its slice next, the last time
- *           nodes         strand        runners        each slice of another brings it a stage
- * nearer
+ *           nodes         strand        runners        each slice of another brings it nearer
  *
  * Each of many sessions of a loop finds nothing of its own in the cache when its next item comes,
  * and would wait for one line after the other. Items at a steady pace, as audio is, come in the

@@ -100,6 +100,9 @@ static void wake(rmpy_session *s, PyObject *callback, PyObject *future, PyObject
             PyObject *raised = rmpy_exception_take();
             (void)PyContext_Exit(context);
             rmpy_exception_raise(raised);
+        } else { /* who interrupts runs in it */
+            PyErr_Clear();
+            answer = rmpy_call_soon(s, callback, future, context);
         }
         PyObject *raised = rmpy_exception_take();
         (void)rmpy_swap_task(s, NULL, s->outer);
