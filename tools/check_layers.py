@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Includes go down only: base <- media <- graph <- engine <- module; dsp uses nothing; modules and
+"""Includes go down only: base <- media <- ipc <- graph <- engine <- module; dsp uses nothing; modules and
 programs see the public headers alone."""
 
 import re
@@ -7,7 +7,7 @@ import sys
 
 import tap
 
-LAYERS = ["base", "media", "graph", "engine", "module"]
+LAYERS = ["base", "media", "ipc", "graph", "engine", "module"]
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]', re.MULTILINE)
 LIBC = {
     "assert.h", "errno.h", "float.h", "inttypes.h", "limits.h", "math.h", "stdbool.h", "stddef.h",

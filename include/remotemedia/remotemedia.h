@@ -7,6 +7,7 @@
 #include "format.h"
 #include "graph.h"
 #include "harness.h"
+#include "ipc.h"
 #include "log.h"
 #include "machine.h"
 #include "memory.h"
