@@ -970,6 +970,19 @@ def a_device_without_room_is_told():
 
 
 @test
+def debug_tells_how_nodes_open_and_close():
+    graph = "test.tone duration_ms=100 ! test.pass ! json.write path=/dev/null"
+    r = run("run", graph, REMOTEMEDIA_LOG="test.*:debug")
+    for line in (
+        r"debug test\.pass: pass: opened on strand 0, takes audio rate_hz=48000",
+        r"debug test\.pass: pass: closed; items: 5, packets given: 5$",
+    ):
+        check(re.search(line, r.err, re.M), r)
+    check("json.write:" not in r.err, r)
+    check("debug" not in run("run", graph).err, r)
+
+
+@test
 def a_wrong_log_filter_is_told():
     r = run("version", REMOTEMEDIA_LOG="shout")
     check(r.code == USAGE and "REMOTEMEDIA_LOG" in r.err and "shout" in r.err, r)

@@ -8,6 +8,7 @@
 #include <remotemedia/log.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 
 enum { RULES_MAX = 16, TOPIC_MAX = 48, LINE_MAX_BYTES = 1024 };
 
@@ -103,10 +104,15 @@ static bool wanted(rm_log_level level, const char *topic)
     return false;
 }
 
+bool rmi_log_wants(rm_log_level level, const char *topic)
+{
+    return (int)level <= atomic_load_explicit(&level_max, memory_order_acquire) && the_sink &&
+           wanted(level, topic);
+}
+
 void rm_log(rm_log_level level, const char *topic, const char *format, ...)
 {
-    if ((int)level > atomic_load_explicit(&level_max, memory_order_acquire) || !the_sink ||
-        !wanted(level, topic)) {
+    if (!rmi_log_wants(level, topic)) {
         return;
     }
     char line[LINE_MAX_BYTES];

@@ -594,6 +594,7 @@ void rmi_change_finish(rm_change *change)
         if (old->pub.type->close && !old->stays_closed) {
             old->pub.type->close(&old->pub);
         }
+        rmi_node_log_closed(old);
     }
     for (size_t i = 0; i < change->plan->node_count; i++) {
         const rmi_new_node *fresh = &change->nodes[i];

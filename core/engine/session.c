@@ -393,6 +393,7 @@ static void close_nodes(rm_session *session)
         if (node->pub.type->close && !node->stays_closed) {
             node->pub.type->close(&node->pub);
         }
+        rmi_node_log_closed(node);
         node->state = RMI_NODE_CLOSED;
     }
     session->opened = 0;
@@ -631,6 +632,7 @@ rm_status rmi_session_open_node(rmi_node *node, rm_error *err)
         status = rmi_node_fall_back(node, &why);
     }
     if (status >= 0) {
+        rmi_node_log_opened(node);
         return RM_OK;
     }
     if (why.status >= 0) {

@@ -215,6 +215,10 @@ RM_MUST_USE rm_status rmi_node_hand_over(rmi_node *from, rmi_node *to, rm_error 
 /* node_new.c */
 RM_MUST_USE rm_status rmi_node_new(const rmi_node_spec *spec, rmi_node **ret_node, rm_error *err);
 void rmi_node_free(rmi_node *node);
+/* narrate.c: what the log says of a node, at debug. */
+void rmi_node_log_opened(const rmi_node *node);
+void rmi_node_log_closed(const rmi_node *node);
+
 /* fallback.c: its place refused the node as it was opened: opens the fallback in its stead. `why`
  * is the refusal, and then the fallback's own error. */
 RM_MUST_USE rm_status rmi_node_fall_back(rmi_node *node, rm_error *why);

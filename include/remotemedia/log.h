@@ -1,6 +1,7 @@
 /* log.h — the hook through which the library and its nodes speak.
  *
- * The library logs at debug and trace only: what matters it returns. Nodes and programs log at any
+ * What matters the library returns; it logs, at warning, what nobody could be told otherwise, and
+ * at debug, on the topic of its type, how each node opens and closes. Nodes and programs log at any
  * level. Without a hook nothing is printed. Thread: any, but never from a data-path function above
  * trace.
  */
