@@ -243,22 +243,24 @@ static rm_status wait_process(rm_node *node, const rm_inputs *inputs, rm_error *
 
 TEST(what_an_interrupt_dropped_goes_as_the_next_step_ends)
 {
-    probe a = {.left = 8}, b = {0};
+    probe a = {.left = 400}, b = {0};
     rm_node_type source = source_type(&a), waits = node_type(&b, wait_process);
     rm_session *session = session_of(1, RM_DRIVER_CALLER);
     const rmi_strand *strand = session->strands[0];
     uint32_t x = add(session, &source, "source", 0), y = add(session, &waits, "waits", 0);
-    rmi_edge *edge = join(session, x, y, 4);
+    rmi_edge *edge = join(session, x, y, 150);
     start(session);
-    CHECK_INT(rm_session_step(session, 0, 100, NULL), RM_PENDING);
-    CHECK(rmi_edge_length(edge) > 0);
+    CHECK_INT(rm_session_step(session, 0, 1000, NULL), RM_PENDING);
+    CHECK(rmi_edge_length(edge) > RMI_SHED_PART);
+    uint64_t out = rmi_pool_out(strand->pool);
     CHECK_INT(rm_session_interrupt(session, "source"), RM_OK);
     CHECK_INT(rm_session_step(session, 0, 0, NULL), RM_MORE); /* nodes are told of it */
     CHECK_INT(rmi_edge_length(edge), 0);
     CHECK(strand->shed);
     rm_session_step(session, 0, 0, NULL);
     CHECK(!strand->shed);
-    CHECK_INT(rm_session_step(session, 0, 100, NULL), RM_PENDING);
+    CHECK(rmi_pool_out(strand->pool) + RMI_SHED_PART < out);
+    CHECK_INT(rm_session_step(session, 0, 1000, NULL), RM_PENDING);
     CHECK_INT(rm_session_interrupt(session, "source"), RM_OK);
     (void)rm_session_step(session, 0, 0, NULL);
     CHECK(strand->shed); /* it goes with the session */

@@ -81,21 +81,6 @@ rm_status rmi_edge_grow(rmi_edge *edge)
     return RM_OK;
 }
 
-enum { FETCHED_AHEAD = 8 };
-
-uint32_t rmi_edge_shed(rmi_edge *edge, rm_packet **list)
-{
-    uint32_t count = rmi_edge_length(edge);
-    while (rmi_edge_length(edge)) {
-        if (rmi_edge_length(edge) > FETCHED_AHEAD) { /* no cache has them */
-            __builtin_prefetch(&edge->ring[(edge->head + FETCHED_AHEAD) & edge->mask]->host, 1);
-        }
-        rmi_pool_put_off(edge->ring[edge->head++ & edge->mask], list);
-    }
-    edge->load = (rmi_load){0};
-    return count;
-}
-
 uint32_t rmi_edge_clear(rmi_edge *edge, rmi_pool *pool)
 {
     uint32_t count = rmi_edge_length(edge);
@@ -104,4 +89,53 @@ uint32_t rmi_edge_clear(rmi_edge *edge, rmi_pool *pool)
     }
     edge->load = (rmi_load){0};
     return count;
+}
+
+static rm_packet *take_front(rmi_edge *edge)
+{
+    return edge->ring[edge->head++ & edge->mask];
+}
+
+uint32_t rmi_edge_shed(rmi_edge *edge, rmi_shed **shed, rmi_pool *pool)
+{
+    uint32_t count = rmi_edge_length(edge);
+    while (rmi_edge_length(edge)) {
+        if (!*shed || (*shed)->count == RMI_SHED_PART) {
+            rmi_shed *more = rmi_realloc(NULL, sizeof *more);
+            if (!more) {
+                rmi_pool_give(pool, take_front(edge));
+                continue;
+            }
+            more->next = *shed;
+            more->count = 0;
+            *shed = more;
+        }
+        (*shed)->packets[(*shed)->count++] = take_front(edge);
+    }
+    edge->load = (rmi_load){0};
+    return count;
+}
+
+enum { FETCHED_AHEAD = 8 };
+
+static void let_go(const rmi_shed *shed, rmi_pool *pool)
+{
+    for (uint32_t i = 0; i < shed->count; i++) {
+        if (i + FETCHED_AHEAD < shed->count) { /* no cache has them */
+            __builtin_prefetch(&shed->packets[i + FETCHED_AHEAD]->host, 1);
+        }
+        rmi_pool_give(pool, shed->packets[i]);
+    }
+}
+
+void rmi_shed_let_go(rmi_shed **shed, rmi_pool *pool)
+{
+    rmi_shed *next = *shed;
+    *shed = NULL; /* a packet's owner may interrupt again */
+    while (next) {
+        rmi_shed *part = next;
+        next = part->next;
+        let_go(part, pool);
+        rmi_free(part);
+    }
 }

@@ -68,6 +68,18 @@ typedef struct rmi_drops {
     int64_t told_ns;      /* when that was last; 0: never */
 } rmi_drops;
 
+/* Packets that were put aside, to be let go later. Small pieces: malloc() cleans up before it gives
+ * a large one. */
+enum { RMI_SHED_PART = 120 };
+
+typedef struct rmi_shed {
+    struct rmi_shed *next;
+    uint32_t count;
+    rm_packet *packets[RMI_SHED_PART];
+} rmi_shed;
+
+void rmi_shed_let_go(rmi_shed **shed, rmi_pool *pool);
+
 /* What a packet touches that is handed over comes first, in one cache line. */
 typedef struct rmi_edge {
     uint32_t head, tail, mask; /* free-running; length = tail - head */
@@ -118,8 +130,9 @@ RM_MUST_USE rm_status rmi_edge_reserve(rmi_edge *edge, uint32_t slots);
 
 /* Lets go of what is queued; returns how many. */
 uint32_t rmi_edge_clear(rmi_edge *edge, rmi_pool *pool);
-/* The same, where what nobody else holds goes onto a list (rmi_pool_put_off()). */
-uint32_t rmi_edge_shed(rmi_edge *edge, rm_packet **list);
+/* The same, but they are only put aside, which looks at none of them; where there is no memory for
+ * that they are let go at once. */
+uint32_t rmi_edge_shed(rmi_edge *edge, rmi_shed **shed, rmi_pool *pool);
 
 static inline uint32_t rmi_edge_length(const rmi_edge *edge)
 {

@@ -487,13 +487,7 @@ static void run_node(rmi_strand *strand, rmi_node *node)
 
 void rmi_strand_let_go(rmi_strand *strand)
 {
-    rm_packet *packet = strand->shed;
-    strand->shed = NULL;
-    while (packet) {
-        rm_packet *next = packet->host.next;
-        rmi_pool_give(strand->pool, packet);
-        packet = next;
-    }
+    rmi_shed_let_go(&strand->shed, strand->pool);
 }
 
 static void interrupt_node(rmi_strand *strand, rmi_node *node);
@@ -576,7 +570,7 @@ static void interrupt_node(rmi_strand *strand, rmi_node *node)
             if (edge->link) {
                 send_epoch(edge);
             } else {
-                uint32_t dropped = rmi_edge_shed(edge, &strand->shed);
+                uint32_t dropped = rmi_edge_shed(edge, &strand->shed, strand->pool);
                 rmi_event_drop(strand, edge, dropped, RMI_DROP_INTERRUPT);
                 interrupt_node(strand, edge->to);
             }

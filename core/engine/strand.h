@@ -66,7 +66,7 @@ struct rmi_strand {
     _Atomic(void *) thread; /* identity of the thread that steps */
 
     rmi_node **timers; /* heap by wake_ns, from 1 */
-    rm_packet *shed;   /* what an interrupt dropped, by host.next; it goes as the next step ends */
+    rmi_shed *shed;    /* what an interrupt dropped; it goes as the next step ends */
     rmi_trace *trace;  /* NULL: nobody asks */
     rmi_spans *spans;  /* the session's; NULL: items are not followed */
     rm_status result;  /* once finished: RM_DONE or the error */

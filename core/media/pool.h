@@ -128,19 +128,6 @@ static inline void rmi_pool_give(rmi_pool *pool, rm_packet *packet)
     pool->given++;
 }
 
-/* The same, where a last one goes onto a list, by host.next, to be given later. */
-static inline void rmi_pool_put_off(rm_packet *packet, rm_packet **list)
-{
-    if (__atomic_load_n(&packet->host.refs, __ATOMIC_ACQUIRE) != 1) {
-        if (__atomic_fetch_sub(&packet->host.refs, 1, __ATOMIC_ACQ_REL) != 1) {
-            return;
-        }
-        __atomic_store_n(&packet->host.refs, 1, __ATOMIC_RELAXED);
-    }
-    packet->host.next = *list;
-    *list = packet;
-}
-
 RMI_DEFINE_AUTO(rmi_budget)
 RMI_DEFINE_AUTO(rmi_pool)
 

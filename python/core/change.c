@@ -267,10 +267,8 @@ static void unmark_leaving(rmpy_session *s)
 /* As in a slice: nodes that go are called, as the Task that changes the session. */
 static rm_status commit(rmpy_session *s, int64_t *ret_pause_ns, rm_error *err)
 {
-    PyObject *task = s->loop ? PyObject_CallOneArg(s->run->current_task, s->loop) : NULL;
-    PyObject *before = s->outer;
-    PyErr_Clear();
-    s->outer = task == Py_None ? NULL : task;
+    PyObject *task = rmpy_current_task(s), *before = s->outer;
+    s->outer = task;
     rmpy_session_begin_slice(s);
     rmpy_opening = s;
     s->committing = true;

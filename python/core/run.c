@@ -189,7 +189,8 @@ static int register_hooks(PyObject *module)
     X(str_cancel)            \
     X(str_call_soon)         \
     X(kw_context)            \
-    X(str_set_result) X(str_done) X(str_fut_waiter) X(str_callbacks) X(str_remove_done_callback)
+    X(str_set_result) X(str_done) X(str_fut_waiter) X(str_callbacks) X(str_remove_done_callback) \
+    X(str_uncancel) X(current_tasks)
 /* clang-format on */
 
 static int add_names(rmpy_run *run)
@@ -209,6 +210,7 @@ static int add_names(rmpy_run *run)
         {&run->str_fut_waiter, "_fut_waiter"},
         {&run->str_callbacks, "_callbacks"},
         {&run->str_remove_done_callback, "remove_done_callback"},
+        {&run->str_uncancel, "uncancel"},
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         *names[i].place = PyUnicode_InternFromString(names[i].text);

@@ -79,12 +79,13 @@ typedef struct rmpy_run {
     PyObject *need_input; /* what the input of a stream yields where it is empty */
     /* Of asyncio, once a loop was seen. */
     PyObject *swap_task, *enter_task, *leave_task; /* swap_task NULL: before 3.12 */
+    PyObject *current_tasks; /* of each loop that runs one, where current_task() is Python's */
     PyObject *set_running_loop, *get_running_loop, *current_task, *task_class, *future_class;
     PyObject *cancelled_error;
     /* Names. */
     PyObject *str_throw, *str_future_blocking, *str_add_done_callback, *str_get_loop, *str_cancel;
     PyObject *str_call_soon, *kw_context, *str_set_result, *str_done;
-    PyObject *str_fut_waiter, *str_callbacks, *str_remove_done_callback;
+    PyObject *str_fut_waiter, *str_callbacks, *str_remove_done_callback, *str_uncancel;
     rmpy_session *sessions, **sessions_end; /* not closed yet, the oldest first */
     rmpy_session *latest;                   /* ahead.c: had the latest slice after a pause */
     unsigned foreseen;                      /* of these slices, lately: who would have them */
@@ -529,7 +530,8 @@ bool rmpy_is_awaitable(PyObject *object);
 /* Ends the async generator at hand, in_reset: a CancelledError where it waits for its next input,
  * else aclose(). As rmpy_task_run(). */
 rm_status rmpy_task_end_generator(rmpy_runner *p);
-/* The current Task of the loop; NULL: none. */
+/* The current Task of the session's loop; NULL: none. */
+PyObject *rmpy_current_task(const rmpy_session *s);
 int rmpy_swap_task(rmpy_session *s, PyObject *from, PyObject *to);
 /* Of the loop: callback(future), in this context. */
 PyObject *rmpy_call_soon(rmpy_session *s, PyObject *callback, PyObject *future, PyObject *context);

@@ -184,24 +184,20 @@ static bool comes_after_pause(const rmpy_session *s)
 }
 
 /* Also where this thread runs another loop, or none. */
-static bool step_within_task(rmpy_session *s)
+static void step_within_task(rmpy_session *s)
 {
-    PyObject *task = PyObject_CallOneArg(s->run->current_task, s->loop);
-    if (!task) {
-        PyErr_Clear();
-        return false;
-    }
-    PyObject *before = s->outer;
-    s->outer = task == Py_None ? NULL : task;
+    PyObject *task = rmpy_current_task(s), *before = s->outer;
+    s->outer = task;
     rmpy_session_step(s);
     s->outer = before;
-    Py_DECREF(task);
-    return true;
+    Py_XDECREF(task);
 }
 
 void rmpy_session_step_now(rmpy_session *s)
 {
-    if (!rmpy_session_is_idle_here(s) || !step_within_task(s)) {
+    if (rmpy_session_is_idle_here(s)) {
+        step_within_task(s);
+    } else {
         rmpy_session_schedule(s);
     }
 }

@@ -33,12 +33,8 @@ PyDoc_STRVAR(
 /* As the node's Task, on this thread. Py_None as callable ends a wait for input. */
 static PyObject *call_here(rmpy_session *s, rmpy_runner *p, PyObject *callable, PyObject *done)
 {
-    PyObject *task = s->loop ? PyObject_CallOneArg(s->run->current_task, s->loop) : NULL;
-    if (PyErr_Occurred()) {
-        return NULL;
-    }
-    PyObject *before = s->outer;
-    s->outer = task == Py_None ? NULL : task;
+    PyObject *task = rmpy_current_task(s), *before = s->outer;
+    s->outer = task;
     PyObject *result = rmpy_task_call(p, callable == Py_None ? NULL : callable, done);
     s->outer = before;
     Py_XDECREF(task);

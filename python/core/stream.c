@@ -24,10 +24,9 @@ static bool waits_within_its_task(rmpy_runner *p)
     }
 #if PY_VERSION_HEX >= 0x030C0000
     /* An eager task runs within our step. */
-    PyObject *task = PyObject_CallOneArg(p->session->run->current_task, p->session->loop);
+    PyObject *task = rmpy_current_task(p->session);
     bool own = task == p->task;
     Py_XDECREF(task);
-    PyErr_Clear();
     return own;
 #else
     return true;

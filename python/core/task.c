@@ -36,6 +36,8 @@ int rmpy_asyncio_import(rmpy_run *run)
         if (!PyErr_Occurred()) {
             run->swap_task = PyObject_GetAttrString(tasks, "_swap_current_task");
             PyErr_Clear(); /* before 3.12 */
+            run->current_tasks =
+                run->swap_task ? NULL : PyObject_GetAttrString(tasks, "_current_tasks");
             run->task_class = PyObject_GetAttrString(tasks, "Task");
         }
     }
@@ -44,6 +46,22 @@ int rmpy_asyncio_import(rmpy_run *run)
     Py_XDECREF(events);
     Py_XDECREF(tasks);
     return run->task_class ? 0 : -1;
+}
+
+PyObject *rmpy_current_task(const rmpy_session *s)
+{
+    const rmpy_run *run = s->run;
+    PyObject *task = NULL;
+    if (s->loop && run->current_tasks && PyDict_Check(run->current_tasks)) {
+        task = Py_XNewRef(PyDict_GetItemWithError(run->current_tasks, s->loop));
+    } else if (s->loop) {
+        task = PyObject_CallOneArg(run->current_task, s->loop);
+    }
+    if (task == Py_None) {
+        Py_CLEAR(task);
+    }
+    PyErr_Clear(); /* a loop that can't be looked up has none */
+    return task;
 }
 
 static int call_two(PyObject *function, PyObject *a, PyObject *b)
@@ -474,10 +492,10 @@ rm_status rmpy_task_end_generator(rmpy_runner *p)
 /* ---- the coroutine that the Task runs */
 
 /* The Task lives on: what the engine asked of it is over. */
-static void take_cancels_back(rmpy_runner *p)
+static void take_cancels_back(rmpy_runner *p, const rmpy_run *shared)
 {
     for (; p->cancels; p->cancels--) {
-        PyObject *left = PyObject_CallMethod(p->task, "uncancel", NULL);
+        PyObject *left = PyObject_CallMethodNoArgs(p->task, shared->str_uncancel);
         if (!left) {
             PyErr_Clear();
         }
@@ -506,6 +524,7 @@ static PySendResult go_on(rmpy_runner *p, PyObject *thrown, PyObject **ret_value
         return PYGEN_RETURN;
     }
     if (p->coro) {
+        const rmpy_run *shared = p->session->run;
         uint64_t begin = rmpy_ticks(), marshaled = p->marshal_ticks;
         rm_status status = run(p, thrown);
         if (p->session && p->node && !p->in_call) { /* closed: a Task may outlive the session */
@@ -520,7 +539,7 @@ static PySendResult go_on(rmpy_runner *p, PyObject *thrown, PyObject **ret_value
             return PYGEN_NEXT;
         }
         p->on_task = false;
-        take_cancels_back(p);
+        take_cancels_back(p, shared);
         if (p->in_call) {
             rmpy_call_resolve(p);
         } else {
