@@ -127,12 +127,12 @@ def one(log, name, argv, **options):
 
 
 def pytest(log, name, python, paths, **options):
-    """pytest under the given Python."""
+    """pytest under the given Python, in as many processes as there are cores."""
     count = Count()
     report = LOGS / f"{name}.xml"
     report.unlink(missing_ok=True)
     argv = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "junit_family=legacy",
-            f"--junitxml={report}", *paths]
+            "-n", str(os.cpu_count() or 1), "--dist", "worksteal", f"--junitxml={report}", *paths]
     code, _ = log.run(argv, **options)
     if report.exists():
         count_junit(report, count)

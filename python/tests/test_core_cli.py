@@ -246,8 +246,8 @@ def test_a_signal_ends_a_run_with_every_cleanup_called(folder, number):
     assert "Traceback" not in err
 
 
-def test_top_sees_python_nodes_at_work(folder):
-    env = {**environ(), "XDG_RUNTIME_DIR": str(folder)}
+def test_top_sees_python_nodes_at_work(folder, runtime_folder):
+    env = {**environ(), "XDG_RUNTIME_DIR": str(runtime_folder)}
     words = command("run", "--quiet", "test.tone duration_ms=0 paced=true ! mynodes:Later")
     process = subprocess.Popen(words, cwd=folder, env=env)
     try:

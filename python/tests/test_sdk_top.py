@@ -151,8 +151,8 @@ class Program:
 
 
 @pytest.fixture
-def program(tmp_path):
-    program = Program(tmp_path)
+def program(runtime_folder):
+    program = Program(runtime_folder)
     yield program
     program.end()
 
