@@ -170,7 +170,8 @@ static int register_hooks(PyObject *module)
 
 /* ---- making it */
 
-/* clang-format off: it has no stable form for this */
+/* It has no stable form for this. */
+/* clang-format off */
 #define RUN_OBJECTS(X)       \
     X(need_input)            \
     X(swap_task)             \
