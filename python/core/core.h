@@ -13,6 +13,7 @@
  *     look.c      one value of a live object, for the conditions of connections
  *     numbers.c   Numbers: those of a session at one moment
  *     view.c      View: a packet's memory as a buffer
+ *     link.c      Link, Block: the link to a worker process
  *     cli.c       the `remotemedia` command inside the interpreter
  *     session.c   Session: driving                  (these share run.h)
  *     feed.c      python.feed, python.collect, push and pull
@@ -38,7 +39,8 @@
 /* The module's state: types and interned names of one interpreter. */
 typedef struct rmpy_state {
     PyObject *error; /* class Error */
-    PyTypeObject *finding, *node_type, *registry, *graph, *plan, *session, *view, *numbers;
+    PyTypeObject *finding, *node_type, *registry, *graph, *plan, *session, *view, *numbers, *link,
+        *block;
     PyObject *audio, *video; /* what set_types() was given; NULL: plain values */
     PyObject *excerpt;       /* what set_excerpt() was given; NULL: none */
     PyObject *log;           /* the sink of set_log(); NULL: none */
@@ -89,7 +91,7 @@ typedef struct rmpy_registry {
     PyObject *made;    /* list of the NodeTypes that a planning got */
     PyObject *raised;  /* the exception that the resolver raised, or NULL */
     int busy;          /* a planning is under way */
-    rm_tier_type tier;
+    rm_tier_type tier, worker_tier;
 } rmpy_registry;
 
 /* Gives a registry that the caller made (the command line's) this one's resolver, and python.feed
@@ -274,6 +276,7 @@ void rmpy_read_object(void *owner, const char *path, void (*found)(void *, const
 
 extern PyType_Spec rmpy_node_type_spec, rmpy_registry_spec, rmpy_graph_spec, rmpy_plan_spec,
     rmpy_session_spec, rmpy_view_spec, rmpy_numbers_spec;
+extern PyType_Spec rmpy_link_spec, rmpy_block_spec;
 /* Methods that a file adds to the module; each ends with a zeroed entry. */
 extern PyMethodDef rmpy_value_methods[], rmpy_session_methods[], rmpy_cli_methods[];
 /* Called once as the module is made; -1 with an exception set. */

@@ -234,7 +234,9 @@ static int execute(PyObject *module)
         add_type(module, &rmpy_graph_spec, &state->graph) < 0 ||
         add_type(module, &rmpy_plan_spec, &state->plan) < 0 ||
         add_type(module, &rmpy_view_spec, &state->view) < 0 ||
-        add_type(module, &rmpy_numbers_spec, &state->numbers) < 0 || add_functions(module) < 0 ||
+        add_type(module, &rmpy_numbers_spec, &state->numbers) < 0 ||
+        add_type(module, &rmpy_link_spec, &state->link) < 0 ||
+        add_type(module, &rmpy_block_spec, &state->block) < 0 || add_functions(module) < 0 ||
         PyModule_AddStringConstant(module, "__version__", rm_version()) < 0) {
         return -1;
     }
@@ -255,6 +257,8 @@ static const size_t state_objects[] = {
     offsetof(rmpy_state, session),
     offsetof(rmpy_state, view),
     offsetof(rmpy_state, numbers),
+    offsetof(rmpy_state, link),
+    offsetof(rmpy_state, block),
     offsetof(rmpy_state, audio),
     offsetof(rmpy_state, excerpt),
     offsetof(rmpy_state, video),

@@ -6,12 +6,12 @@
 
 /* ---- the tier */
 
-static PyObject *spec_dict(const rm_node_spec *spec)
+static PyObject *spec_dict(const rm_node_spec *spec, const char *tier)
 {
-    return Py_BuildValue("{s:s,s:s,s:z,s:s,s:s,s:K}", "id", spec->id, "node_type", spec->node_type,
-                         "code", spec->code, "params", spec->params_json ? spec->params_json : "{}",
-                         "node", spec->node_json ? spec->node_json : "{}", "instance",
-                         (unsigned long long)spec->instance);
+    return Py_BuildValue(
+        "{s:s,s:s,s:s,s:z,s:s,s:s,s:K}", "tier", tier, "id", spec->id, "node_type", spec->node_type,
+        "code", spec->code, "params", spec->params_json ? spec->params_json : "{}", "node",
+        spec->node_json ? spec->node_json : "{}", "instance", (unsigned long long)spec->instance);
 }
 
 /* Keeps the exception that is raised now as the cause of the planning's Error. */
@@ -27,14 +27,14 @@ static rm_status keep_exception(rmpy_registry *self, rm_error *err)
     return status;
 }
 
-static rm_status ask_resolver(rmpy_registry *self, const rm_node_spec *spec,
+static rm_status ask_resolver(rmpy_registry *self, const char *tier, const rm_node_spec *spec,
                               const rm_node_type **ret_type, rm_error *err)
 {
     rmpy_state *state = rmpy_state_of_object((PyObject *)self);
     if (!self->made) { /* the last planning's went to its Plan */
         self->made = PyList_New(0);
     }
-    PyObject *dict = self->made ? spec_dict(spec) : NULL;
+    PyObject *dict = self->made ? spec_dict(spec, tier) : NULL;
     PyObject *answer = dict ? PyObject_CallOneArg(self->resolve, dict) : NULL;
     Py_XDECREF(dict);
     if (answer == Py_None) {
@@ -58,17 +58,30 @@ static rm_status ask_resolver(rmpy_registry *self, const rm_node_spec *spec,
 }
 
 /* The command line plans without the GIL. */
-static rm_status make_type(void *context, const rm_node_spec *spec, const rm_node_type **ret_type,
-                           rm_error *err)
+static rm_status make_in(rmpy_registry *self, const char *tier, const rm_node_spec *spec,
+                         const rm_node_type **ret_type, rm_error *err)
 {
-    rmpy_registry *self = context;
     if (!self->resolve) {
         return RM_ENOENT;
     }
     PyGILState_STATE gil = PyGILState_Ensure();
-    rm_status status = ask_resolver(self, spec, ret_type, err);
+    rm_status status = ask_resolver(self, tier, spec, ret_type, err);
     PyGILState_Release(gil);
     return status;
+}
+
+static rm_status make_type(void *context, const rm_node_spec *spec, const rm_node_type **ret_type,
+                           rm_error *err)
+{
+    rmpy_registry *self = context;
+    return make_in(self, self->tier.name, spec, ret_type, err);
+}
+
+static rm_status make_worker_type(void *context, const rm_node_spec *spec,
+                                  const rm_node_type **ret_type, rm_error *err)
+{
+    rmpy_registry *self = context;
+    return make_in(self, self->worker_tier.name, spec, ret_type, err);
 }
 
 static void release_type(void *Py_UNUSED(context), const rm_node_type *Py_UNUSED(type))
@@ -90,6 +103,13 @@ static int fill(rmpy_registry *self)
                                 .make_type = make_type,
                                 .release_type = release_type,
                                 .context = self};
+    self->worker_tier = (rm_tier_type){.struct_size = sizeof self->worker_tier,
+                                       .name = "worker",
+                                       .summary = "nodes whose code is Python, each in a process",
+                                       .make_type = make_worker_type,
+                                       .release_type = release_type,
+                                       .context = self,
+                                       .flags = RM_TIER_LIMITS};
     rm_status status = rm_registry_new(&self->registry, &err);
     if (status == RM_OK) {
         status = rmpy_registry_add(self, self->registry, &err);
@@ -104,6 +124,9 @@ static int fill(rmpy_registry *self)
 rm_status rmpy_registry_add(rmpy_registry *self, rm_registry *registry, rm_error *err)
 {
     rm_status status = rm_registry_add_tier(registry, &self->tier, err);
+    if (status == RM_OK) {
+        status = rm_registry_add_tier(registry, &self->worker_tier, err);
+    }
     if (status == RM_OK) {
         status = rm_registry_add(registry, &rmpy_feed_type, err);
     }

@@ -36,6 +36,77 @@ class Error(Exception):
     findings: Sequence[Finding]
 
 @final
+class Block:
+    """Memory of a link as a buffer: of `Link.alloc` writable, of what came read-only."""
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __len__(self) -> int: ...
+
+@final
+class Link:
+    """One side of a link to another process.
+
+    Messages of up to 256 bytes and 4 buffers, in order, in both directions; remotemedia/ipc.h says all.
+    Threads: one at a time.
+    """
+
+    @classmethod
+    def make(
+        cls, *, capacity: int = 64, pool_bytes_max: int = 0
+    ) -> tuple[Link, tuple[int, int, int, int]]:
+        """A link, and the descriptors for the other side; the caller closes these.
+
+        ``capacity``: messages on their way in one direction, 1 to 4096. ``pool_bytes_max``: of buffers
+        in one direction, bytes; 0: 1 GiB. The system gives them as they are needed.
+        """
+
+    @classmethod
+    def attach(cls, fds: tuple[int, int, int, int], /) -> Link:
+        """The other side; takes the descriptors. Raises `Error` where they are no link's."""
+
+    def alloc(self, bytes: int, /) -> Block:
+        """Memory that `send` does not copy. Raises `Error` (RM_ENOMEM) where the pool is used up."""
+
+    def send(self, head: bytes, parts: tuple[Any, ...], /) -> bool:
+        """Sends a message; False: no credit, then nothing is sent.
+
+        Raises EOFError where the peer wants nothing more, `Error` where it is gone or memory is.
+        """
+
+    def receive(self) -> tuple[bytes, tuple[Block, ...]] | None:
+        """The next message; None: nothing has come.
+
+        Raises EOFError at its end, `Error` where the peer is gone or wrote what cannot be.
+        """
+
+    def acknowledge(self) -> None:
+        """All that was received is dealt with; the sender gets its credits back."""
+
+    def end(self) -> None:
+        """Nothing more is to come from this side."""
+
+    def fileno(self) -> int:
+        """Readable when the peer has something for a side that sleeps."""
+
+    def socket(self) -> int:
+        """Readable when `look` is to be called."""
+
+    def sleep(self) -> bool:
+        """True: wait for `fileno`, the peer will write to it. False: look again at once."""
+
+    def wake(self) -> None:
+        """After a sleep, or in place of one."""
+
+    def look(self) -> bool:
+        """Maps what memory the peer has added; False: the peer is gone."""
+
+    def renew(self) -> tuple[int, int, int, int]:
+        """Descriptors for a new peer, which receives what the one that died did not acknowledge."""
+
+    def close(self) -> None:
+        """The peer sees it. Blocks stay as long as they are used."""
+
+@final
 class Finding(structseq[Any], tuple[str, int, int, int, str, str, str]):
     """One finding about a manifest: a named tuple."""
 

@@ -22,7 +22,7 @@ from .flow import PortOf
 from .node import Node, TypedNode, unique_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from .pipeline import Pipeline
 
@@ -415,6 +415,8 @@ class GraphBuilder:
             value = getattr(node, key)
             if value is not None:
                 entry[key] = value
+        if node.tier == "worker" and node.limits:
+            entry["limits"] = node.limits
         if node.pts_repair is not None:
             entry["pts"] = node.pts_repair
         if isinstance(node.placement, str):
@@ -426,6 +428,31 @@ class GraphBuilder:
         if capabilities:
             entry["capabilities"] = capabilities
         return entry | self.extras.get(id, {})
+
+    def host_in_workers(self, manifest: dict[str, Any], which: bool | Collection[str]) -> None:
+        """Gives the tier ``worker`` to Python nodes of a manifest of this graph that name none.
+
+        Raises
+        ------
+        PipelineError
+            E0108: ``which`` names a node that is not here.
+        """
+        from ._resolve import is_native
+
+        ids = None if isinstance(which, bool) else {self.find(name) for name in which}
+        if ids is not None and None in ids:
+            wrong = next(name for name in sorted(which) if self.find(name) is None)  # type: ignore[arg-type]
+            raise PipelineError(
+                f"workers names '{wrong}', which is no node of this pipeline",
+                code=DANGLING,
+                help=near(wrong, self.nodes, "nodes"),
+            )
+        for entry in manifest["nodes"]:
+            node = self.nodes[entry["id"]]
+            if (ids is None or entry["id"] in ids) and not is_native(node):
+                entry.setdefault("tier", "worker")
+                if entry["tier"] == "worker" and node.limits:
+                    entry["limits"] = node.limits
 
     @classmethod
     def from_manifest(cls, manifest: Mapping[str, Any]) -> GraphBuilder:

@@ -20,6 +20,7 @@ from . import _core
 from ._graph import live_node
 from ._host import Host
 from ._values import from_json
+from ._worker import Made
 from .errors import (
     DEPENDENCY_MISSING,
     NODE_TYPE_UNKNOWN,
@@ -56,8 +57,17 @@ def give_registry(registry: _core.Registry, resolver: Any = None) -> None:
 
 def resolve(asked: dict[str, Any]) -> _core.NodeType | None:
     """The resolver of the registries of this package, see `_core.Registry`."""
+    worker = _worker_of(asked) if asked["tier"] == "worker" else None
+    if asked["tier"] == "worker" and worker is None:
+        return None
     if asked["instance"]:
-        return _live_type(asked)
+        return _live_type(asked, worker)
+    return _named_type(asked, worker)
+
+
+def _named_type(
+    asked: dict[str, Any], worker: Callable[..., object] | None
+) -> _core.NodeType | None:
     name = asked["code"] or asked["node_type"]
     cls = find_class(name)
     if cls is None:
@@ -69,6 +79,8 @@ def resolve(asked: dict[str, Any]) -> _core.NodeType | None:
         defaults = {p.name: p.default for p in spec.params if not p.required}
         params = defaults | params
     make = partial(_make, cls, asked["id"], params)
+    if worker is not None:
+        make = partial(worker, cls, Made(name, params))
     blocking = getattr(cls, "blocking", None)
     if spec.params is None:
         return _node_type(cls, name, make, blocking, _named_params(cls, params), other_params=True)
@@ -87,7 +99,36 @@ class Place:
         raise RuntimeError("a place makes no nodes: each run gives its own")
 
 
-def _live_type(asked: dict[str, Any]) -> _core.NodeType:
+def _worker_of(asked: dict[str, Any]) -> Callable[..., object] | None:
+    """What makes the node's `WorkerHost` of its class and itself; None: it runs in no worker.
+
+    Raises
+    ------
+    PipelineError
+        E0001: it has a limit that a process cannot be held to.
+    """
+    entry = json.loads(asked["node"])
+    if entry.get("tier") != "worker":
+        return None
+    limits = entry.get("limits") or {}
+    for key in limits.keys() - {"memory_bytes", "time_ms"}:
+        raise PipelineError(
+            f"node '{asked['id']}': limits.{key} cannot be held by a worker process",
+            code=VALUE_NOT_ACCEPTABLE,
+            help="memory_bytes and time_ms can",
+        )
+
+    def worker(cls: type, node: Node | Made) -> object:
+        from ._worker_host import WorkerHost
+
+        return WorkerHost(asked["id"], cls, node, limits)
+
+    return worker
+
+
+def _live_type(
+    asked: dict[str, Any], worker: Callable[..., object] | None
+) -> _core.NodeType:
     node = live_node(asked["instance"])
     if isinstance(node, Place):
         cls = node.cls()
@@ -98,6 +139,8 @@ def _live_type(asked: dict[str, Any]) -> _core.NodeType:
         raise PipelineError(
             f"node '{asked['id']}' is pinned to another process", code=VALUE_NOT_ACCEPTABLE
         )
+    if worker is not None:
+        return live_type(type(node), False, partial(worker, type(node), node))
     host = host_of(node)
     return live_type(type(node), node.blocking, lambda: host)
 

@@ -179,7 +179,11 @@ class Node(ABC):
     placement : "auto", "local", "remote", "prefer_local", "prefer_remote", a dict, or None
         Where it may run; as a dict with ``where`` and ``fallback``.
     tier : str or None
-        Who hosts its code (``"cpython"``). None: the plan chooses.
+        Who hosts its code: ``"cpython"``, this process; ``"worker"``, a process of its own, see
+        docs/guide/workers.md. None: the plan chooses.
+    limits : dict or None
+        What a worker process is held to: ``memory_bytes``, what it may take beyond what it has as it
+        begins; ``time_ms``, how long it may work until it gives something or is done.
     secret_fields : tuple of str
         Names of parameters, and of keys and attributes of items, whose values errors do not show.
     connected_outputs : frozenset of str, or None
@@ -241,6 +245,7 @@ class Node(ABC):
     requirements: list[dict[str, Any]] | None = None
     placement: str | dict[str, Any] | None = None
     tier: str | None = None
+    limits: dict[str, Any] | None = None
 
     # Given by __new__, so that they exist also where a subclass never calls super().__init__().
     name: str
@@ -329,6 +334,38 @@ class Node(ABC):
     def cleanup(self) -> Any:
         """Called once after the run on each path, if `initialize` was; may be a coroutine."""
         return DONE
+
+    def empty(self, shape: int | tuple[int, ...], dtype: Any = "float64") -> Any:
+        """An array to be filled and given on.
+
+        In a worker process it lies in memory that the other side reads where it is, so that it is not
+        copied; anywhere else it is ``numpy.empty()``. Once it is given on it must not be written.
+
+        Parameters
+        ----------
+        shape : int or tuple of int
+            As NumPy takes it.
+        dtype : data type
+            As NumPy takes it.
+
+        Returns
+        -------
+        numpy.ndarray
+            Its content is of no meaning.
+
+        Raises
+        ------
+        Error
+            The memory of the worker's link is used up.
+        """
+        import numpy
+
+        kind = numpy.dtype(dtype)
+        count = int(numpy.prod(shape, dtype=numpy.int64))
+        allocate = self.__dict__.get("_allocate")
+        if allocate is None or kind.hasobject or count * kind.itemsize == 0:
+            return numpy.empty(shape, kind)
+        return numpy.frombuffer(allocate(count * kind.itemsize), kind).reshape(shape)
 
     @cached_property
     def logger(self) -> Logger:

@@ -38,7 +38,15 @@ from .metrics import Metrics, metrics_of
 from .node import Node, check_id, unique_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Collection,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from contextlib import AbstractAsyncContextManager
     from logging import Logger
     from typing import Literal
@@ -102,6 +110,9 @@ class Pipeline:
     trace_memory : bool
         Whether runs count what each Python node holds, by tracemalloc: `NodeMetrics.memory_bytes`. All
         Python code of the process is several times slower meanwhile.
+    workers : bool or set of str
+        Which Python nodes run in worker processes, of those that do not say it by their ``tier``: True,
+        all of them; ids or names. See docs/guide/workers.md.
     record : str, os.PathLike or None
         File that keeps the latest run for `replay`; see docs/guide/record.md.
 
@@ -118,6 +129,7 @@ class Pipeline:
     """
 
     trace_memory = False
+    workers: bool | Collection[str] = False
     _tracers: dict[_core.Session, Tracer] | None = None
 
     def __init__(
@@ -134,6 +146,7 @@ class Pipeline:
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_interval_ms: int = 0,
         record: str | os.PathLike[str] | None = None,
+        workers: bool | Collection[str] = False,
     ) -> None:
         if isinstance(nodes, str):
             nodes, name = (None if isinstance(name, str) else name), nodes
@@ -149,6 +162,7 @@ class Pipeline:
         self.checkpoint_interval_ms = checkpoint_interval_ms
         self.record = record
         self.enable_metrics = enable_metrics
+        self.workers = workers
         if trace_memory:  # what is seldom asked for takes no room in the others
             self.trace_memory = True
         self.errors: list[NodeError] = []
@@ -586,6 +600,8 @@ class Pipeline:
             manifest = self._graph.to_manifest(
                 {"name": self.name[:255]}, live=True, on_error=self.on_error
             )
+            if self.workers:
+                self._graph.host_in_workers(manifest, self.workers)
             feed = self._add_feed(manifest) if fed else None
             collect = self._add_collect(manifest, outputs) if collected else None
             key = _plans.key_of(self._graph.nodes, manifest) if shared else None

@@ -1,0 +1,227 @@
+"""Nodes of test_worker_nodes.py, in a module of their own: a worker process imports it."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+import time
+
+from remotemedia import Node
+
+
+class Double(Node):
+    tier = "worker"
+
+    def process(self, item):
+        return 2 * item
+
+
+class Where(Node):
+    """Gives where it runs."""
+
+    def process(self, item):
+        return os.getpid()
+
+
+class Later(Node):
+    tier = "worker"
+
+    async def process(self, item):
+        await asyncio.sleep(0)
+        return item + 1
+
+
+class Twice(Node):
+    tier = "worker"
+
+    def process(self, item):
+        yield item
+        yield -item
+
+
+class TwiceLater(Node):
+    tier = "worker"
+
+    async def process(self, item):
+        yield item
+        await asyncio.sleep(0)
+        yield -item
+
+
+class Source(Node):
+    tier = "worker"
+
+    def __init__(self, count):
+        super().__init__()
+        self.count = count
+
+    def process(self):
+        yield from range(self.count)
+
+
+class Total(Node):
+    tier = "worker"
+
+    def __init__(self, start=0):
+        super().__init__()
+        self.total = start
+
+    def process(self, item):
+        self.total += item
+
+    def flush(self):
+        return self.total
+
+
+class Kept(Node):
+    """Keeps its total over the end of its worker; ends that at some items."""
+
+    tier = "worker"
+
+    def __init__(self, folder, deadly=(), always=()):
+        super().__init__()
+        self.folder = folder
+        self.deadly = deadly
+        self.always = always
+        self.total = 0
+
+    def save(self):
+        return self.total
+
+    def load(self, state):
+        self.total = state
+
+    def process(self, item):
+        mark = os.path.join(self.folder, str(item))
+        if item in self.always or (item in self.deadly and not os.path.exists(mark)):
+            with open(mark, "w"):
+                pass
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.total += item
+        return self.total
+
+
+class Running(Node):
+    """One generator for the whole stream."""
+
+    tier = "worker"
+    is_streaming = True
+
+    async def process(self, items):
+        total = 0
+        async for item in items:
+            total += item
+            yield total
+        yield "end"
+
+
+class Odd(Exception):
+    """Cannot be made again from what pickle writes."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+class Raises(Node):
+    tier = "worker"
+
+    def process(self, item):
+        if item == 3:
+            raise ValueError("three is too much")
+        if item == 4:
+            raise Odd(1, 2)
+        return item
+
+
+class Dies(Node):
+    tier = "worker"
+
+    def __init__(self, by="signal"):
+        super().__init__()
+        self.by = by
+
+    def process(self, item):
+        if item == 3:
+            if self.by == "exit":
+                os._exit(7)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return item
+
+
+class Hangs(Node):
+    tier = "worker"
+    limits = {"time_ms": 300}
+
+    def process(self, item):
+        if item == 2:
+            time.sleep(600)
+        return item
+
+
+class Greedy(Node):
+    tier = "worker"
+    limits = {"memory_bytes": 100 << 20}
+
+    def process(self, item):
+        return len(bytearray(item))
+
+
+class FailsToBegin(Node):
+    tier = "worker"
+
+    def initialize(self):
+        raise OSError("no such device")
+
+    def process(self, item):
+        return item
+
+
+class Locked(Node):
+    """Cannot be pickled."""
+
+    tier = "worker"
+
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.Lock()
+
+    def process(self, item):
+        return item
+
+
+class Scaled(Node):
+    """Gives an array that it makes in the memory of the link."""
+
+    tier = "worker"
+
+    def process(self, item):
+        import numpy
+
+        out = self.empty(item.shape, item.dtype)
+        numpy.multiply(item, 3, out=out)
+        return out
+
+
+class Waits(Node):
+    """Waits until it is cancelled, and leaves a note of that."""
+
+    tier = "worker"
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    async def process(self, item):
+        with open(self.path + ".begun", "w"):
+            pass
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError), open(self.path, "w") as file:
+                file.write("cancelled")
+            raise
+
+    async def cleanup(self):
+        with open(self.path + ".cleanup", "w"):
+            pass
