@@ -542,7 +542,7 @@ static void check_refused(const char *type, const char *entry, const char *why)
 TEST(what_cannot_have_copies_is_refused)
 {
     check_refused("t.state", "2", "node 'x' (t.state) keeps state");
-    check_refused("t.python", "2", "before there are worker processes");
+    check_refused("t.python", "2", "only where its tier is worker");
     check_refused("t.two", "2", "has not just one input");
     check_refused("t.take", "2", "has no output");
     check_refused("t.some", "17", "parallel is 17");

@@ -24,8 +24,8 @@ static size_t count_ports(const rm_port *ports)
 /* Why nodes of the type run once only; NULL: they need not. */
 static const char *reason_against(const rm_node_type *type)
 {
-    if (type->flags & RM_NODE_PYTHON) {
-        return "is Python, which cannot run in several copies before there are worker processes";
+    if (type->flags & RM_NODE_PYTHON && !(type->flags & RM_NODE_PROCESS)) {
+        return "is Python, which runs in several copies only where its tier is worker";
     }
     if (!(type->flags & RM_NODE_PURE)) {
         return "keeps state from item to item, or does not say that it keeps none";
@@ -49,8 +49,10 @@ void rmi_parallel_check(rmi_findings *findings, const rmi_graph_node *node, rmi_
         snprintf(pointer, sizeof pointer, "/nodes/%zu/parallel", made->manifest_index);
         (void)rm_fail_as(&error, RM_CODE_MANIFEST_VALUE, "node '%s' (%s) %s", node->id,
                          made->pub.type->name, why);
-        rm_error_help(&error, "leave parallel out: it is for native types without state, such as "
-                              "video.scale and audio.convert");
+        rm_error_help(&error,
+                      "leave parallel out: it is for native types without state, such as "
+                      "video.scale and audio.convert, and for Python nodes with stateless = "
+                      "True whose tier is worker");
         rmi_findings_add(findings, RM_SEVERITY_ERROR, pointer, &error);
         return;
     }

@@ -55,7 +55,8 @@ static uint32_t flags_of(const rmi_plan_node *node)
 
 static bool is_copy(const rmi_plan_node *node)
 {
-    return node->pub.copy && node->pub.copies > 1;
+    /* Those of Python are on the home strand; what they do is in processes of their own. */
+    return node->pub.copy && node->pub.copies > 1 && !(flags_of(node) & RM_NODE_PYTHON);
 }
 
 static bool is_heavy_only(const rmi_plan_node *node)

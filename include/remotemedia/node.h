@@ -128,6 +128,8 @@ enum {
     RM_NODE_LATE = 1u << 5, /* sink: its open() may touch the outside world last (files, devices) */
     RM_NODE_UNPROMPTED = 1u << 6, /* process() is also called without input, all packets NULL, after
                                      rm_node_ready() or a timer: for what comes by itself */
+    RM_NODE_PROCESS = 1u << 8, /* its code runs in a process of its own: what is Python may then run
+                                  in several copies */
     RM_NODE_OTHER_PARAMS = 1u << 7 /* takes parameters of any name beside those of its table; one
                                       that looks like a slip of these gets a warning */
 };

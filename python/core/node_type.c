@@ -256,7 +256,7 @@ static int make_params(rmpy_node_type *self, PyObject *params)
 
 typedef struct arguments {
     PyObject *make, *name, *summary, *inputs, *outputs, *params, *example, *blocking;
-    int other_params, live, keeps;
+    int other_params, live, keeps, pure, process;
 } arguments;
 
 static int fill_code(rmpy_node_type *self, const arguments *a)
@@ -293,7 +293,8 @@ static int fill(rmpy_node_type *self, const arguments *a)
     rm_node_type *type = &self->type;
     type->struct_size = sizeof *type;
     type->flags = RM_NODE_PYTHON | (a->other_params ? RM_NODE_OTHER_PARAMS : 0u) |
-                  (a->live ? RM_NODE_LIVE : 0u);
+                  (a->live ? RM_NODE_LIVE : 0u) | (a->pure ? RM_NODE_PURE : 0u) |
+                  (a->process ? RM_NODE_PROCESS : 0u);
     type->user = self;
     self->texts = PyList_New(0);
     int failed = !self->texts || fill_code(self, a) < 0 ||
@@ -316,11 +317,13 @@ static int fill(rmpy_node_type *self, const arguments *a)
 static PyObject *node_type_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"make",    "name",     "summary",      "inputs", "outputs", "params",
-                            "example", "blocking", "other_params", "live",   "keeps",   NULL};
+                            "example", "blocking", "other_params", "live",   "keeps",   "pure",
+                            "process", NULL};
     arguments a = {.inputs = Py_None, .outputs = Py_None, .params = Py_None, .blocking = Py_None};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOOOOOOppp:NodeType", names, &a.make,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOOOOOOppppp:NodeType", names, &a.make,
                                      &a.name, &a.summary, &a.inputs, &a.outputs, &a.params,
-                                     &a.example, &a.blocking, &a.other_params, &a.live, &a.keeps)) {
+                                     &a.example, &a.blocking, &a.other_params, &a.live, &a.keeps,
+                                     &a.pure, &a.process)) {
         return NULL;
     }
     if (!a.name) {
@@ -388,7 +391,8 @@ static PyGetSetDef node_type_getset[] = {
 
 PyDoc_STRVAR(node_type_doc,
              "NodeType(make, *, name, summary='', inputs=None, outputs=None, params=None, "
-             "example='', blocking=None, other_params=False, live=False, keeps=False)\n--\n\n"
+             "example='', blocking=None, other_params=False, live=False, keeps=False, pure=False, "
+             "process=False)\n--\n\n"
              "A node type whose code is Python; a resolver returns one, see Registry.");
 
 static PyType_Slot node_type_slots[] = {

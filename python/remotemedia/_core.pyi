@@ -151,6 +151,8 @@ class NodeType:
     live : True: a source that cannot wait, whose ``overrun()`` is called where nothing it gives has room.
     keeps : True: its nodes are part of checkpoints, with what their ``save()`` gives and ``load(state)``
         takes, or without a state.
+    process : True: what the makers give calls code in a process of its own. pure : True: it keeps no
+        state, so that it may then run in several copies.
     merge : "any" or "zip" — see the manifest; with several input ports `process` gets a tuple.
     blocking : True: always on a thread of its own; False: always on the caller's loop; None: decided
         by measuring.
@@ -170,6 +172,8 @@ class NodeType:
         other_params: bool = False,
         live: bool = False,
         keeps: bool = False,
+        pure: bool = False,
+        process: bool = False,
     ) -> Self: ...
     @property
     def name(self) -> str: ...

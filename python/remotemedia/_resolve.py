@@ -82,10 +82,18 @@ def _named_type(
     if worker is not None:
         make = partial(worker, cls, Made(name, params))
     blocking = getattr(cls, "blocking", None)
-    if spec.params is None:
-        return _node_type(cls, name, make, blocking, _named_params(cls, params), other_params=True)
-    rows = [_param_row(p._asdict()) for p in spec.params]
-    return _node_type(cls, name, make, blocking, rows)
+    rows = _named_params(cls, params)
+    if spec.params is not None:
+        rows = [_param_row(p._asdict()) for p in spec.params]
+    return _node_type(
+        cls,
+        name,
+        make,
+        blocking,
+        rows,
+        other_params=spec.params is None,
+        in_worker=worker is not None,
+    )
 
 
 class Place:
@@ -140,7 +148,8 @@ def _live_type(
             f"node '{asked['id']}' is pinned to another process", code=VALUE_NOT_ACCEPTABLE
         )
     if worker is not None:
-        return live_type(type(node), False, partial(worker, type(node), node))
+        make = partial(worker, type(node), node)
+        return live_type(type(node), False, make, in_worker=True)
     host = host_of(node)
     return live_type(type(node), node.blocking, lambda: host)
 
@@ -152,12 +161,16 @@ def host_of(node: Node) -> Host:
 
 
 def live_type(
-    cls: type[Node], blocking: bool | None, make: Callable[[], object]
+    cls: type[Node],
+    blocking: bool | None,
+    make: Callable[[], object],
+    *,
+    in_worker: bool = False,
 ) -> _core.NodeType:
     """The type of a live node of a class."""
     check_dependencies(cls.__name__, cls)
     name = f"{module_name(cls)}:{cls.__qualname__}"
-    return _node_type(cls, name, make, blocking)
+    return _node_type(cls, name, make, blocking, in_worker=in_worker)
 
 
 def _node_type(
@@ -168,6 +181,7 @@ def _node_type(
     params: list[dict[str, Any]] | None = None,
     *,
     other_params: bool = False,
+    in_worker: bool = False,
 ) -> _core.NodeType:
     spec = spec_of(cls)
     inputs = () if is_source(cls) else spec.inputs
@@ -183,6 +197,8 @@ def _node_type(
         other_params=other_params,
         live=not inputs and callable(getattr(cls, "overrun", None)),
         keeps=keeps_state(cls),
+        pure=in_worker and bool(getattr(cls, "stateless", False)) and bool(inputs),
+        process=in_worker,
     )
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 # To the worker.
 INIT, ITEM, FLUSH, CANCEL, INTERRUPT, PARAMS, SAVE, LOAD, CLEANUP = range(1, 10)
-# From the worker. DONE ends an operation; RESULT may come before it.
-RESULT, DONE, FAILED = range(16, 19)
+# From the worker. DONE, ONLY (with the one result) and FAILED end an operation; RESULT comes before.
+RESULT, DONE, FAILED, ONLY = range(16, 20)
 
 HEAD = Struct("<BB6xQ")
 LONG = 1  # the pickle is the first part

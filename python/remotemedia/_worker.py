@@ -18,6 +18,8 @@ import os
 import signal
 import socket
 import sys
+from time import perf_counter_ns
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from . import _core, _wire
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 REQUEST_BYTES_MAX = 1 << 16
 LINK_FDS = 4
+LOOK_NS = 50_000
+VAIN_MAX, LOOK_EACH = 3, 32
+TURNS_MAX = 16  # items in a row until the node's own tasks get a turn
+UNFINISHED = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 
 # ---- zygote
@@ -138,28 +144,79 @@ class _Worker:
         self.channel = channel
         self.loop = loop
         self.node: Any = None
-        self.keeps = False
+        self.keeps = self.is_streaming = False
         self.stream: _Stream | None = None
         self.task: Task[None] | None = None
-        self.item = 0
+        self.item = self.looks = self.in_vain = 0
 
     async def serve(self) -> None:
         """Until the link ends."""
+        turns = 0
         while True:
-            message = await self.channel.receive()
+            message = self.channel.receive_now() or self._look()
+            if message is None:
+                message = await self.channel.receive()
+            elif (turns := turns + 1) % TURNS_MAX == 0:
+                await self._rest()
             if message.op == _wire.CANCEL:
                 if self.task is not None and self.item == message.item:
                     self.task.cancel()
                 continue
             if self.task is not None:
                 await _over(self.task)
+                self.task = None
             self.item = message.item
-            self.task = self.loop.create_task(self._do(message))
+            result, last = None, None
+            if message.op == _wire.ITEM and not self.is_streaming:
+                result, last = self._call(message)
+            if last is not None:
+                await self.channel.send_packed(*last)
+            else:
+                self.task = self.loop.create_task(self._do(message, result))
 
-    async def _do(self, message: _wire.Message) -> None:
+    def _look(self) -> _wire.Message | None:
+        """The next message, where it comes within moments: to be woken takes longer than that.
+
+        Not where the last few looks were in vain, but for one now and then.
+        """
+        self.looks += 1
+        if self.task is not None or (self.in_vain >= VAIN_MAX and self.looks % LOOK_EACH):
+            return None
+        until = perf_counter_ns() + LOOK_NS
+        while perf_counter_ns() < until:
+            message = self.channel.receive_now()
+            if message is not None:
+                self.in_vain = 0
+                return message
+            os.sched_yield()
+        self.in_vain += 1
+        return None
+
+    async def _rest(self) -> None:
+        """Lets tasks of the node's own run, where items come without a pause."""
+        import asyncio
+
+        await asyncio.sleep(0)
+
+    def _call(self, message: _wire.Message) -> tuple[Any, tuple[bytes, tuple[Any, ...]] | None]:
+        """Has the node handle an item: what is left to be done, or the message that ends it."""
+        try:
+            result = self.node.process(*message.value)
+            if type(result) in UNFINISHED or inspect.isawaitable(result):
+                return result, None
+            value = (result, self.node.save()) if self.keeps else (result,)
+            return None, _wire.packed(_wire.ONLY, message.item, value)
+        except BaseException as error:
+            row = _wire.exception_row(_here(error))
+            return None, _wire.packed(_wire.FAILED, message.item, row)
+
+    async def _do(self, message: _wire.Message, begun: Any) -> None:
         state = None
         try:
-            await self._operate(message.op, message.value)
+            if begun is not None:
+                await self._give_all(begun)
+            else:
+                await self._operate(message.op, message.value)
             if self.keeps and message.op == _wire.ITEM:
                 state = (self.node.save(),)
             last = _wire.packed(_wire.DONE, message.item, state)
@@ -173,7 +230,7 @@ class _Worker:
         if op == _wire.INIT:
             await self._begin(*value)
         elif op == _wire.ITEM:
-            await self._process(value)
+            await self._feed(value[0])
         elif op == _wire.FLUSH:
             await self._flush()
         elif op == _wire.INTERRUPT:
@@ -196,18 +253,17 @@ class _Worker:
             self.node = self.node.make()
         self.node._allocate = self.channel.link.alloc
         self.keeps = options["keeps"]
+        self.is_streaming = bool(getattr(self.node, "is_streaming", False))
         connected = options["connected_outputs"]
         if connected is not None:
             self.node.connected_outputs = connected
         await _awaited(self.node.initialize())
 
-    async def _process(self, arguments: tuple[Any, ...]) -> None:
-        if getattr(self.node, "is_streaming", False):
-            if self.stream is None:
-                self.stream = _Stream(self)
-            await self.stream.feed(arguments[0])
-            return
-        await self._give_all(self.node.process(*arguments))
+    async def _feed(self, item: Any) -> None:
+        """Gives an item to a node that is one generator for the whole stream."""
+        if self.stream is None:
+            self.stream = _Stream(self)
+        await self.stream.feed(item)
 
     async def _flush(self) -> None:
         if self.stream is not None:

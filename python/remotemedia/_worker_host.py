@@ -211,9 +211,10 @@ class WorkerHost:
         packed = self._packed(op, number, value)
         is_over = False
         try:
-            await self._bounded(op, channel.send_packed(*packed))
+            if not channel.sends_now(*packed):
+                await self._bounded(op, channel.send_packed(*packed))
             while True:
-                message = await self._bounded(op, channel.receive())
+                message = channel.receive_now() or await self._bounded(op, channel.receive())
                 if message.item != number:
                     continue  # of one that was cancelled
                 if message.op == _wire.RESULT:
@@ -222,8 +223,13 @@ class WorkerHost:
                 is_over = True
                 if message.op == _wire.FAILED:
                     raise self._raised(message.value)
-                if message.value is not None:
-                    self._state, self._has_state = message.value[0], True
+                value = message.value
+                if message.op == _wire.ONLY:
+                    result, *value = value
+                if value:
+                    self._state, self._has_state = value[0], True
+                if message.op == _wire.ONLY:
+                    yield result
                 return
         except _wire.Gone:
             is_over = True

@@ -164,7 +164,8 @@ class Node(ABC):
         ended ("fill"), one that goes back is moved there ("monotonic").
     parallel : int or None
         How many copies of it run, each on a thread of its own, 1 to 16; what they give keeps the order
-        of the items. For native node types without state: ``Node("video.scale", parallel=2)``.
+        of the items. For native node types without state: ``Node("video.scale", parallel=2)``; and for
+        ``stateless`` nodes whose tier is ``worker``, each copy in a process of its own.
     on_error : "fail", "skip", "retry", "bypass", "dead_letter", a dict, or None
         What happens to an item that fails: ends the run, is dropped, is tried again, is passed on
         unchanged, goes out of the port ``dead_letter``. A dict also says how often and for how long it

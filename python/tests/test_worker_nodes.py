@@ -4,17 +4,19 @@ behind: no process, no descriptor."""
 import asyncio
 import contextlib
 import gc
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+from random import Random
 
 import pytest
 import worker_nodes as nodes
 
-from remotemedia import NodeError, Pipeline, PipelineError, workers
+from remotemedia import Error, NodeError, Pipeline, PipelineError, _worker_host, workers
 
 np = pytest.importorskip("numpy")
 
@@ -232,6 +234,102 @@ def test_cancel_reaches_the_node(tmp_path):
     asyncio.run(main())
     assert path.read_text() == "cancelled"
     assert (tmp_path / "note.cleanup").exists()
+
+
+def test_copies_work_side_by_side_and_keep_the_order():
+    results = Pipeline([nodes.Slow()]).run_sync(list(range(20)))
+    assert [item for item, _ in results] == list(range(20))
+    assert len({pid for _, pid in results}) == 2
+    node = nodes.Slow()
+    node.tier = INLINE
+    with pytest.raises(PipelineError, match="several copies only where its tier is worker"):
+        Pipeline([node]).run_sync([1])
+
+
+def test_an_interrupt_reaches_the_node():
+    async def main():
+        got = []
+        async with Pipeline([nodes.Collects()]).open() as session:
+            await session.push(1)
+            got.append(await anext(session))
+            session.interrupt()
+            await session.push(2)
+            got.append(await anext(session))
+            session.end()
+            got += [item async for item in session]
+        return got
+
+    assert asyncio.run(main()) == [1, 2, [2]]
+
+
+def test_parameters_are_set_while_it_runs():
+    async def main():
+        async with Pipeline([nodes.Adds(1, id="adds")]).open() as session:
+            await session.push(1)
+            first = await anext(session)
+            session.set_params("adds", amount=10)
+            with pytest.raises(Error, match="amount is negative"):
+                session.set_params("adds", amount=-1)
+            await session.push(1)
+            return first, await anext(session)
+
+    assert asyncio.run(main()) == (2, 11)
+
+
+def test_a_worker_that_waits_is_not_woken():
+    def switches(pid):
+        with open(f"/proc/{pid}/status") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("voluntary"))
+
+    async def main():
+        async with Pipeline([nodes.Where()], workers=True).open() as session:
+            await session.push(1)
+            pid = await anext(session)
+            await asyncio.sleep(0.2)  # it comes to rest
+            before = switches(pid)
+            await asyncio.sleep(1)
+            return switches(pid) - before
+
+    assert asyncio.run(main()) == 0
+
+
+def test_kills_at_random_moments_lose_and_double_nothing(tmp_path):
+    """20 kills under load; policy retry; the node keeps its sum by save() and load()."""
+    kills, count = 20, 4000
+    random = Random(5)
+    node = nodes.Kept(str(tmp_path))
+    node.on_error = {"policy": "retry", "attempts": 20, "backoff_ms": 1}
+
+    async def main():
+        killed = 0
+        results = []
+        async with Pipeline([node]).open() as session:
+
+            async def feed():
+                for item in range(count):
+                    await session.push(item)
+                session.end()
+
+            feeding = asyncio.ensure_future(feed())
+            next_kill = random.randrange(20, 150)
+            async for result in session:
+                results.append(result)
+                if len(results) >= next_kill and killed < kills:
+                    for pid in workers_of_this_process():
+                        os.kill(pid, signal.SIGKILL)
+                        killed += 1
+                    next_kill += random.randrange(20, 180)
+            await feeding
+        return killed, results
+
+    workers_before = workers.RESTARTS_MAX
+    _worker_host.RESTARTS_MAX = kills + 1
+    try:
+        killed, results = asyncio.run(main())
+    finally:
+        _worker_host.RESTARTS_MAX = workers_before
+    assert killed == kills
+    assert results == list(itertools.accumulate(range(count)))
 
 
 def run_program(text, folder, check=True):

@@ -32,6 +32,54 @@ class Later(Node):
         return item + 1
 
 
+class Slow(Node):
+    """Says in which process it ran, after some work."""
+
+    tier = "worker"
+    stateless = True
+    parallel = 2
+
+    def process(self, item):
+        time.sleep(0.02)
+        return item, os.getpid()
+
+
+class Collects(Node):
+    """Keeps items until it is interrupted or the end comes."""
+
+    tier = "worker"
+
+    def __init__(self):
+        super().__init__()
+        self.items = []
+
+    def process(self, item):
+        self.items.append(item)
+        return item
+
+    def interrupt(self):
+        self.items.clear()
+
+    def flush(self):
+        return self.items
+
+
+class Adds(Node):
+    tier = "worker"
+
+    def __init__(self, amount):
+        super().__init__()
+        self.amount = amount
+
+    def set_params(self, amount):
+        if amount < 0:
+            raise ValueError("amount is negative")
+        self.amount = amount
+
+    def process(self, item):
+        return item + self.amount
+
+
 class Twice(Node):
     tier = "worker"
 
