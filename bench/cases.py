@@ -66,6 +66,7 @@ CASES = {
     "realtime": (["{python}", "{here}/realtime.py"],),
     "start": (["{python}", "{here}/start.py", "{build}/cli/remotemedia"],),
     "import": (["{python}", "{here}/import.py"],),
+    "workers": (["{python}", "{here}/workers.py"],),
 }
 """The programs of each case. {build}: the build folder, {here}: this one, {python}: the interpreter that
 has the peers. Programs in Python find the package in the build folder."""
@@ -124,6 +125,13 @@ BARS = {
     "voice-interrupt": Bar("voice", "an interrupt through 200 frames that wait", "Pipecat", "us", "share", 1 / 20),
     "start": Bar("start", "from nothing to a second of sound resampled and written", "`gst-launch-1.0`", "ms", "share",
                  0.4),
+    "worker-hop": Bar("workers", "a number to a worker process and back", "two processes that wake each other", "us",
+                      "share", 1.25),
+    "worker-array": Bar("workers", "10 MB to a worker", "a copy into memory that is there", "us", "share", 1.15),
+    "worker-messages": Bar("workers", "numbers through a worker, in a row", "a pipe of `multiprocessing`", "numbers/s",
+                           "more"),
+    "worker-start": Bar("workers", "a pipeline with one worker, from nothing to nothing", "`python -c pass`", "ms",
+                        "share", 1),
     "import": Bar("import", "import of the SDK in a fresh process", "`import numpy`", "ms", "share", 0.5),
 }
 

@@ -119,11 +119,13 @@ def _worker_of(asked: dict[str, Any]) -> Callable[..., object] | None:
     if entry.get("tier") != "worker":
         return None
     limits = entry.get("limits") or {}
-    for key in limits.keys() - {"memory_bytes", "time_ms"}:
+    for key in limits.keys() - {"memory_bytes", "time_ms", "files"}:
+        if key == "hosts" and not limits[key]:
+            continue  # none at all
         raise PipelineError(
             f"node '{asked['id']}': limits.{key} cannot be held by a worker process",
             code=VALUE_NOT_ACCEPTABLE,
-            help="memory_bytes and time_ms can",
+            help="memory_bytes, time_ms, files, and hosts: [] can",
         )
 
     def worker(cls: type, node: Node | Made) -> object:

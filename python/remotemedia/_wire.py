@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import pickle
 from struct import Struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from . import _core
 
@@ -74,13 +74,69 @@ def packed(op: int, item: int, value: Any) -> tuple[bytes, tuple[Any, ...]]:
     return HEAD.pack(op, LONG, item), (text, *buffers)
 
 
-def unpacked(head: bytes, parts: Sequence[Any]) -> Message:
-    """The message; its arrays are read-only views of memory that they keep."""
+class Careful(pickle.Unpickler):
+    """Makes plain values, arrays and exceptions of Python's own, and calls nothing else.
+
+    For what comes from a worker that may do less than the program.
+    """
+
+    PLAIN: ClassVar = {
+        "builtins": {"bytearray", "complex", "frozenset", "range", "set", "slice"},
+        "collections": {"OrderedDict", "deque"},
+        "datetime": {"date", "datetime", "time", "timedelta", "timezone"},
+        "decimal": {"Decimal"},
+        "uuid": {"UUID"},
+        "numpy": {"dtype", "ndarray"},
+        "numpy.core.multiarray": {"_reconstruct"},
+        "numpy._core.multiarray": {"_reconstruct"},
+        "numpy.core.numeric": {"_frombuffer"},
+        "numpy._core.numeric": {"_frombuffer"},
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The class or function; UnpicklingError for one that is not to be called."""
+        if name in self.PLAIN.get(module, ()):
+            return super().find_class(module, name)
+        if name == "scalar" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+            return _scalar
+        if module == "builtins" and name.isidentifier():
+            found = super().find_class(module, name)
+            if isinstance(found, type) and issubclass(found, Exception):
+                return found
+        raise pickle.UnpicklingError(
+            f"{module}.{name} is not taken from a worker with limits on files or hosts"
+        )
+
+
+def _scalar(kind: Any, data: bytes = b"") -> Any:
+    import numpy
+
+    if not isinstance(kind, numpy.dtype) or kind.hasobject:
+        raise pickle.UnpicklingError("a number of NumPy with Python objects in it")
+    return numpy.frombuffer(data, kind, 1)[0]
+
+
+def _loads(data: Any, buffers: Sequence[Any] = (), *, careful: bool = False) -> Any:
+    if careful:
+        from io import BytesIO
+
+        return Careful(BytesIO(data), buffers=buffers).load()
+    return pickle.loads(data, buffers=buffers)
+
+
+def unpacked(head: bytes, parts: Sequence[Any], *, careful: bool = False) -> Message:
+    """The message; its arrays are read-only views of memory that they keep.
+
+    Raises
+    ------
+    Exception
+        What unpickling raises. ``careful``: of anything but plain values, too, see `Careful`.
+    """
     op, flags, item = HEAD.unpack_from(head)
     if flags & LONG:
-        value = pickle.loads(parts[0], buffers=parts[1:])
+        value = _loads(parts[0], parts[1:], careful=careful)
     elif len(head) > HEAD.size:
-        value = pickle.loads(memoryview(head)[HEAD.size :], buffers=parts)
+        value = _loads(memoryview(head)[HEAD.size :], parts, careful=careful)
     else:
         value = None
     return Message(op, item, value)
@@ -95,10 +151,15 @@ class Channel:
         One side; the channel closes it.
     loop : AbstractEventLoop
         The loop that waits for it. While nobody sends or receives it is not woken.
+    careful : bool
+        Whether what comes is taken as from a stranger, see `Careful`.
     """
 
-    def __init__(self, link: _core.Link, loop: AbstractEventLoop) -> None:
+    def __init__(
+        self, link: _core.Link, loop: AbstractEventLoop, *, careful: bool = False
+    ) -> None:
         self.link = link
+        self.careful = careful
         self.is_gone = False
         self._loop = loop
         self._waiting: list[Future[None]] = []
@@ -153,9 +214,10 @@ class Channel:
             raise
         if got is None:
             return None
-        message = unpacked(*got)
-        self.link.acknowledge()
-        return message
+        try:
+            return unpacked(*got, careful=self.careful)
+        finally:
+            self.link.acknowledge()
 
     def close(self) -> None:
         """The other process sees it. Arrays that came stay."""
@@ -221,13 +283,15 @@ def exception_row(error: BaseException) -> tuple[bytes | None, str, str, str]:
     return whole, name, str(error), text
 
 
-def exception_of(row: tuple[bytes | None, str, str, str]) -> BaseException:
+def exception_of(
+    row: tuple[bytes | None, str, str, str], *, careful: bool = False
+) -> BaseException:
     """The exception of such a row; its cause says where it was raised."""
     whole, name, text, traceback = row
     made: BaseException | None = None
     if whole is not None:
         try:
-            made = pickle.loads(whole)
+            made = _loads(whole, careful=careful)
         except Exception:  # its class is not to be had here
             made = None
     if made is None:

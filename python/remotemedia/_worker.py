@@ -22,7 +22,7 @@ from time import perf_counter_ns
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from . import _core, _wire
+from . import _confine, _core, _wire
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Queue, Task
@@ -87,7 +87,7 @@ def _fork(requests: socket.socket, fds: list[int], asked: dict[str, Any]) -> tup
         code = 1
         try:
             requests.close()
-            _confine(asked.get("limits") or {})
+            _bound(asked.get("limits") or {})
             code = run(tuple(fds))
         finally:
             with contextlib.suppress(Exception):
@@ -99,7 +99,7 @@ def _fork(requests: socket.socket, fds: list[int], asked: dict[str, Any]) -> tup
     return pid, [os.pidfd_open(pid)]
 
 
-def _confine(limits: dict[str, Any]) -> None:
+def _bound(limits: dict[str, Any]) -> None:
     """What the system holds the worker to. Its memory counts from what it has as it begins."""
     import resource
 
@@ -247,7 +247,13 @@ class _Worker:
     async def _begin(self, prepare: dict[str, Any], made: bytes, options: dict[str, Any]) -> None:
         import pickle
 
-        _prepare(prepare)
+        _find_modules(prepare)
+        limits = options["limits"]
+        if "files" in limits:
+            _confine.files(limits["files"])
+        if "hosts" in limits:
+            _confine.no_network()
+        _run_main(prepare)
         self.node = pickle.loads(made)
         if isinstance(self.node, Made):
             self.node = self.node.make()
@@ -350,11 +356,15 @@ class _Stream:
         await _over(self._task)
 
 
-def _prepare(program: dict[str, Any]) -> None:
-    """Makes importable what is so in the program, its main module too where that is needed."""
+def _find_modules(program: dict[str, Any]) -> None:
+    """Makes importable what is so in the program."""
     sys.path[:] = program["path"]
     sys.argv[:] = program["argv"]
     os.chdir(program["folder"])
+
+
+def _run_main(program: dict[str, Any]) -> None:
+    """Runs the program's main module as an import, where a class of it is needed."""
     name, path = program["main"]
     if name is None and path is None:
         return
@@ -413,5 +423,6 @@ def main(arguments: list[str]) -> None:
     """The zygote: its one argument is the descriptor of its socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program decides
     requests = socket.socket(fileno=int(arguments[0]))
-    _warm(["asyncio", "remotemedia"])
+    own = ("node", "errors", "media", "_worker_host", "_resolve")
+    _warm(["asyncio", "resource", "traceback", *(f"{__package__}.{name}" for name in own)])
     serve(requests)

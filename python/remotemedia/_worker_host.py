@@ -44,7 +44,7 @@ class WorkerHost:
         What the worker is to run: a copy of this node, or one that it makes there.
     limits : dict
         ``memory_bytes``: memory that the worker may take beyond what a Python has; ``time_ms``: how
-        long one call may take. Who passes it is ended.
+        long one call may take; ``files``: paths that it may use; ``hosts``: [], no network.
 
     Notes
     -----
@@ -60,6 +60,7 @@ class WorkerHost:
         self.cls = cls
         self.inner = node
         self.limits = limits
+        self.careful = "files" in limits or "hosts" in limits
         self.time_s = limits["time_ms"] / 1000 if "time_ms" in limits else None
         self.secret_fields = getattr(cls, "secret_fields", ())
         self.spec = getattr(cls, "spec", None)
@@ -138,9 +139,13 @@ class WorkerHost:
         except BaseException:
             link.close()
             raise
-        self._channel = _wire.Channel(link, loop)
+        self._channel = _wire.Channel(link, loop, careful=self.careful)
         _links.add(link)
-        options = {"keeps": self._keeps(), "connected_outputs": self.connected_outputs}
+        options = {
+            "keeps": self._keeps(),
+            "connected_outputs": self.connected_outputs,
+            "limits": self.limits,
+        }
         try:
             await self._call(_wire.INIT, (_program(made), made, options))
             if self._has_state:
@@ -269,7 +274,7 @@ class WorkerHost:
             raise _TooLong from None
 
     def _raised(self, row: tuple[bytes | None, str, str, str]) -> BaseException:
-        error = _wire.exception_of(row)
+        error = _wire.exception_of(row, careful=self.careful)
         if isinstance(error, MemoryError) and "memory_bytes" in self.limits:
             error.add_note(f"the limit of its worker is {self.limits['memory_bytes']} bytes")
         return error

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ANSWER_BYTES_MAX = 1 << 16
 IMPORTS_MAX = 256
+# Imported there without being asked for, where the program has them.
+SHARED = ("numpy",)
 
 
 class Process(NamedTuple):
@@ -140,8 +142,9 @@ def _current() -> _Zygote:
         _zygote = _Zygote()
         atexit.unregister(close)
         atexit.register(close)
-        if _imports:
-            _zygote.ask({"do": "warm", "imports": _imports})
+        imports = [*_imports, *(name for name in SHARED if name in sys.modules)]
+        if imports:
+            _zygote.ask({"do": "warm", "imports": imports})
     return _zygote
 
 

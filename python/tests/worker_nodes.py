@@ -273,3 +273,47 @@ class Waits(Node):
     async def cleanup(self):
         with open(self.path + ".cleanup", "w"):
             pass
+
+
+class Trick:
+    """Unpickles by a call of os.system()."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+class Confined(Node):
+    """Tries what it is told to."""
+
+    tier = "worker"
+
+    def process(self, item):
+        import socket
+        import subprocess
+
+        what, path = item
+        if what == "read":
+            with open(path) as file:
+                return file.read()
+        if what == "write":
+            with open(path, "w") as file:
+                return file.write("text")
+        if what == "list":
+            return os.listdir(path)
+        if what == "shell":
+            return subprocess.run(["cat", path], capture_output=True, check=False).returncode
+        if what == "inet":
+            socket.socket(socket.AF_INET).close()
+            return "made"
+        if what == "unix":
+            for end in socket.socketpair():
+                end.close()
+            return "made"
+        if what == "trick":
+            return Trick(path)
+        if what == "import":
+            return str(__import__(path).__name__)
+        raise KeyError(what)
