@@ -48,7 +48,7 @@ typedef struct rmpy_state {
     PyObject *numpy_empty, *numpy_asarray, *numpy_dtypes, *numpy_generic, *datetime,
         *dataclass_field;
     /* Interned names. */
-    PyObject *str_process, *str_flush, *str_interrupt, *str_overrun, *str_is_streaming,
+    PyObject *str_process, *str_flush, *str_interrupt, *str_overrun, *str_ahead, *str_is_streaming,
         *str_dataclass_fields, *str_field_type, *str_dlpack;
     struct rmpy_run
         *run; /* what running sessions share, see run.h; NULL until rmpy_session_init() */

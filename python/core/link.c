@@ -299,6 +299,15 @@ static PyObject *link_send(PyObject *object, PyObject *args)
     return status < 0 ? failed(object, &err) : PyBool_FromLong(status == RM_OK);
 }
 
+static PyObject *link_interrupt(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    if (!open_link(object)) {
+        return NULL;
+    }
+    rm_ipc_interrupt(((link_object *)object)->ipc);
+    Py_RETURN_NONE;
+}
+
 static PyObject *link_end(PyObject *object, PyObject *Py_UNUSED(none))
 {
     if (!open_link(object)) {
@@ -436,6 +445,8 @@ static PyMethodDef link_methods[] = {
      PyDoc_STR("receive($self, /)\n--\n\n(head, parts); None: nothing came. EOFError: ended.")},
     {"acknowledge", link_acknowledge, METH_NOARGS,
      PyDoc_STR("acknowledge($self, /)\n--\n\nAll that was received is dealt with.")},
+    {"interrupt", link_interrupt, METH_NOARGS,
+     PyDoc_STR("interrupt($self, /)\n--\n\nDrops what was sent and not received yet.")},
     {"end", link_end, METH_NOARGS, PyDoc_STR("end($self, /)\n--\n\nNothing more is to come.")},
     {"fileno", link_fileno, METH_NOARGS,
      PyDoc_STR("fileno($self, /)\n--\n\nReadable when the peer has something for who sleeps.")},

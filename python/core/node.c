@@ -12,8 +12,6 @@
 
 #include <string.h>
 
-_Thread_local rmpy_session *rmpy_opening;
-
 enum { HISTORY = 64, HISTORY_FAST = 60, DEMOTIONS_MAX = 6, CALLS_PER_SAMPLE = 32 };
 
 /* ---- failing */
@@ -722,6 +720,26 @@ static rm_status go_on(rmpy_runner *p)
     return status == RM_OK && has_work(p) ? RM_MORE : status;
 }
 
+/* Takes what waits for an async node that wants to know of it ahead, tells it of all of that, and
+ * then calls it for one after the other. */
+static rm_status look_ahead(rmpy_runner *p, PyObject *takes_item)
+{
+    if (rmpy_ring_push(&p->queue, takes_item) < 0) {
+        return rmpy_fail(p);
+    }
+    if (p->queue.length < RMPY_BATCH_MAX && rm_node_has_input(p->node)) {
+        return RM_OK;
+    }
+    PyObject *items = p->queue.length > 1 ? PyTuple_New((Py_ssize_t)p->queue.length) : NULL;
+    for (unsigned i = 0; items && i < p->queue.length; i++) {
+        PyTuple_SET_ITEM(items, (Py_ssize_t)i, Py_NewRef(*rmpy_ring_at(&p->queue, i)));
+    }
+    PyObject *told = items ? PyObject_CallOneArg(p->ahead, items) : NULL;
+    Py_XDECREF(items);
+    Py_XDECREF(told);
+    return PyErr_Occurred() ? rmpy_fail(p) : go_on(p);
+}
+
 /* A checkpoint gave back what was put aside: that comes first. */
 static rm_status go_on_behind_what_is_left(rmpy_runner *p, PyObject *takes_item)
 {
@@ -745,6 +763,9 @@ static rm_status node_step(rmpy_runner *p, const rm_inputs *inputs)
     }
     if (rmpy_on_thread(p)) {
         return set_aside(p, item);
+    }
+    if (p->ahead && p->batches && p->mode == RMPY_ASYNC) {
+        return look_ahead(p, item);
     }
     if (p->out.length || p->queue.length) {
         return go_on_behind_what_is_left(p, item);
@@ -962,26 +983,6 @@ void rmpy_node_cancel(rm_node *node)
 }
 
 /* Neither needs the GIL: nodes are opened without it. */
-rm_status rmpy_runner_open(rm_node *node, rm_error *err)
-{
-    rmpy_session *s = rmpy_opening;
-    rmpy_runner *p = s ? rmpy_session_find_guest(s, node->id) : NULL;
-    p = s && !p ? rmpy_session_find(s, node->id) : p;
-    if (!p) {
-        return rm_fail(err, RM_EUNSUPPORTED,
-                       s ? "what a change brings does not fall back to Python"
-                         : "a Python node runs only in a Session of Python");
-    }
-    p->node = node;
-    node->state = p;
-    return RM_OK;
-}
-
-void rmpy_runner_close(rm_node *node)
-{
-    rmpy_runner_of(node)->node = NULL;
-}
-
 void rmpy_node_type_fill(rm_node_type *type)
 {
     rm_port *ports = (rm_port *)(uintptr_t)type->outputs;

@@ -69,6 +69,7 @@ int rmpy_node_prepare(rmpy_runner *p, PyObject *object)
     p->self = is_bound ? PyMethod_GET_SELF(p->process) : NULL;
     if (optional_attribute(object, state->str_flush, &p->flush) < 0 ||
         optional_attribute(object, state->str_interrupt, &p->interrupt) < 0 ||
+        optional_attribute(object, state->str_ahead, &p->ahead) < 0 ||
         optional_attribute(object, state->str_is_streaming, &streaming) < 0) {
         return -1;
     }

@@ -149,6 +149,7 @@ struct rmpy_runner {
     rmpy_runner *heir; /* borrowed: gets its state, as a change takes it out; NULL: none does */
     PyObject *object;  /* the node object; a feed's source; where a collect puts things */
     PyObject *flush, *interrupt, *overrun; /* bound methods; NULL: none */
+    PyObject *ahead; /* is told of items that wait for their calls; NULL: it is not */
     unsigned n_in, n_out;
     uint32_t object_ports; /* a bit an output that carries live objects */
 

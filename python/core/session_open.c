@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+_Thread_local rmpy_session *rmpy_opening;
+
 /* ---- making it */
 
 uint32_t rmpy_port_count(const rm_port *list)
@@ -368,4 +370,26 @@ PyObject *rmpy_session_open(PyObject *self, PyObject *args, PyObject *kwargs)
     }
     link_session(s);
     Py_RETURN_NONE;
+}
+
+/* ---- what the engine opens and closes */
+
+rm_status rmpy_runner_open(rm_node *node, rm_error *err)
+{
+    rmpy_session *s = rmpy_opening;
+    rmpy_runner *p = s ? rmpy_session_find_guest(s, node->id) : NULL;
+    p = s && !p ? rmpy_session_find(s, node->id) : p;
+    if (!p) {
+        return rm_fail(err, RM_EUNSUPPORTED,
+                       s ? "what a change brings does not fall back to Python"
+                         : "a Python node runs only in a Session of Python");
+    }
+    p->node = node;
+    node->state = p;
+    return RM_OK;
+}
+
+void rmpy_runner_close(rm_node *node)
+{
+    rmpy_runner_of(node)->node = NULL;
 }

@@ -819,6 +819,7 @@ void rmpy_call_resolve(rmpy_runner *p)
     X(flush)              \
     X(interrupt)          \
     X(overrun)            \
+    X(ahead)              \
     X(task)               \
     X(context)            \
     X(sync_context)       \

@@ -82,6 +82,9 @@ class Link:
     def acknowledge(self) -> None:
         """All that was received is dealt with; the sender gets its credits back."""
 
+    def interrupt(self) -> None:
+        """Drops what was sent from this side and not received yet."""
+
     def end(self) -> None:
         """Nothing more is to come from this side."""
 

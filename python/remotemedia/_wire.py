@@ -179,7 +179,7 @@ class Channel:
     async def send_packed(self, head: bytes, parts: tuple[Any, ...]) -> None:
         """As `send`, for what `packed` gave."""
         while not self.sends_now(head, parts):
-            await self._change()
+            await self.changes()
 
     def sends_now(self, head: bytes, parts: tuple[Any, ...]) -> bool:
         """Sends it if there is a credit."""
@@ -199,7 +199,7 @@ class Channel:
             The other process is gone, and all that it sent was received.
         """
         while (message := self.receive_now()) is None:
-            await self._change()
+            await self.changes()
         return message
 
     def receive_now(self) -> Message | None:
@@ -226,9 +226,9 @@ class Channel:
             self._loop.remove_reader(self.link.socket())
         self.is_gone = True
         self.link.close()
-        self._wake_all()
+        self.wake_all()
 
-    async def _change(self) -> None:
+    async def changes(self) -> None:
         """Returns once the other side has done something."""
         if self.link.sleep():
             future = self._loop.create_future()
@@ -237,15 +237,16 @@ class Channel:
 
     def _woken(self) -> None:
         self.link.wake()
-        self._wake_all()
+        self.wake_all()
 
     def _looked(self) -> None:
         if not self.link.look():
             self.is_gone = True
             self._loop.remove_reader(self.link.socket())
-        self._wake_all()
+        self.wake_all()
 
-    def _wake_all(self) -> None:
+    def wake_all(self) -> None:
+        """Has all that wait look again."""
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import pickle
 import sys
+from collections import deque
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 CREDITS = 64  # messages on their way, each way
 POOL_BYTES_MAX = 4 << 30  # of arrays, each way
 CLEANUP_S = 2.0  # that a worker gets for its cleanup() once a run is cancelled or has failed
+AHEAD_BYTES_MAX = 1 << 20  # of items that the worker has beside the one that it works on
 RESTARTS_MAX = 16  # in one run
 # Methods of a node that the worker has, and that the engine asks for only where they are.
 OPTIONAL = ("flush", "interrupt", "set_params", "save", "load")
@@ -68,11 +71,15 @@ class WorkerHost:
         self._channel: _wire.Channel | None = None
         self._process: _zygote.Process | None = None
         self._operation = 0
+        self._sent: deque[int] = deque()  # operations of items whose process() is not called yet
+        self._early: deque[_wire.Message] = deque()  # that came while something else was waited for
         self._state: Any = None
         self._has_state = False
 
     def __getattr__(self, name: str) -> Any:
         if name in OPTIONAL and callable(getattr(self.cls, name, None)):
+            return getattr(self, f"_{name}")
+        if name in ("ahead", "interrupt") and self._takes_ahead():
             return getattr(self, f"_{name}")
         if name in ("flush", "interrupt") and getattr(self.cls, "is_streaming", False):
             return getattr(self, f"_{name}")
@@ -114,7 +121,45 @@ class WorkerHost:
             yield value
 
     async def _interrupt(self) -> None:
-        await self._call(_wire.INTERRUPT)
+        if self._channel is not None and self._takes_ahead():
+            self._channel.link.interrupt()
+            self._sent.clear()
+        if callable(getattr(self.cls, "interrupt", None)) or self._streams():
+            await self._call(_wire.INTERRUPT)
+
+    def _ahead(self, items: tuple[Any, ...]) -> None:
+        """Sends items whose process() is to be called one after the other from now on.
+
+        What cannot be sent now is sent, or fails, in its own call.
+        """
+        channel = self._channel
+        bytes_sent = 0
+        for item in items:
+            if channel is None or bytes_sent > AHEAD_BYTES_MAX or len(self._sent) >= CREDITS - 2:
+                return
+            try:
+                head, parts = _wire.packed(_wire.ITEM, self._operation + 1, (item,))
+                if not channel.sends_now(head, parts):
+                    return
+            except Exception:
+                return
+            self._operation += 1
+            self._sent.append(self._operation)
+            bytes_sent += sum(len(part) for part in parts)
+
+    def _streams(self) -> bool:
+        return bool(getattr(self.cls, "is_streaming", False))
+
+    def _takes_ahead(self) -> bool:
+        """True where items may be in the worker before it is their turn: where nothing is to be saved
+        between two of them, and none can be cancelled."""
+        process: Any = getattr(self.cls, "process", None)
+        return not (
+            self._keeps()
+            or self._streams()
+            or _core.is_async(process)
+            or inspect.isgeneratorfunction(process)
+        )
 
     def _set_params(self, **params: Any) -> None:
         self._now(_wire.PARAMS, params)
@@ -194,6 +239,8 @@ class WorkerHost:
         """What is raised where the worker is gone; the next call starts another one."""
         process, self._process = self._process, None
         channel, self._channel = self._channel, None
+        self._sent.clear()
+        self._early.clear()
         if channel is not None:
             channel.close()
         if process is None:
@@ -211,31 +258,20 @@ class WorkerHost:
             await self._restart()
         channel = self._channel
         assert channel is not None
-        self._operation += 1
-        number = self._operation
-        packed = self._packed(op, number, value)
+        number, packed = self._numbered(op, value)
         is_over = False
         try:
-            if not channel.sends_now(*packed):
+            if packed is not None and not channel.sends_now(*packed):
                 await self._bounded(op, channel.send_packed(*packed))
-            while True:
-                message = channel.receive_now() or await self._bounded(op, channel.receive())
-                if message.item != number:
-                    continue  # of one that was cancelled
-                if message.op == _wire.RESULT:
-                    yield message.value[0]
-                    continue
-                is_over = True
-                if message.op == _wire.FAILED:
-                    raise self._raised(message.value)
-                value = message.value
-                if message.op == _wire.ONLY:
-                    result, *value = value
-                if value:
-                    self._state, self._has_state = value[0], True
-                if message.op == _wire.ONLY:
-                    yield result
-                return
+            while not is_over:
+                message = self._early.popleft() if self._early else channel.receive_now()
+                if message is None:
+                    await self._bounded(op, channel.changes())
+                elif message.item == number:  # else it is of one that was cancelled
+                    is_over = message.op != _wire.RESULT
+                    result = self._result(message)
+                    if result is not None:
+                        yield result
         except _wire.Gone:
             is_over = True
             raise self._died() from None
@@ -245,6 +281,27 @@ class WorkerHost:
         finally:
             if not is_over:
                 self._cancel(channel, number)
+
+    def _numbered(
+        self, op: int, value: Any
+    ) -> tuple[int, tuple[bytes, tuple[Any, ...]] | None]:
+        """The number of an operation, and its message; None: the worker has that already."""
+        if op == _wire.ITEM and self._sent:
+            return self._sent.popleft(), None
+        self._operation += 1
+        return self._operation, self._packed(op, self._operation, value)
+
+    def _result(self, message: _wire.Message) -> Any:
+        """What a message gives; None: nothing. Raises what the node raised."""
+        value = message.value
+        if message.op == _wire.FAILED:
+            raise self._raised(value)
+        result = None
+        if message.op != _wire.DONE:
+            result, *value = value
+        if value:
+            self._state, self._has_state = value[0], True
+        return result
 
     async def _call(self, op: int, value: Any = None) -> None:
         """An operation that gives nothing."""
@@ -293,7 +350,8 @@ class WorkerHost:
         if channel is None:
             raise self._died()
         self._operation += 1
-        packed = self._packed(op, self._operation, value)
+        number = self._operation
+        packed = self._packed(op, number, value)
         given = None
         try:
             while not channel.sends_now(*packed):
@@ -302,14 +360,18 @@ class WorkerHost:
                 message = channel.receive_now()
                 if message is None:
                     self._sleep(channel, select)
-                elif message.item == self._operation and message.op == _wire.RESULT:
+                elif message.item != number:
+                    self._early.append(message)
+                elif message.op == _wire.RESULT:
                     given = message.value[0]
-                elif message.item == self._operation and message.op == _wire.FAILED:
+                elif message.op == _wire.FAILED:
                     raise self._raised(message.value)
-                elif message.item == self._operation:
+                else:
                     return given
         except _wire.Gone:
             raise self._died() from None
+        finally:
+            channel.wake_all()  # what they wait for may have come meanwhile
 
     def _sleep(self, channel: _wire.Channel, select: Callable[..., Any]) -> None:
         link = channel.link

@@ -276,6 +276,59 @@ def test_parameters_are_set_while_it_runs():
     assert asyncio.run(main()) == (2, 11)
 
 
+def test_items_are_there_ahead_of_their_turn_and_fail_on_their_own():
+    given = list(range(500))
+    assert Pipeline([nodes.Double(), nodes.Double(id="two")]).run_sync(given) == [4 * i for i in given]
+    results = []
+    with pytest.raises(ValueError, match="three is too much") as caught:
+        Pipeline([nodes.Raises()]).run_into([1, 2, 5, 6, 7, 3, 8, 9], results.append)
+    assert caught.value.item == 6
+    assert results == [1, 2, 5, 6, 7]
+
+
+def test_large_arrays_do_not_all_go_ahead():
+    given = [np.full(1 << 20, i, np.uint8) for i in range(40)]
+    results = Pipeline([nodes.Scaled()]).run_sync(given)
+    assert [int(r[5]) for r in results] == [3 * i % 256 for i in range(40)]
+
+
+def test_several_inputs_arrive_together():
+    left, right, both = nodes.Double(id="a"), nodes.Double(id="b"), nodes.Both(id="both")
+    pipeline = Pipeline([left >> both["left"], right >> both["right"]])
+    assert pipeline.run_sync([1, 2, 3]) == [4, 8, 12]
+
+
+def test_an_interrupt_drops_what_is_there_ahead(tmp_path):
+    path = tmp_path / "log"
+
+    async def main():
+        async with Pipeline([nodes.Logs(str(path))]).open() as session:
+            for item in range(8):
+                await session.push(item)
+            first = await anext(session)
+            session.interrupt()
+            await session.push(100)
+            later = [await anext(session)]
+            session.end()
+            return first, later + [item async for item in session]
+
+    assert asyncio.run(main()) == (0, [100])
+    seen = path.read_text().split()
+    assert seen[0] == "0" and seen[-1] == "100" and len(seen) < 8
+
+
+def test_parameters_are_set_while_an_item_is_out():
+    async def main():
+        async with Pipeline([nodes.Adds(1, id="adds")]).open() as session:
+            for item in range(8):
+                await session.push(item)
+            await asyncio.sleep(0)
+            session.set_params("adds", amount=1)
+            return [await anext(session) for _ in range(8)]
+
+    assert asyncio.run(main()) == list(range(1, 9))
+
+
 def test_a_worker_that_waits_is_not_woken():
     def switches(pid):
         with open(f"/proc/{pid}/status") as file:

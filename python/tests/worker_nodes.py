@@ -8,6 +8,7 @@ import threading
 import time
 
 from remotemedia import Node
+from remotemedia.node import NodeSpec, Port
 
 
 class Double(Node):
@@ -62,6 +63,33 @@ class Collects(Node):
 
     def flush(self):
         return self.items
+
+
+class Both(Node):
+    """Of two inputs; says what it got, and how large the arrays were."""
+
+    tier = "worker"
+    spec = NodeSpec("worker_nodes:Both", inputs=(Port("left"), Port("right")))
+    merge = "zip"
+
+    def process(self, pair):
+        return pair[0] + pair[1]
+
+
+class Logs(Node):
+    """Leaves a note of each item that it was called for."""
+
+    tier = "worker"
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def process(self, item):
+        with open(self.path, "a") as file:
+            file.write(f"{item} ")
+        time.sleep(0.05)
+        return item
 
 
 class Adds(Node):
