@@ -87,6 +87,7 @@ def _fork(requests: socket.socket, fds: list[int], asked: dict[str, Any]) -> tup
         code = 1
         try:
             requests.close()
+            _flush_each_line()
             _bound(asked.get("limits") or {})
             code = run(tuple(fds))
         finally:
@@ -97,6 +98,13 @@ def _fork(requests: socket.socket, fds: list[int], asked: dict[str, Any]) -> tup
     for fd in fds:
         os.close(fd)
     return pid, [os.pidfd_open(pid)]
+
+
+def _flush_each_line() -> None:
+    """What a node prints is there at once, also where the worker is killed after that."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
 def _bound(limits: dict[str, Any]) -> None:

@@ -178,6 +178,8 @@ class WorkerHost:
 
         made = self._pickled()
         loop = asyncio.get_running_loop()
+        if not _zygote.is_there():
+            await asyncio.to_thread(_zygote.start)
         link, fds = _core.Link.make(capacity=CREDITS, pool_bytes_max=POOL_BYTES_MAX)
         try:
             self._process = _zygote.fork(fds, self.limits)

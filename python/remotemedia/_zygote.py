@@ -170,6 +170,18 @@ def close() -> None:
         zygote.close()
 
 
+def is_there() -> bool:
+    """True where a worker is forked at once; False: the zygote is to be started first."""
+    zygote = _zygote
+    return zygote is not None and zygote.process.poll() is None
+
+
+def start() -> None:
+    """Starts the zygote if there is none; takes as long as an interpreter does."""
+    with _lock:
+        _current()
+
+
 def warm(imports: Sequence[str]) -> None:
     """Has modules imported before workers are forked, which then share their memory.
 

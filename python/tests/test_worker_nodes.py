@@ -16,7 +16,7 @@ from random import Random
 import pytest
 import worker_nodes as nodes
 
-from remotemedia import Error, NodeError, Pipeline, PipelineError, _worker_host, workers
+from remotemedia import Error, NodeError, Pipeline, PipelineError, _worker_host, _zygote, workers
 
 np = pytest.importorskip("numpy")
 
@@ -452,6 +452,82 @@ def test_a_program_that_is_killed_takes_its_workers_along(tmp_path):
         os.sched_yield()
         subprocess.run(["sleep", "0.01"], check=True)
     pytest.fail(f"worker {pid} is still there")
+
+
+def test_a_fork_of_the_program_leaves_its_workers_alone(tmp_path):
+    made = run_program(
+        """
+        import asyncio, os
+        from remotemedia import Pipeline
+        from worker_nodes import Double
+
+        async def main():
+            async with Pipeline([Double()]).open() as session:
+                await session.push(1)
+                print(await anext(session), flush=True)
+                pid = os.fork()
+                if pid == 0:
+                    links = [name for fd in os.listdir("/proc/self/fd")
+                             if os.path.exists(path := f"/proc/self/fd/{fd}")
+                             and "remotemedia-link" in (name := os.readlink(path))]
+                    print("child", len(links), flush=True)
+                    os._exit(0)
+                os.waitpid(pid, 0)
+                await session.push(2)
+                print(await anext(session), flush=True)
+
+        asyncio.run(main())
+        """,
+        tmp_path,
+    )
+    assert made.stdout == "2\nchild 0\n4\n", made.stderr
+
+
+def test_a_zygote_that_is_killed_is_replaced():
+    zygote = _zygote._zygote
+    assert Pipeline([nodes.Double()]).run_sync(1) == 2
+    zygote.process.kill()
+    zygote.process.wait()
+    assert Pipeline([nodes.Double()]).run_sync(2) == 4
+    assert _zygote._zygote is not zygote
+
+
+def test_what_a_node_prints_is_there_though_its_worker_is_killed(tmp_path):
+    made = run_program(
+        """
+        import os, signal
+        from remotemedia import Node, Pipeline
+
+        class Says(Node):
+            tier = "worker"
+            def process(self, item):
+                print("item", item)
+                if item == 2:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        if __name__ == "__main__":
+            Pipeline([Says()], on_error="skip").run_sync([1, 2, 3])
+        """,
+        tmp_path,
+    )
+    assert made.stdout == "item 1\nitem 2\nitem 3\n", made.stderr
+
+
+def test_many_runs_leave_nothing():
+    def resident():
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    pipeline = Pipeline([nodes.Scaled()])
+    array = np.ones(50_000)
+    for _ in range(10):
+        pipeline.run_sync(array)
+    gc.collect()
+    before = resident()
+    for _ in range(40):
+        pipeline.run_sync(array)
+    gc.collect()
+    assert resident() - before < 40 * 400_000  # less than the array itself, each
 
 
 def test_warm_names_what_cannot_be_imported():
