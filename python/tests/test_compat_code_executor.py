@@ -10,8 +10,6 @@ from remotemedia.nodes.code_executor import CodeExecutorNode, SerializedClassExe
 
 contract = pytest.mark.contract
 runs = pytest.mark.skipif(not hasattr(_core, "Session"), reason="the extension has no sessions")
-EXECUTOR = "2 CodeExecutorNode (code_executor)"
-SERIALIZED = "2 SerializedClassExecutorNode"
 
 
 class Counter:
@@ -34,7 +32,7 @@ def packed(value):
     return base64.b64encode(cloudpickle.dumps(value)).decode()
 
 
-@contract(EXECUTOR)
+@contract("2 CodeExecutorNode (code_executor)")
 @runs
 def test_the_value_of_result_goes_on():
     node = CodeExecutorNode(name="code", note=1)
@@ -48,7 +46,7 @@ def test_the_value_of_result_goes_on():
     }
 
 
-@contract(EXECUTOR)
+@contract("2 CodeExecutorNode (code_executor)")
 def test_code_and_input_of_the_parameters_stand_in():
     node = CodeExecutorNode("result = input_data + 1", input_data=4)
     assert node.process(None)["result"] == 5
@@ -57,13 +55,13 @@ def test_code_and_input_of_the_parameters_stand_in():
     assert node.get_params() == {"code": "result = input_data + 1", "input_data": 4}
 
 
-@contract(EXECUTOR)
+@contract("2 CodeExecutorNode (code_executor)")
 def test_without_a_result():
     assert CodeExecutorNode("x = 1").process()["result"] == "No result variable set"
     assert CodeExecutorNode("result = None").process()["result"] is None
 
 
-@contract(EXECUTOR)
+@contract("2 CodeExecutorNode (code_executor)")
 @pytest.mark.parametrize(
     ("code", "error"),
     [
@@ -81,14 +79,14 @@ def test_code_that_fails_gives_an_error_dict(code, error):
     assert told == {"code": code, "input": 7, "processed_by": "CodeExecutorNode[code]"}
 
 
-@contract(EXECUTOR)
+@contract("2 CodeExecutorNode (code_executor)")
 def test_an_item_of_another_type_gives_an_error_dict():
     told = CodeExecutorNode("result = 1").process([1])
     assert told["error"] == "Input must be None or a dict with 'code', not list"
     assert told["input"] == [1]
 
 
-@contract(EXECUTOR)
+@contract("2 CodeExecutorNode (code_executor)")
 def test_what_may_be_imported():
     code = "import math, json\nfrom collections import deque\nresult = math.floor(2.5)"
     assert "ImportError" in CodeExecutorNode(code).process()["error"]
@@ -102,7 +100,7 @@ def test_what_may_be_imported():
     assert told == "ImportError: module 'osx' may not be imported, only os"
 
 
-@contract(EXECUTOR)
+@contract("2 CodeExecutorNode (code_executor)")
 def test_security_info():
     info = CodeExecutorNode(enable_pickle=True, allowed_modules=["csv"]).get_security_info()
     assert info["sandboxed"] is False
@@ -110,13 +108,13 @@ def test_security_info():
     assert "open" not in info["allowed_builtins"] and "len" in info["allowed_builtins"]
 
 
-@contract(EXECUTOR)
+@contract("2 CodeExecutorNode (code_executor)")
 def test_allowed_modules_is_a_list():
     with pytest.raises(ConfigurationError, match="allowed_modules is 'os', want a list"):
         CodeExecutorNode(allowed_modules="os")
 
 
-@contract(SERIALIZED)
+@contract("2 SerializedClassExecutorNode")
 @runs
 def test_the_object_comes_back_as_it_is_after_the_call():
     cloudpickle = pytest.importorskip("cloudpickle")
@@ -133,7 +131,7 @@ def test_the_object_comes_back_as_it_is_after_the_call():
     assert told == {"result": 6, "processed_by": "SerializedClassExecutorNode[call]"}
 
 
-@contract(SERIALIZED)
+@contract("2 SerializedClassExecutorNode")
 @pytest.mark.parametrize(
     ("method", "kind", "text"),
     [
@@ -154,7 +152,7 @@ def test_what_fails_gives_an_error_dict(method, kind, text):
     }
 
 
-@contract(SERIALIZED)
+@contract("2 SerializedClassExecutorNode")
 def test_an_item_that_is_no_object_gives_an_error_dict():
     pytest.importorskip("cloudpickle")
     node = SerializedClassExecutorNode()
@@ -163,7 +161,7 @@ def test_an_item_that_is_no_object_gives_an_error_dict():
     assert "error" in node.process(damaged)
 
 
-@contract(SERIALIZED)
+@contract("2 SerializedClassExecutorNode")
 def test_without_cloudpickle_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cloudpickle", None)
     with pytest.raises(PipelineError, match="needs the Python package 'cloudpickle'") as caught:

@@ -10,8 +10,6 @@ from remotemedia import NodeError, PipelineError
 from remotemedia.nodes.ml import TransformersPipelineNode
 from remotemedia.nodes.ml import transformers_pipeline as subject
 
-ROW = "2 TransformersPipelineNode (ml)"
-
 
 @pytest.fixture
 def asked(monkeypatch):
@@ -38,7 +36,7 @@ async def once(node, data):
         await node.cleanup()
 
 
-@pytest.mark.contract(ROW)
+@pytest.mark.contract("2 TransformersPipelineNode (ml)")
 def test_the_parameters_reach_the_pipeline(asked):
     node = TransformersPipelineNode(
         "text-classification", "tiny", device="cpu", model_kwargs={"a": 1}, torch_dtype="float16"
@@ -55,7 +53,7 @@ def test_the_parameters_reach_the_pipeline(asked):
     }
 
 
-@pytest.mark.contract(ROW)
+@pytest.mark.contract("2 TransformersPipelineNode (ml)")
 def test_what_is_loaded_is_shared_up_to_a_bound(asked):
     for _ in range(3):
         asyncio.run(once(TransformersPipelineNode("summarization"), "x"))
@@ -66,25 +64,25 @@ def test_what_is_loaded_is_shared_up_to_a_bound(asked):
     assert len(asked) == subject.LOADED_MAX + 2
 
 
-@pytest.mark.contract(ROW)
+@pytest.mark.contract("2 TransformersPipelineNode (ml)")
 def test_a_task_is_required():
     with pytest.raises(ValueError, match="task is None"):
         TransformersPipelineNode()
 
 
-@pytest.mark.contract(ROW)
+@pytest.mark.contract("2 TransformersPipelineNode (ml)")
 def test_capabilities_go_by_the_task():
     assert TransformersPipelineNode("text-generation").get_capabilities()["memory_gb"] == 8
     assert TransformersPipelineNode("fill-mask").get_capabilities()["memory_gb"] == 2
 
 
-@pytest.mark.contract(ROW)
+@pytest.mark.contract("2 TransformersPipelineNode (ml)")
 def test_a_model_that_cannot_be_loaded_is_named(asked):
     with pytest.raises(NodeError, match="gone cannot be loaded for the task 'fill-mask': no such"):
         asyncio.run(once(TransformersPipelineNode("fill-mask", "gone"), "x"))
 
 
-@pytest.mark.contract(ROW)
+@pytest.mark.contract("2 TransformersPipelineNode (ml)")
 def test_without_transformers_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(PipelineError, match="needs transformers and torch") as caught:
