@@ -75,6 +75,7 @@ def sync_generator(item):
     yield -item
 
 
+@pytest.mark.contract("1.3 streaming")
 @BOTH
 def test_a_sync_process_is_called_for_each_item_in_order(how):
     items = list(range(2000))
@@ -82,11 +83,13 @@ def test_a_sync_process_is_called_for_each_item_in_order(how):
     assert how(items, *nodes) == [x + 3 for x in items]
 
 
+@pytest.mark.contract("1.3 results of run")
 @BOTH
 def test_none_goes_nowhere_and_falsy_results_stay(how):
     assert how([None, 0, "", [], 1, False], Call(lambda x: x)) == [0, "", [], 1, False]
 
 
+@pytest.mark.contract("1.3 streaming")
 @BOTH
 def test_a_generator_is_iterated(how):
     assert how([1, 2], Call(sync_generator)) == [1, -1, 2, -2]
@@ -105,18 +108,21 @@ def test_more_than_one_batch_comes_out_of_one_call(how):
     assert how([1000, 3], Call(amany)) == [*range(1000), *range(3)]
 
 
+@pytest.mark.contract("1.3 streaming")
 @BOTH
 def test_a_coroutine_is_awaited(how):
     items = list(range(100))
     assert how(items, Coroutine(), Coroutine()) == [x + 2 for x in items]
 
 
+@pytest.mark.contract("1.3 streaming")
 @BOTH
 def test_an_async_generator_is_iterated(how):
     want = [x for x in range(50) for _ in range(x % 4)]
     assert how(list(range(50)), AsyncGenerator()) == want
 
 
+@pytest.mark.contract("1.3 streaming")
 @BOTH
 def test_a_streaming_node_is_one_generator_for_the_whole_stream(how):
     items = list(range(1, 101))
@@ -125,6 +131,7 @@ def test_a_streaming_node_is_one_generator_for_the_whole_stream(how):
     assert how(items, Streaming(), Call(lambda x: x)) == [*items, "end"]
 
 
+@pytest.mark.contract("1.3 streaming")
 @BOTH
 def test_flush_is_called_at_the_end_of_the_input(how):
     assert how([1, 2, 3, 4, 5], Flushing(2)) == [[1, 2], [3, 4], [5]]
@@ -132,6 +139,7 @@ def test_flush_is_called_at_the_end_of_the_input(how):
     assert how([1, 2, 3], AsyncFlushing(2), Call(lambda x: x)) == [[1, 2], [3]]
 
 
+@pytest.mark.contract("1.3 streaming")
 @BOTH
 def test_a_streaming_node_that_is_no_async_generator_is_named(how):
     class Wrong:

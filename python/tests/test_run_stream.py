@@ -41,6 +41,7 @@ def test_what_is_pushed_comes_out_in_order():
     in_loop(main())
 
 
+@pytest.mark.contract("5 unbounded queues")
 def test_push_waits_for_room_and_pull_for_items():
     async def main():
         async with stream_of(Call(slowly)) as stream:

@@ -50,6 +50,7 @@ def test_slow_sync_nodes_overlap(how):
     assert max(once() for _ in range(3)) > 1.8
 
 
+@pytest.mark.contract("5 a thread hop for each sync call")
 def test_a_short_node_moves_to_the_loop_and_a_long_one_does_not():
     seen = {}
 

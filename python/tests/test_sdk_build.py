@@ -103,6 +103,7 @@ def test_a_graph_with_branches_and_ports():
     ]
 
 
+@pytest.mark.contract("5 constructor parameters and names are lost in the manifest")
 def test_constructor_parameters_are_captured():
     assert Scale(2, 5).get_params() == {"factor": 2, "offset": 5}
     assert Scale(factor=2, name="x", id="y").get_params() == {"factor": 2}
@@ -113,6 +114,8 @@ def test_constructor_parameters_are_captured():
     assert repr(Node("audio.level", rate_hz=8)) == "Node('audio.level', rate_hz=8)"
 
 
+@pytest.mark.contract("3 nodes[].node_type", "3 nodes[].params")
+@pytest.mark.contract("5 constructor parameters and names are lost in the manifest")
 def test_a_manifest_holds_types_and_parameters_and_gives_the_pipeline_back():
     pipeline = Pipeline("p", [Node("test.tone", rate_hz=8000), Scale(2, name="twice")])
     manifest = json.loads(pipeline.serialize(description="a tone"))
@@ -130,6 +133,7 @@ def test_a_manifest_holds_types_and_parameters_and_gives_the_pipeline_back():
     assert Pipeline.from_manifest(manifest).name == "p"
 
 
+@pytest.mark.contract("5 results differ by runtime")
 def test_values_that_json_lacks_survive_a_manifest():
     numpy = pytest.importorskip("numpy")
     value = {
@@ -374,6 +378,7 @@ def test_what_ends_a_program_passes_unchanged(passing):
     assert node_error(passing, "a", 1) is passing
 
 
+@pytest.mark.contract("5 import pulls every heavy dependency")
 def test_importing_the_package_imports_neither_numpy_nor_asyncio():
     script = (
         "import sys, remotemedia; from remotemedia import Node, Pipeline;"

@@ -308,6 +308,7 @@ def test_leaving_the_iteration_early_cleans_up():
         ("cleanup", OSError, None),
     ],
 )
+@pytest.mark.contract("5 an exception in a node or source silently truncates the stream")
 def test_a_node_that_raises_ends_the_run_after_everyone_is_cleaned_up(where, kind, item, sync):
     before, node, behind = Fail(None), Fail(7, where), Fail(None)
     before.id, node.id, behind.id = "before", "faulty", "behind"
@@ -325,6 +326,7 @@ def test_a_node_that_raises_ends_the_run_after_everyone_is_cleaned_up(where, kin
     assert pipeline.run_sync([1]) == 1 if where == "process" else True
 
 
+@pytest.mark.contract("5 an exception in a node or source silently truncates the stream")
 def test_a_source_that_raises():
     class Broken(Node):
         def process(self):
@@ -364,6 +366,7 @@ def test_a_value_that_the_next_node_cannot_take_names_node_and_type():
 # ---- lives
 
 
+@pytest.mark.contract("1.3 streaming")
 def test_state_survives_from_run_to_run_and_four_runs_at_once_are_right():
     class Slow(Node):
         begun = ended = 0
@@ -555,6 +558,7 @@ def test_metrics_of_a_run():
     json.dumps(pipeline.get_metrics())
 
 
+@pytest.mark.contract("1.3 metrics")
 def test_get_metrics_has_what_programs_of_0_1_read():
     pipeline = Pipeline("p", [Double()], enable_metrics=True)
     pipeline.run_sync([1, 2, 3])
