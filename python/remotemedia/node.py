@@ -395,10 +395,10 @@ class Node(ABC):
         args, kwargs = self._arguments
         params = dict(kwargs)
         if args:
-            from inspect import Parameter, signature
+            from inspect import Parameter
 
             kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-            every = signature(type(self)).parameters.values()
+            every = init_parameters(type(self).__init__)
             names = [p.name for p in every if p.kind in kinds]
             params.update(zip(names, args, strict=False))
             if len(args) > len(names):

@@ -1,14 +1,75 @@
-"""Node types of this package whose code is Python. ``TYPES`` is all that a plan needs of it."""
+"""Node types of this package whose code is Python.
+
+``TYPES`` is all that a plan needs of it; the classes that programs of 0.1 import from here come with
+their modules at first use::
+
+    from remotemedia.nodes import CalculatorNode, PassThroughNode
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["TYPES"]
+# Class to module, as in 0.1.
+_CLASSES: Final[dict[str, str]] = {
+    "AddNode": "simple_math",
+    "AudioBuffer": "audio",
+    "AudioTrackSource": "source",
+    "AudioTransform": "audio",
+    "BidirectionalNode": "io",
+    "BufferNode": "base",
+    "CalculatorNode": "calculator",
+    "DataSinkNode": "io",
+    "DataSourceNode": "io",
+    "ExtractAudioDataNode": "audio",
+    "JavaScriptBridgeNode": "io",
+    "LocalMediaReaderNode": "source",
+    "MediaReaderNode": "source",
+    "MediaWriterNode": "sink",
+    "MultiplyNode": "simple_math",
+    "PassThroughNode": "base",
+    "StatefulCounter": "custom",
+    "TextProcessorNode": "text_processor",
+    "TextTransformNode": "transform",
+    "TrackSource": "source",
+    "VideoTrackSource": "source",
+    "VoiceActivityDetector": "audio",
+}
 
-# Node type to module:Class.
+# Node type to module:Class. `TrackSource` is there to be subclassed.
 TYPES: Final[dict[str, str]] = {
     "asr.pocketsphinx": "remotemedia.nodes.asr_pocketsphinx:PocketsphinxAsr",
     "media.read": "remotemedia.nodes.media_read:MediaRead",
     "vad.silero": "remotemedia.nodes.vad_silero:SileroVad",
+} | {
+    name: f"remotemedia.nodes.{module}:{name}"
+    for name, module in _CLASSES.items()
+    if name != "TrackSource"
 }
+
+# What `import *` gives.
+_EXPLICIT_ONLY = {
+    "BufferNode",
+    "CalculatorNode",
+    "ExtractAudioDataNode",
+    "LocalMediaReaderNode",
+    "PassThroughNode",
+    "TextTransformNode",
+    "TrackSource",
+}
+__all__ = sorted(_CLASSES.keys() - _EXPLICIT_ONLY)
+
+
+def __getattr__(name: str) -> Any:
+    module = _CLASSES.get(name)
+    if module is None:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_CLASSES})

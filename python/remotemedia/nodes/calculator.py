@@ -1,0 +1,103 @@
+"""`CalculatorNode`: arithmetic on numbers, or on dicts that say what is to be done."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+from ..errors import VALUE_NOT_ACCEPTABLE, ConfigurationError
+from ..node import Node, NodeSpec
+from ._convention import error_dict, processed_by
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["CalculatorNode"]
+
+OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "add": operator.add,
+    "multiply": operator.mul,
+    "subtract": operator.sub,
+    "divide": operator.truediv,
+    "power": operator.pow,
+    "modulo": operator.mod,
+}
+ZERO_DIVISORS = {"divide": "Division by zero", "modulo": "Modulo by zero"}
+
+
+class CalculatorNode(Node):
+    """Calculates.
+
+    A dict ``{"operation": "add", "args": [2, 3]}`` gives ``{"operation", "args", "result",
+    "processed_by", "node_config"}``; one that cannot be calculated ``{"error", "operation", "args",
+    "processed_by"}``. A number gives a number: it is joined with ``operand`` by ``operation``.
+
+    Parameters
+    ----------
+    operation : str or None
+        One of `get_supported_operations`; for numbers, and for dicts that name none.
+    operand : number or None
+        What numbers are joined with.
+
+    Raises
+    ------
+    ConfigurationError
+        ``operation`` is not known.
+    """
+
+    spec = NodeSpec("CalculatorNode", "Calculate with numbers, or as dicts say")
+    stateless = True
+
+    def __init__(self, operation: str | None = None, operand: Any = None, **kwargs: Any) -> None:
+        given = {"operation": operation, "operand": operand}
+        super().__init__(**{k: v for k, v in given.items() if v is not None}, **kwargs)
+        if operation is not None and operation not in OPERATIONS:
+            raise ConfigurationError(
+                f"operation is {operation!r}, want one of {', '.join(OPERATIONS)}",
+                code=VALUE_NOT_ACCEPTABLE,
+            )
+        self.operation = operation
+        self.operand = operand
+
+    def get_supported_operations(self) -> list[str]:
+        """The names of the operations."""
+        return list(OPERATIONS)
+
+    def process(self, data: Any) -> Any:
+        """Returns a dict for a dict, a number for a number.
+
+        Raises
+        ------
+        ZeroDivisionError
+            Of a number; a dict says it in ``error``.
+        """
+        if isinstance(data, dict):
+            return self._calculate(data)
+        if self.operand is not None and not isinstance(data, (str, bytes, list, tuple)):
+            return OPERATIONS[self.operation or "add"](data, self.operand)
+        return error_dict(self, f"Input must be a dict, not {type(data).__name__}", input=data)
+
+    def _calculate(self, data: dict[str, Any]) -> dict[str, Any]:
+        operation, args = data.get("operation", self.operation), data.get("args", [])
+        try:
+            result = self._apply(operation, args)
+        except (ArithmeticError, TypeError, ValueError) as error:
+            return error_dict(self, str(error), operation=operation, args=args)
+        return {
+            "operation": operation,
+            "args": args,
+            "result": result,
+            "processed_by": processed_by(self),
+            "node_config": self.config,
+        }
+
+    def _apply(self, operation: Any, args: Any) -> Any:
+        function = OPERATIONS.get(operation) if isinstance(operation, str) else None
+        if function is None:
+            raise ValueError(f"Unknown operation: {operation}")
+        if len(args) < 2:
+            raise ValueError(f"Operation '{operation}' requires at least 2 arguments")
+        try:
+            return function(args[0], args[1])
+        except ZeroDivisionError:
+            raise ValueError(ZERO_DIVISORS.get(operation, "Division by zero")) from None
