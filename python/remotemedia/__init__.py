@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from .errors import ConfigurationError as ConfigurationError
     from .errors import NodeError as NodeError
     from .errors import PipelineError as PipelineError
+    from .errors import RemoteExecutionError as RemoteExecutionError
     from .errors import RemoteMediaError as RemoteMediaError
     from .errors import SerializationError as SerializationError
+    from .errors import WebRTCError as WebRTCError
     from .flow import Edge as Edge
     from .flow import Flow as Flow
     from .flow import merge as merge
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from .node import Param as Param
     from .node import Port as Port
     from .pipeline import Pipeline as Pipeline
+    from .remote.config import RemoteExecutorConfig as RemoteExecutorConfig
     from .session import Session as Session
 
     __version__: str
@@ -53,10 +56,13 @@ _homes = {
     "Pipeline": "pipeline",
     "PipelineError": "errors",
     "Port": "node",
+    "RemoteExecutionError": "errors",
+    "RemoteExecutorConfig": "remote.config",
     "RemoteMediaError": "errors",
     "SerializationError": "errors",
     "Session": "session",
     "Video": "media",
+    "WebRTCError": "errors",
     "__version__": "_core",
     "merge": "flow",
 }
@@ -65,11 +71,14 @@ __all__ = [name for name in _homes if not name.startswith("_")]
 
 
 def __getattr__(name: str) -> Any:
-    home = _homes.get(name)
-    if home is None:
-        raise AttributeError(f"module 'remotemedia' has no attribute '{name}'")
     from importlib import import_module
 
+    home = _homes.get(name)
+    if home is None:
+        nodes = import_module("remotemedia.nodes")
+        if name.startswith("_") or name not in dir(nodes):
+            raise AttributeError(f"module 'remotemedia' has no attribute '{name}'")
+        home = "nodes"
     value = getattr(import_module(f"remotemedia.{home}"), name)
     globals()[name] = value
     return value

@@ -91,7 +91,7 @@ def _named_type(
         make,
         blocking,
         rows,
-        other_params=spec.params is None,
+        other_params=spec.params is None or spec.other_params,
         in_worker=worker is not None,
     )
 
@@ -311,9 +311,9 @@ def find_class(name: str) -> type | None:
     PipelineError
         E0601: the module cannot be imported, or has no such class.
     """
-    from .nodes import TYPES
+    from .nodes import ALIASES, TYPES
 
-    path = TYPES.get(name, name)
+    path = TYPES.get(name) or ALIASES.get(name, name)
     module_path, colon, class_path = path.partition(":")
     if not colon:
         return None

@@ -99,6 +99,25 @@ class SerializationError(RemoteMediaError):
     """A value cannot be written or read."""
 
 
+class RemoteExecutionError(RemoteMediaError):
+    """Something could not be done on another machine; ``remote_traceback`` is the text from there."""
+
+    def __init__(
+        self,
+        message: str = "",
+        remote_traceback: str | None = None,
+        *,
+        code: int | None = None,
+        help: str = "",
+    ) -> None:
+        super().__init__(message, code=code, help=help)
+        self.remote_traceback = remote_traceback
+
+
+class WebRTCError(RemoteMediaError):
+    """A WebRTC connection failed."""
+
+
 class Excerpt(NamedTuple):
     """What an error says of the input of a node: bounded, and without its secrets.
 

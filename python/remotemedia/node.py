@@ -23,6 +23,7 @@ from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from .errors import VALUE_NOT_ACCEPTABLE, ConfigurationError
+from .state import Stateful
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Generator, Mapping, Sequence
@@ -90,7 +91,7 @@ class NodeSpec(NamedTuple):
     """What a node type says about itself, for planning, help and the catalog.
 
     A node class may have one as its attribute ``spec``; without one it has one input and one output
-    of any format, and takes any parameter.
+    of any format, and takes any parameter. ``other_params``: it takes others beside ``params``, too.
     """
 
     name: str
@@ -100,6 +101,7 @@ class NodeSpec(NamedTuple):
     params: tuple[Param, ...] | None = None
     example: str = ""
     requires: tuple[Dependency, ...] = ()
+    other_params: bool = False
 
 
 class _Done:
@@ -118,7 +120,7 @@ class _Done:
 DONE = _Done()
 
 
-class Node(ABC):
+class Node(Stateful, ABC):
     """One step of a pipeline.
 
     Subclass it and write ``process``; or give the name of a node type: ``Node("audio.resample",
@@ -135,8 +137,12 @@ class Node(ABC):
         also one whose ``__init__`` does not name it, and a dataclass; an ``id`` that a subclass
         names is its own matter. Type checkers see what ``__init__`` says: for them a subclass
         names ``id`` or ``**kwargs``, or the id is given by ``add_node(node, id=…)``.
-    enable_state, state_ttl, max_sessions
-        Kept as attributes.
+    enable_state : bool
+        Whether it remembers sessions, see `get_session_state`.
+    state_ttl : timedelta or None
+        How long a session is kept that is not used; None: 24 hours.
+    max_sessions : int or None
+        How many are kept; None: 100,000.
     **config
         Further parameters, kept as the dict ``config``; for a node type: its parameters.
 
@@ -333,7 +339,12 @@ class Node(ABC):
         return DONE
 
     def cleanup(self) -> Any:
-        """Called once after the run on each path, if `initialize` was; may be a coroutine."""
+        """Called once after the run on each path, if `initialize` was; may be a coroutine.
+
+        Forgets the sessions here.
+        """
+        if self._states is not None:
+            self._states.clear_all_sessions()
         return DONE
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any = "float64") -> Any:
@@ -382,6 +393,26 @@ class Node(ABC):
     def get_capabilities(self) -> dict[str, Any] | None:
         """What it needs of a machine (schemas/capabilities.v1.json); None: nothing special."""
         return None
+
+    def to_manifest(self, include_capabilities: bool = True) -> dict[str, Any]:
+        """The node as an entry of a manifest, its name as id."""
+        from ._graph import params_json
+
+        entry: dict[str, Any] = {
+            "id": self.name,
+            "node_type": self.node_type,
+            "params": params_json(self._extract_params()),
+        }
+        if self.is_streaming:
+            entry["is_streaming"] = True
+        capabilities = self.get_capabilities() if include_capabilities else None
+        if capabilities is not None:
+            entry["capabilities"] = capabilities
+        return entry
+
+    def _extract_params(self) -> dict[str, Any]:
+        """What the manifest has as parameters; 0.1's name for `get_params`."""
+        return self.get_params()
 
     def get_params(self) -> dict[str, Any]:
         """The arguments that the node was made with, by name.

@@ -477,6 +477,25 @@ class Pipeline:
                 node.pop("capabilities", None)
         return dumps(manifest)
 
+    def export_definition(self) -> dict[str, Any]:
+        """The pipeline as a dict of 0.1's form, from which `from_definition` makes it again."""
+        from ._definition import export
+
+        return export(self)
+
+    @classmethod
+    async def from_definition(cls, definition: Mapping[str, Any]) -> Pipeline:
+        """The pipeline that a dict of `export_definition` describes.
+
+        Raises
+        ------
+        PipelineError
+            A class of it cannot be imported, is no subclass of `Node`, or does not take its config.
+        """
+        from ._definition import build
+
+        return build(cls, definition)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the manifest to a file."""
         with open(path, "w", encoding="utf-8") as file:

@@ -28,6 +28,8 @@ _CLASSES: Final[dict[str, str]] = {
     "MediaWriterNode": "sink",
     "MultiplyNode": "simple_math",
     "PassThroughNode": "base",
+    "RemoteExecutionNode": "remote",
+    "RemoteObjectExecutionNode": "remote",
     "StatefulCounter": "custom",
     "TextProcessorNode": "text_processor",
     "TextTransformNode": "transform",
@@ -36,7 +38,10 @@ _CLASSES: Final[dict[str, str]] = {
     "VoiceActivityDetector": "audio",
 }
 
-# Node type to module:Class. `TrackSource` is there to be subclassed.
+# A manifest cannot name these: one is there to be subclassed, two need a `RemoteExecutorConfig`.
+_NO_TYPES = {"RemoteExecutionNode", "RemoteObjectExecutionNode", "TrackSource"}
+
+# Node type to module:Class.
 TYPES: Final[dict[str, str]] = {
     "asr.pocketsphinx": "remotemedia.nodes.asr_pocketsphinx:PocketsphinxAsr",
     "media.read": "remotemedia.nodes.media_read:MediaRead",
@@ -44,8 +49,13 @@ TYPES: Final[dict[str, str]] = {
 } | {
     name: f"remotemedia.nodes.{module}:{name}"
     for name, module in _CLASSES.items()
-    if name != "TrackSource"
+    if name not in _NO_TYPES
 }
+
+# Names of the native types of 0.1's runtime.
+ALIASES: Final[dict[str, str]] = dict.fromkeys(
+    ("Echo", "PassThrough"), "remotemedia.nodes.base:PassThroughNode"
+)
 
 # What `import *` gives.
 _EXPLICIT_ONLY = {

@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import VALUE_NOT_ACCEPTABLE, ConfigurationError
-from ..node import Dependency, Node, NodeSpec
+from ..node import Dependency, Node, NodeSpec, Param, Port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -82,7 +82,18 @@ class AudioTransform(Node):
     """
 
     spec = NodeSpec(
-        "AudioTransform", "Change rate and channels of (samples, rate)", requires=(NUMPY, SOXR)
+        "AudioTransform",
+        "Change rate and channels of (samples, rate)",
+        inputs=(Port("input", None, "sound"),),
+        outputs=(Port("output", None, "the same at rate and channels"),),
+        params=(
+            Param("output_sample_rate", "int", 44100, 1, 10**9, "Hz", summary="of the output"),
+            Param("output_channels", "int", 2, 1, 10**9, summary="of the output"),
+        ),
+        example="media.read path=talk.flac ! AudioTransform output_sample_rate=16000 "
+        "! wav.write path=a.wav",
+        requires=(NUMPY, SOXR),
+        other_params=True,
     )
     stateless = True
 
@@ -157,7 +168,21 @@ class AudioBuffer(Node):
     The metadata of an item goes out with the arrays that end within it.
     """
 
-    spec = NodeSpec("AudioBuffer", "Cut (samples, rate) into arrays of one length", requires=(NUMPY,))
+    spec = NodeSpec(
+        "AudioBuffer",
+        "Cut (samples, rate) into arrays of one length",
+        inputs=(Port("input", None, "sound"),),
+        outputs=(Port("output", None, "the same in arrays of one length"),),
+        params=(
+            Param(
+                "buffer_size_samples", "int", None, 1, 10**9, "frames", None, "of an array", True
+            ),
+        ),
+        example="media.read path=talk.flac ! AudioBuffer buffer_size_samples=512 "
+        "! wav.write path=a.wav",
+        requires=(NUMPY,),
+        other_params=True,
+    )
     is_streaming = True
 
     def __init__(self, buffer_size_samples: int, **kwargs: Any) -> None:
@@ -225,7 +250,14 @@ class ExtractAudioDataNode(Node):
     """Gives the samples alone, as one row."""
 
     spec = NodeSpec(
-        "ExtractAudioDataNode", "Give the samples of (samples, rate) alone", requires=(NUMPY,)
+        "ExtractAudioDataNode",
+        "Give the samples of (samples, rate) alone",
+        inputs=(Port("input", None, "sound"),),
+        outputs=(Port("output", None, "its samples, as one row"),),
+        params=(),
+        example="media.read path=talk.flac ! ExtractAudioDataNode ! json.write path=-",
+        requires=(NUMPY,),
+        other_params=True,
     )
     stateless = True
 
@@ -261,7 +293,22 @@ class VoiceActivityDetector(Node):
         Whether these are given; False: the item goes on as it is.
     """
 
-    spec = NodeSpec("VoiceActivityDetector", "Tell speech by its energy", requires=(NUMPY,))
+    spec = NodeSpec(
+        "VoiceActivityDetector",
+        "Tell speech by its energy",
+        inputs=(Port("input", None, "sound"),),
+        outputs=(Port("output", None, "the same with what was found, or speech alone"),),
+        params=(
+            Param("frame_duration_ms", "int", 30, 1, 10**9, "ms", summary="length of a frame"),
+            Param("energy_threshold", "float", 0.02, 0, 1e9, summary="RMS of a frame"),
+            Param("speech_threshold", "float", 0.3, 0, 1, summary="share of the frames"),
+            Param("filter_mode", "bool", False, summary="only speech goes on"),
+            Param("include_metadata", "bool", True, summary="tell what was found"),
+        ),
+        example="media.read path=talk.flac ! VoiceActivityDetector ! json.write path=-",
+        requires=(NUMPY,),
+        other_params=True,
+    )
     is_streaming = True
 
     def __init__(

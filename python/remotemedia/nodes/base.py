@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import VALUE_NOT_ACCEPTABLE, ConfigurationError
-from ..node import Node, NodeSpec
+from ..node import Node, NodeSpec, Param, Port
 
 __all__ = ["BufferNode", "PassThroughNode"]
 
@@ -13,7 +13,15 @@ __all__ = ["BufferNode", "PassThroughNode"]
 class PassThroughNode(Node):
     """Gives back each item as it is; None is left out, as everywhere."""
 
-    spec = NodeSpec("PassThroughNode", "Give back each item as it is")
+    spec = NodeSpec(
+        "PassThroughNode",
+        "Give back each item as it is",
+        inputs=(Port("input", None, "anything"),),
+        outputs=(Port("output", None, "the same"),),
+        params=(),
+        example="test.tone duration_ms=1000 ! PassThroughNode ! wav.write path=tone.wav",
+        other_params=True,
+    )
     stateless = True
 
     def process(self, data: Any) -> Any:
@@ -35,7 +43,17 @@ class BufferNode(Node):
         ``buffer_size`` is no such number.
     """
 
-    spec = NodeSpec("BufferNode", "Collect items into lists")
+    spec = NodeSpec(
+        "BufferNode",
+        "Collect items into lists",
+        inputs=(Port("input", None, "anything"),),
+        outputs=(Port("output", None, "lists of items"),),
+        params=(
+            Param("buffer_size", "int", 10, 1, 10**9, "items", summary="of a full list"),
+        ),
+        example="test.tone duration_ms=1000 ! BufferNode buffer_size=4 ! json.write path=-",
+        other_params=True,
+    )
 
     def __init__(self, buffer_size: int = 10, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -6,7 +6,7 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import VALUE_NOT_ACCEPTABLE, ConfigurationError
-from ..node import Node, NodeSpec
+from ..node import Node, NodeSpec, Param, Port
 from ._convention import error_dict, processed_by
 
 if TYPE_CHECKING:
@@ -45,7 +45,19 @@ class CalculatorNode(Node):
         ``operation`` is not known.
     """
 
-    spec = NodeSpec("CalculatorNode", "Calculate with numbers, or as dicts say")
+    spec = NodeSpec(
+        "CalculatorNode",
+        "Calculate with numbers, or as dicts say",
+        inputs=(Port("input", None, "numbers, or dicts that say what is to be done"),),
+        outputs=(Port("output", None, "numbers, or dicts with the result"),),
+        params=(
+            Param("operation", "string", summary="for numbers: add, multiply …"),
+            Param("operand", "json", summary="what numbers are joined with"),
+        ),
+        example="test.tone duration_ms=1000 ! CalculatorNode operation=multiply operand=3 "
+        "! json.write path=-",
+        other_params=True,
+    )
     stateless = True
 
     def __init__(self, operation: str | None = None, operand: Any = None, **kwargs: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..node import Node, NodeSpec
+from ..node import Node, NodeSpec, Param, Port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,7 +23,18 @@ class StatefulCounter(Node):
         What is counted from; the first item gives one more. The count goes on from run to run.
     """
 
-    spec = NodeSpec("StatefulCounter", "Count the items of a stream")
+    spec = NodeSpec(
+        "StatefulCounter",
+        "Count the items of a stream",
+        inputs=(Port("input", None, "anything"),),
+        outputs=(Port("output", None, "(n,), the count"),),
+        params=(
+            Param("initial_value", "int", 0, summary="what is counted from"),
+        ),
+        example="test.tone duration_ms=1000 ! StatefulCounter initial_value=10 "
+        "! json.write path=-",
+        other_params=True,
+    )
     is_streaming = True
 
     def __init__(self, initial_value: int = 0, **kwargs: Any) -> None:

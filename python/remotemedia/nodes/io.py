@@ -7,7 +7,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import VALUE_NOT_ACCEPTABLE, ConfigurationError
-from ..node import Node, NodeSpec
+from ..node import Node, NodeSpec, Param, Port
 
 if TYPE_CHECKING:
     import asyncio
@@ -112,7 +112,18 @@ class DataSourceNode(Node):
     Threads: `push_data` and `close` on the event loop that runs the pipeline.
     """
 
-    spec = NodeSpec("DataSourceNode", "Items that the program pushes", inputs=())
+    spec = NodeSpec(
+        "DataSourceNode",
+        "Items that the program pushes",
+        inputs=(),
+        outputs=(Port("output", None, "what is pushed"),),
+        params=(
+            Param("buffer_size", "int", 100, 1, 10**9, "items", summary="that wait at most"),
+            Param("timeout_seconds", "float", 30.0, 0, 1e9, "s", summary="how long a push waits for room"),
+        ),
+        example="DataSourceNode buffer_size=10 ! json.write path=-",
+        other_params=True,
+    )
     is_source = True
 
     def __init__(
@@ -149,7 +160,20 @@ class DataSinkNode(Node):
         How many of them at most.
     """
 
-    spec = NodeSpec("DataSinkNode", "Show items to the program, and pass them on")
+    spec = NodeSpec(
+        "DataSinkNode",
+        "Show items to the program, and pass them on",
+        inputs=(Port("input", None, "anything"),),
+        outputs=(Port("output", None, "the same"),),
+        params=(
+            Param("callback", "json", summary="a function of the program"),
+            Param("buffer_output", "bool", False, summary="keep the latest items"),
+            Param("buffer_size", "int", 100, 1, 10**9, "items", summary="how many of them"),
+        ),
+        example="test.tone duration_ms=1000 ! DataSinkNode buffer_output=true "
+        "! json.write path=-",
+        other_params=True,
+    )
 
     def __init__(
         self,
@@ -207,7 +231,18 @@ class BidirectionalNode(Node):
         Items that wait at most, in either direction. Of results that nobody takes the oldest go.
     """
 
-    spec = NodeSpec("BidirectionalNode", "Items that the program pushes and takes back", inputs=())
+    spec = NodeSpec(
+        "BidirectionalNode",
+        "Items that the program pushes and takes back",
+        inputs=(),
+        outputs=(Port("output", None, "the results"),),
+        params=(
+            Param("process_callback", "json", summary="a function of the program"),
+            Param("buffer_size", "int", 100, 1, 10**9, "items", summary="that wait at most"),
+        ),
+        example="BidirectionalNode ! json.write path=-",
+        other_params=True,
+    )
     is_source = True
 
     def __init__(
@@ -255,7 +290,18 @@ class JavaScriptBridgeNode(Node):
         None: the item stays as it is.
     """
 
-    spec = NodeSpec("JavaScriptBridgeNode", "Change items by functions of the program")
+    spec = NodeSpec(
+        "JavaScriptBridgeNode",
+        "Change items by functions of the program",
+        inputs=(Port("input", None, "anything"),),
+        outputs=(Port("output", None, "what the functions make of it"),),
+        params=(
+            Param("transform_input", "json", summary="a function of the program"),
+            Param("transform_output", "json", summary="a function of the program"),
+        ),
+        example="test.tone duration_ms=1000 ! JavaScriptBridgeNode ! json.write path=-",
+        other_params=True,
+    )
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..node import Node, NodeSpec
+from ..node import Node, NodeSpec, Param, Port
 
 __all__ = ["AddNode", "MultiplyNode"]
 
@@ -18,7 +18,17 @@ class MultiplyNode(Node):
         Strings and tuples are repeated where it is an int, as in Python.
     """
 
-    spec = NodeSpec("MultiplyNode", "Multiply numbers by a factor")
+    spec = NodeSpec(
+        "MultiplyNode",
+        "Multiply numbers by a factor",
+        inputs=(Port("input", None, "numbers, arrays, lists"),),
+        outputs=(Port("output", None, "the products"),),
+        params=(
+            Param("factor", "json", 2.0, summary="what is multiplied by"),
+        ),
+        example="test.tone duration_ms=1000 ! MultiplyNode factor=3 ! json.write path=-",
+        other_params=True,
+    )
     stateless = True
 
     def __init__(self, factor: Any = 2.0, **kwargs: Any) -> None:
@@ -41,7 +51,17 @@ class AddNode(Node):
         What is added.
     """
 
-    spec = NodeSpec("AddNode", "Add a number to numbers")
+    spec = NodeSpec(
+        "AddNode",
+        "Add a number to numbers",
+        inputs=(Port("input", None, "numbers, arrays, lists"),),
+        outputs=(Port("output", None, "the sums"),),
+        params=(
+            Param("addend", "json", 0.0, summary="what is added"),
+        ),
+        example="test.tone duration_ms=1000 ! AddNode addend=1 ! json.write path=-",
+        other_params=True,
+    )
     stateless = True
 
     def __init__(self, addend: Any = 0.0, **kwargs: Any) -> None:

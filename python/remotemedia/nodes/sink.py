@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ..node import Node, NodeSpec
+from ..node import Node, NodeSpec, Param, Port
 from ._convention import error_dict
 from .source import AV
 
@@ -32,7 +32,19 @@ class MediaWriterNode(Node):
     frames, give an error dict. The file is complete after `cleanup`.
     """
 
-    spec = NodeSpec("MediaWriterNode", "Write media frames into a file", requires=(AV,))
+    spec = NodeSpec(
+        "MediaWriterNode",
+        "Write media frames into a file",
+        inputs=(Port("input", None, "dicts of frames"),),
+        outputs=(Port("output", None, "what could not be written"),),
+        params=(
+            Param("output_path", "string", required=True, summary="the file"),
+        ),
+        example="LocalMediaReaderNode path=film.mp4 ! MediaWriterNode output_path=copy.mp4 "
+        "! json.write path=-",
+        requires=(AV,),
+        other_params=True,
+    )
     is_sink = True
     blocking = True
 

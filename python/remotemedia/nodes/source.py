@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ..errors import VALUE_NOT_ACCEPTABLE, ConfigurationError
-from ..node import Dependency, Node, NodeSpec
+from ..node import Dependency, Node, NodeSpec, Param, Port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
@@ -27,6 +27,7 @@ __all__ = [
 
 AV = Dependency("av", "pip install 'remotemedia[media]'")
 NUMPY = Dependency("numpy", "pip install numpy")
+PATH = Param("path", "string", required=True, summary="the file")
 RATE_HZ = 48000
 FRAME = 960  # 20 ms
 
@@ -82,7 +83,18 @@ class MediaReaderNode(_MediaFile):
     channels at its level.
     """
 
-    spec = NodeSpec("MediaReaderNode", "Read a media file at its pace", inputs=(), requires=(AV, NUMPY))
+    spec = NodeSpec(
+        "MediaReaderNode",
+        "Read a media file at its pace",
+        inputs=(),
+        outputs=(Port("output", None, "dicts of frames"),),
+        params=(
+            PATH,
+        ),
+        example="MediaReaderNode path=film.mp4 ! AudioTrackSource ! wav.write path=sound.wav",
+        requires=(AV, NUMPY),
+        other_params=True,
+    )
     paced = True
 
 
@@ -95,7 +107,19 @@ class LocalMediaReaderNode(_MediaFile):
         There is no such file.
     """
 
-    spec = NodeSpec("LocalMediaReaderNode", "Read a media file", inputs=(), requires=(AV, NUMPY))
+    spec = NodeSpec(
+        "LocalMediaReaderNode",
+        "Read a media file",
+        inputs=(),
+        outputs=(Port("output", None, "dicts of frames"),),
+        params=(
+            PATH,
+        ),
+        example="LocalMediaReaderNode path=film.mp4 ! AudioTrackSource "
+        "! wav.write path=sound.wav",
+        requires=(AV, NUMPY),
+        other_params=True,
+    )
 
     def __init__(self, path: Any, **kwargs: Any) -> None:
         super().__init__(path, **kwargs)
@@ -187,7 +211,17 @@ class AudioTrackSource(TrackSource):
     Integers become float32 between -1 and 1.
     """
 
-    spec = NodeSpec("AudioTrackSource", "Give the sound of media frames", requires=(AV, NUMPY))
+    spec = NodeSpec(
+        "AudioTrackSource",
+        "Give the sound of media frames",
+        inputs=(Port("input", None, "dicts of frames"),),
+        outputs=(Port("output", None, "(samples, rate)"),),
+        params=(),
+        example="LocalMediaReaderNode path=film.mp4 ! AudioTrackSource "
+        "! wav.write path=sound.wav",
+        requires=(AV, NUMPY),
+        other_params=True,
+    )
     track = "audio"
 
     def convert(self, frame: Any) -> tuple[Any, int]:
@@ -213,7 +247,18 @@ class VideoTrackSource(TrackSource):
         A pixel format of FFmpeg: ``bgr24`` gives the shape (height, width, 3).
     """
 
-    spec = NodeSpec("VideoTrackSource", "Give the pictures of media frames", requires=(AV, NUMPY))
+    spec = NodeSpec(
+        "VideoTrackSource",
+        "Give the pictures of media frames",
+        inputs=(Port("input", None, "dicts of frames"),),
+        outputs=(Port("output", None, "(picture, pts)"),),
+        params=(
+            Param("output_format", "string", "bgr24", summary="a pixel format of FFmpeg"),
+        ),
+        example="LocalMediaReaderNode path=film.mp4 ! VideoTrackSource ! json.write path=-",
+        requires=(AV, NUMPY),
+        other_params=True,
+    )
     track = "video"
 
     def __init__(self, output_format: str = "bgr24", **kwargs: Any) -> None:

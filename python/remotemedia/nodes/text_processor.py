@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..node import Node, NodeSpec
+from ..node import Node, NodeSpec, Port
 from ._convention import error_dict, processed_by
 
 if TYPE_CHECKING:
@@ -41,7 +41,15 @@ class TextProcessorNode(Node):
     "processed_by"}``.
     """
 
-    spec = NodeSpec("TextProcessorNode", "Apply operations to a text, by their names")
+    spec = NodeSpec(
+        "TextProcessorNode",
+        "Apply operations to a text, by their names",
+        inputs=(Port("input", None, "texts, or dicts with a text and operations"),),
+        outputs=(Port("output", None, "dicts with the results"),),
+        params=(),
+        example="test.tone duration_ms=1000 ! TextProcessorNode ! json.write path=-",
+        other_params=True,
+    )
     stateless = True
 
     def process(self, data: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import VALUE_NOT_ACCEPTABLE, ConfigurationError
-from ..node import Node, NodeSpec
+from ..node import Node, NodeSpec, Param, Port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,18 @@ class TextTransformNode(Node):
         ``transform_func`` cannot be called.
     """
 
-    spec = NodeSpec("TextTransformNode", "Apply a function of the program to text")
+    spec = NodeSpec(
+        "TextTransformNode",
+        "Apply a function of the program to text",
+        inputs=(Port("input", None, "texts; all else passes"),),
+        outputs=(Port("output", None, "the same, changed"),),
+        params=(
+            Param("transform_func", "json", required=True, summary="a function of the program"),
+        ),
+        example="test.tone duration_ms=1000 ! TextTransformNode transform_func=null "
+        "! json.write path=-",
+        other_params=True,
+    )
 
     def __init__(self, transform_func: Callable[[Any], Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
