@@ -19,6 +19,7 @@ _CLASSES: Final[dict[str, str]] = {
     "BidirectionalNode": "io",
     "BufferNode": "base",
     "CalculatorNode": "calculator",
+    "CodeExecutorNode": "code_executor",
     "DataSinkNode": "io",
     "DataSourceNode": "io",
     "ExtractAudioDataNode": "audio",
@@ -30,16 +31,26 @@ _CLASSES: Final[dict[str, str]] = {
     "PassThroughNode": "base",
     "RemoteExecutionNode": "remote",
     "RemoteObjectExecutionNode": "remote",
+    "SerializedClassExecutorNode": "code_executor",
     "StatefulCounter": "custom",
     "TextProcessorNode": "text_processor",
     "TextTransformNode": "transform",
     "TrackSource": "source",
+    "TransformersPipelineNode": "ml.transformers_pipeline",
     "VideoTrackSource": "source",
     "VoiceActivityDetector": "audio",
 }
 
-# A manifest cannot name these: one is there to be subclassed, two need a `RemoteExecutorConfig`.
-_NO_TYPES = {"RemoteExecutionNode", "RemoteObjectExecutionNode", "TrackSource"}
+# A manifest cannot name these: they run code that would come with it, need an object that it cannot
+# hold, or are there to be subclassed.
+_NO_TYPES = {
+    "CodeExecutorNode",
+    "RemoteExecutionNode",
+    "RemoteObjectExecutionNode",
+    "SerializedClassExecutorNode",
+    "TrackSource",
+    "TransformersPipelineNode",
+}
 
 # Node type to module:Class.
 TYPES: Final[dict[str, str]] = {
@@ -61,6 +72,7 @@ ALIASES: Final[dict[str, str]] = dict.fromkeys(
 _EXPLICIT_ONLY = {
     "BufferNode",
     "CalculatorNode",
+    "CodeExecutorNode",
     "ExtractAudioDataNode",
     "LocalMediaReaderNode",
     "PassThroughNode",

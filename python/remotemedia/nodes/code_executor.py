@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DEPENDENCY_MISSING, VALUE_NOT_ACCEPTABLE, ConfigurationError, PipelineError
 from ..node import Node
+from ._convention import processed_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -122,12 +123,12 @@ class CodeExecutorNode(Node):
             "executed_code": code,
             "input": given,
             "result": space.get("result", NO_RESULT),
-            "processed_by": _processed_by(self),
+            "processed_by": processed_by(self),
             "node_config": self.config,
         }
 
     def _error(self, error: str, code: Any, given: Any) -> dict[str, Any]:
-        return {"error": error, "code": code, "input": given, "processed_by": _processed_by(self)}
+        return {"error": error, "code": code, "input": given, "processed_by": processed_by(self)}
 
     def _builtins(self) -> dict[str, Any]:
         names = {name: getattr(builtins, name) for name in BUILTINS}
@@ -211,12 +212,12 @@ class SerializedClassExecutorNode(Node):
                 "error": str(error),
                 "error_type": type(error).__name__,
                 "method_name": method_name,
-                "processed_by": _processed_by(self),
+                "processed_by": processed_by(self),
             }
         return {
             "result": result,
             "updated_serialized_object": updated,
-            "processed_by": _processed_by(self),
+            "processed_by": processed_by(self),
         }
 
 
@@ -238,8 +239,3 @@ def _call(data: Any) -> tuple[Any, str]:
         raise TypeError(f"'{data['method_name']}' is no plain method of {type(target).__name__}")
     result = method(*data.get("method_args") or (), **data.get("method_kwargs") or {})
     return result, b64encode(cloudpickle.dumps(target)).decode("ascii")
-
-
-def _processed_by(node: Node) -> str:
-    """The node as its results name it: ``CodeExecutorNode[name]``."""
-    return f"{type(node).__name__}[{node.name}]"
