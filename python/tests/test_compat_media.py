@@ -39,6 +39,7 @@ def write_wav(path, channels, seconds, rate=RATE):
 
 
 @contract("2 LocalMediaReaderNode")
+@contract("5 the reader's forced stereo takes 3 dB off a mono file")
 @pytest.mark.parametrize("channels", [1, 2])
 def test_reader_gives_20_ms_of_stereo_at_the_level_of_the_file(tmp_path, channels):
     planes = write_wav(tmp_path / "a.wav", channels, 0.25)

@@ -187,6 +187,7 @@ def test_counter_goes_on_from_run_to_run():
 
 
 @contract("2 DataSourceNode(buffer_size=100, timeout_seconds=30.0, name=None)")
+@contract("5 DataSourceNode.close drops queued items")
 def test_source_gives_what_is_pushed_also_after_it_was_closed():
     async def main():
         source = DataSourceNode(buffer_size=3, timeout_seconds=0.01)

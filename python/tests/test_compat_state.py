@@ -59,6 +59,7 @@ def items(ids):
 
 
 @contract("1.4 `get_session_state(session_id=None)`")
+@contract("5 initialize/cleanup/state API async")
 def test_sessions_are_kept_apart_with_await_and_without():
     wanted = [("hello", 1), ("hello", 1), ("hello", 2)]
     results = Pipeline([Turns()]).run_sync(items(["a", "b", "a"]))
@@ -93,6 +94,7 @@ def test_a_session_id_is_found_in_a_dict_and_in_the_last_dict_of_a_tuple():
 
 
 @contract("1.4 `split_data_metadata(data)`")
+@contract("1.4 merge_data_metadata(data, meta)")
 @pytest.mark.parametrize(
     ("data", "item", "told"),
     [
@@ -159,6 +161,7 @@ def test_cleanup_forgets_the_sessions():
 
 
 @contract("1.4 `to_manifest(include_capabilities=True)`")
+@contract("1.4 _extract_params(), get_capabilities()")
 def test_a_node_as_an_entry_of_a_manifest():
     class Gpu(Turns):
         is_streaming = True
@@ -186,6 +189,8 @@ def test_the_package_has_the_names_of_0_1():
 
 
 @contract("1.1 `remotemedia.core`")
+@contract("1.2 RemoteExecutionError")
+@contract("1.2 WebRTCError")
 def test_the_core_has_them_too():
     import remotemedia.core as core
     from remotemedia.core import exceptions, pipeline, types
@@ -270,6 +275,8 @@ MANIFEST = json.dumps({
 
 
 @contract("1.8 `execute_pipeline_with_input(manifest_json, input_list)`")
+@contract("1.8 execute_pipeline(manifest_json)")
+@contract("1.8 get_runtime_version(), is_available(), __version__")
 def test_the_native_module_runs_manifests():
     import remotemedia_runtime as runtime
 

@@ -167,7 +167,7 @@ def test_retry_starts_another_worker_with_the_last_saved_state(tmp_path):
     assert results == [sum(range(n + 1)) for n in range(10)]
 
 
-def test_a_poison_item_goes_to_the_dead_letter_port(tmp_path):
+def test_a_poison_item_is_tried_again_and_skipped(tmp_path):
     node = nodes.Kept(str(tmp_path), always=(3,))
     node.on_error = {"policy": "retry", "attempts": 2, "backoff_ms": 1, "then": "skip"}
     assert Pipeline([node]).run_sync([1, 2, 3, 4]) == [1, 3, 7]
