@@ -508,7 +508,7 @@ def test_what_cannot_have_copies_says_why():
         Pipeline([Node("audio.resample", rate_hz=16000, parallel=2)]).run_sync([])
     node = Timed()
     node.parallel = 2
-    with pytest.raises(PipelineError, match="Python, which cannot run in several copies"):
+    with pytest.raises(PipelineError, match="is Python, which runs in several copies only where its tier is worker"):
         Pipeline(node).run_sync([1])
 
 
