@@ -1,4 +1,5 @@
 /* Python node types as this program knows them: from the wheel's catalog, embedded as JSON. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +88,15 @@ static uint32_t kind_of(const char *name)
     return RM_PARAM_JSON;
 }
 
+/* Of one bound alone the other side is open. */
+static void read_bounds(const json_t *item, rm_param *p)
+{
+    const json_t *min = json_object_get(item, "min"), *max = json_object_get(item, "max");
+    bool is_bound = json_is_number(min) || json_is_number(max);
+    p->min = json_is_number(min) ? json_number_value(min) : is_bound ? -INFINITY : 0;
+    p->max = json_is_number(max) ? json_number_value(max) : is_bound ? INFINITY : 0;
+}
+
 static void read_params(const json_t *list, made_type *made)
 {
     size_t count = 0;
@@ -102,8 +112,7 @@ static void read_params(const json_t *list, made_type *made)
         p->default_json = preset && !json_is_null(preset)
                               ? json_dumps(preset, JSON_ENCODE_ANY | JSON_COMPACT)
                               : NULL;
-        p->min = json_number_value(json_object_get(item, "min"));
-        p->max = json_number_value(json_object_get(item, "max"));
+        read_bounds(item, p);
         p->unit = text_of(item, "unit");
         p->choices = read_choices(json_object_get(item, "choices"));
         p->summary = text_of(item, "summary");

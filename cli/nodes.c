@@ -1,5 +1,6 @@
 /* `remotemedia nodes [TYPE]`: what node types there are, and all about one of them. */
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -80,6 +81,13 @@ static json_t *choices_json(const char *choices)
     return list;
 }
 
+static void set_bound(json_t *param, const char *key, double bound)
+{
+    if (isfinite(bound)) {
+        json_object_set_new(param, key, json_real(bound));
+    }
+}
+
 static json_t *params_json(const rm_param *params)
 {
     json_t *list = json_array();
@@ -91,8 +99,8 @@ static json_t *params_json(const rm_param *params)
                                   "required", (p->flags & RM_PARAM_REQUIRED) != 0, "live",
                                   (p->flags & RM_PARAM_LIVE) != 0, "summary", p->summary);
         if (p->min != 0 || p->max != 0) {
-            json_object_set_new(param, "min", json_real(p->min));
-            json_object_set_new(param, "max", json_real(p->max));
+            set_bound(param, "min", p->min);
+            set_bound(param, "max", p->max);
         }
         if (p->kind == RM_PARAM_ENUM) {
             json_object_set_new(param, "choices", choices_json(p->choices));
@@ -156,6 +164,17 @@ static void print_ports(bool color, const char *title, const rm_port *ports)
     }
 }
 
+static void print_bounds(const rm_param *p)
+{
+    if (isinf(p->max)) {
+        printf(", %.15g or more", p->min);
+    } else if (isinf(p->min)) {
+        printf(", %.15g or less", p->max);
+    } else if (p->min != 0 || p->max != 0) {
+        printf(", %.15g to %.15g", p->min, p->max);
+    }
+}
+
 static void print_param(bool color, const rm_param *p)
 {
     printf("  %s%-18s%s%s", cli_paint(color, CLI_CYAN), p->name, cli_reset(color),
@@ -166,9 +185,7 @@ static void print_param(bool color, const rm_param *p)
     if (p->unit) {
         printf(", %s", p->unit);
     }
-    if (p->min != 0 || p->max != 0) {
-        printf(", %.15g to %.15g", p->min, p->max);
-    }
+    print_bounds(p);
     if (p->default_json) {
         printf(", default %s", p->default_json);
     }

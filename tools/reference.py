@@ -236,8 +236,11 @@ def port_rows(kind, ports):
 
 def param_row(param):
     limits = [str(param["kind"]), param.get("unit") or ""]
-    if param.get("min") is not None:
-        limits.append(f"{param['min']:g}…{param['max']:g}")
+    low, high = param.get("min"), param.get("max")
+    if low is not None and high is not None:
+        limits.append(f"{low:g}…{high:g}")
+    elif low is not None or high is not None:
+        limits.append(f"≥ {low:g}" if high is None else f"≤ {high:g}")
     if param.get("choices"):
         limits.append(", ".join(f"`{choice}`" for choice in param["choices"]))
     default = "**required**" if param.get("required") else f"`{json.dumps(param.get('default'))}`"

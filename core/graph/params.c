@@ -1,5 +1,6 @@
 #include "graph/params.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,11 +59,19 @@ static int64_t choice_index(const char *choices, const char *text)
 
 static rm_status check_range(const rm_param *p, double value, rm_error *err)
 {
-    if ((p->min != 0 || p->max != 0) && !(value >= p->min && value <= p->max)) {
-        return rm_fail_as(err, RM_CODE_PARAM_RANGE, "%s is %.15g%s%s, want %.15g to %.15g", p->name,
-                          value, p->unit ? " " : "", p->unit ? p->unit : "", p->min, p->max);
+    if ((p->min == 0 && p->max == 0) || (value >= p->min && value <= p->max)) {
+        return RM_OK;
     }
-    return RM_OK;
+    char wanted[64];
+    if (isinf(p->max)) {
+        snprintf(wanted, sizeof wanted, "%.15g or more", p->min);
+    } else if (isinf(p->min)) {
+        snprintf(wanted, sizeof wanted, "%.15g or less", p->max);
+    } else {
+        snprintf(wanted, sizeof wanted, "%.15g to %.15g", p->min, p->max);
+    }
+    return rm_fail_as(err, RM_CODE_PARAM_RANGE, "%s is %.15g%s%s, want %s", p->name, value,
+                      p->unit ? " " : "", p->unit ? p->unit : "", wanted);
 }
 
 static rm_status check_enum(const rm_param *p, const json_t *value, rm_error *err)

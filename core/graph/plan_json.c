@@ -1,4 +1,5 @@
 /* The plan as JSON, and a type's parameters as a JSON Schema. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,6 +80,13 @@ static json_t *choices_json(const char *choices)
     return list;
 }
 
+static void set_bound(json_t *schema, const char *key, double bound)
+{
+    if (isfinite(bound)) {
+        json_object_set_new(schema, key, json_real(bound));
+    }
+}
+
 static json_t *param_schema(const rm_param *p)
 {
     static const char *const types[] = {[RM_PARAM_BOOL] = "boolean",
@@ -94,8 +102,8 @@ static json_t *param_schema(const rm_param *p)
         json_object_set_new(schema, "enum", choices_json(p->choices));
     }
     if (p->min != 0 || p->max != 0) {
-        json_object_set_new(schema, "minimum", json_real(p->min));
-        json_object_set_new(schema, "maximum", json_real(p->max));
+        set_bound(schema, "minimum", p->min);
+        set_bound(schema, "maximum", p->max);
     }
     if (p->default_json) {
         json_object_set_new(schema, "default", json_loads(p->default_json, JSON_DECODE_ANY, NULL));

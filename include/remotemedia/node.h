@@ -90,7 +90,7 @@ typedef struct rm_param {
     uint32_t flags;
     size_t offset;            /* in the type's params struct */
     const char *default_json; /* "16000", "\"medium\"", "true"; NULL: none */
-    double min, max;          /* INT, FLOAT: both 0 for no bound */
+    double min, max;          /* INT, FLOAT: both 0 for no bound, an infinity for none on a side */
     const char *unit;         /* "Hz", "dB", "ms"; NULL: none */
     const char *choices;      /* ENUM: "low|medium|high" */
     const char *summary;

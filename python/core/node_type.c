@@ -1,6 +1,7 @@
 /* NodeType: a node type whose code is Python, its ports and parameters as the library's tables. */
 #include "core.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { TEXTS_MAX = 4096 };
@@ -203,6 +204,20 @@ static int fill_choices(rmpy_node_type *self, PyObject *row, rm_param *param)
     return param->choices ? 0 : -1;
 }
 
+/* Of one bound alone the other side is open. */
+static int fill_bounds(PyObject *row, rm_param *param)
+{
+    double min = -INFINITY, max = INFINITY;
+    if (fill_number(row, "min", &min) < 0 || fill_number(row, "max", &max) < 0) {
+        return -1;
+    }
+    if (isfinite(min) || isfinite(max)) {
+        param->min = min;
+        param->max = max;
+    }
+    return 0;
+}
+
 static int fill_param(rmpy_node_type *self, PyObject *row, rm_param *param)
 {
     if (!PyMapping_Check(row)) {
@@ -218,9 +233,7 @@ static int fill_param(rmpy_node_type *self, PyObject *row, rm_param *param)
         return -1;
     }
     int failed = fill_kind(row, param) < 0 || fill_default(self, row, param) < 0 ||
-                 fill_number(row, "min", &param->min) < 0 ||
-                 fill_number(row, "max", &param->max) < 0 ||
-                 keep_entry(self, row, "unit", &param->unit) < 0 ||
+                 fill_bounds(row, param) < 0 || keep_entry(self, row, "unit", &param->unit) < 0 ||
                  keep_entry(self, row, "summary", &param->summary) < 0 ||
                  fill_choices(self, row, param) < 0 ||
                  fill_flag(row, "required", RM_PARAM_REQUIRED, param) < 0 ||

@@ -1,6 +1,7 @@
 /* Registry: which node types exist, and the tier that asks a Python resolver for the others. */
 #include "core.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -330,19 +331,22 @@ static PyObject *choice_list(const char *choices)
     return list;
 }
 
+static PyObject *bound(const rm_param *p, double value)
+{
+    bool is_bound = (p->min != 0 || p->max != 0) && isfinite(value);
+    return is_bound ? PyFloat_FromDouble(value) : Py_NewRef(Py_None);
+}
+
 static PyObject *param_list(const rm_param *params)
 {
     PyObject *list = PyList_New(0);
     for (const rm_param *p = params; list && p && p->name; p++) {
-        bool bounded = p->min != 0 || p->max != 0;
         add_row(&list,
                 Py_BuildValue("{s:s,s:s,s:N,s:z,s:N,s:N,s:z,s:N,s:s}", "name", p->name, "kind",
                               rmpy_param_kind_name(p->kind), "flags",
                               flag_list(p->flags, param_flags), "default", p->default_json, "min",
-                              bounded ? PyFloat_FromDouble(p->min) : Py_NewRef(Py_None), "max",
-                              bounded ? PyFloat_FromDouble(p->max) : Py_NewRef(Py_None), "unit",
-                              p->unit, "choices", choice_list(p->choices), "summary",
-                              p->summary ? p->summary : ""));
+                              bound(p, p->min), "max", bound(p, p->max), "unit", p->unit, "choices",
+                              choice_list(p->choices), "summary", p->summary ? p->summary : ""));
     }
     return list;
 }

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("jsonschema")
 
-from remotemedia import Node, Pipeline, _core
+from remotemedia import Node, NodeSpec, Param, Pipeline, PipelineError, _core
 from remotemedia._resolve import find_class
 from remotemedia.nodes import TYPES
 
@@ -51,6 +51,31 @@ def test_the_example_of_each_node_type():
     assert len(examples) > 10
     for name, text in examples.items():
         assert problems(json.loads(_core.Graph.inline(text).to_json())) == [], name
+
+
+class OneSided(Node):
+    spec = NodeSpec(
+        "test.one_sided",
+        params=(Param("least", "int", 5, 1, None), Param("most", "float", 0.0, None, 10.0)),
+    )
+
+    def __init__(self, least=5, most=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.given = (least, most)
+
+    def process(self, item):
+        return self.given
+
+
+def test_a_parameter_with_a_bound_on_one_side():
+    def run(**params):
+        return Pipeline([Node(f"{__name__}:OneSided", **params)]).run_sync([1])
+
+    assert run(least=2**40, most=-1e9) == (2**40, -1e9)
+    with pytest.raises(PipelineError, match="least is 0, want 1 or more"):
+        run(least=0)
+    with pytest.raises(PipelineError, match="most is 11, want 10 or less"):
+        run(most=11)
 
 
 def test_random_graphs():

@@ -87,8 +87,8 @@ class AudioTransform(Node):
         inputs=(Port("input", None, "sound"),),
         outputs=(Port("output", None, "the same at rate and channels"),),
         params=(
-            Param("output_sample_rate", "int", 44100, 1, 10**9, "Hz", summary="of the output"),
-            Param("output_channels", "int", 2, 1, 10**9, summary="of the output"),
+            Param("output_sample_rate", "int", 44100, 1, None, "Hz", summary="of the output"),
+            Param("output_channels", "int", 2, 1, None, summary="of the output"),
         ),
         example="media.read path=talk.flac ! AudioTransform output_sample_rate=16000 "
         "! wav.write path=a.wav",
@@ -175,7 +175,7 @@ class AudioBuffer(Node):
         outputs=(Port("output", None, "the same in arrays of one length"),),
         params=(
             Param(
-                "buffer_size_samples", "int", None, 1, 10**9, "frames", None, "of an array", True
+                "buffer_size_samples", "int", None, 1, None, "frames", None, "of an array", True
             ),
         ),
         example="media.read path=talk.flac ! AudioBuffer buffer_size_samples=512 "
@@ -299,8 +299,8 @@ class VoiceActivityDetector(Node):
         inputs=(Port("input", None, "sound"),),
         outputs=(Port("output", None, "the same with what was found, or speech alone"),),
         params=(
-            Param("frame_duration_ms", "int", 30, 1, 10**9, "ms", summary="length of a frame"),
-            Param("energy_threshold", "float", 0.02, 0, 1e9, summary="RMS of a frame"),
+            Param("frame_duration_ms", "int", 30, 1, None, "ms", summary="length of a frame"),
+            Param("energy_threshold", "float", 0.02, 0, None, summary="RMS of a frame"),
             Param("speech_threshold", "float", 0.3, 0, 1, summary="share of the frames"),
             Param("filter_mode", "bool", False, summary="only speech goes on"),
             Param("include_metadata", "bool", True, summary="tell what was found"),

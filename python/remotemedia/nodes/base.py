@@ -49,7 +49,7 @@ class BufferNode(Node):
         inputs=(Port("input", None, "anything"),),
         outputs=(Port("output", None, "lists of items"),),
         params=(
-            Param("buffer_size", "int", 10, 1, 10**9, "items", summary="of a full list"),
+            Param("buffer_size", "int", 10, 1, None, "items", summary="of a full list"),
         ),
         example="test.tone duration_ms=1000 ! BufferNode buffer_size=4 ! json.write path=-",
         other_params=True,

@@ -118,8 +118,8 @@ class DataSourceNode(Node):
         inputs=(),
         outputs=(Port("output", None, "what is pushed"),),
         params=(
-            Param("buffer_size", "int", 100, 1, 10**9, "items", summary="that wait at most"),
-            Param("timeout_seconds", "float", 30.0, 0, 1e9, "s", summary="how long a push waits for room"),
+            Param("buffer_size", "int", 100, 1, None, "items", summary="that wait at most"),
+            Param("timeout_seconds", "float", 30.0, 0, None, "s", summary="how long a push waits for room"),
         ),
         example="DataSourceNode buffer_size=10 ! json.write path=-",
         other_params=True,
@@ -168,7 +168,7 @@ class DataSinkNode(Node):
         params=(
             Param("callback", "json", summary="a function of the program"),
             Param("buffer_output", "bool", False, summary="keep the latest items"),
-            Param("buffer_size", "int", 100, 1, 10**9, "items", summary="how many of them"),
+            Param("buffer_size", "int", 100, 1, None, "items", summary="how many of them"),
         ),
         example="test.tone duration_ms=1000 ! DataSinkNode buffer_output=true "
         "! json.write path=-",
@@ -238,7 +238,7 @@ class BidirectionalNode(Node):
         outputs=(Port("output", None, "the results"),),
         params=(
             Param("process_callback", "json", summary="a function of the program"),
-            Param("buffer_size", "int", 100, 1, 10**9, "items", summary="that wait at most"),
+            Param("buffer_size", "int", 100, 1, None, "items", summary="that wait at most"),
         ),
         example="BidirectionalNode ! json.write path=-",
         other_params=True,
