@@ -84,32 +84,29 @@ class CalculatorNode(Node):
             Of a number; a dict says it in ``error``.
         """
         if isinstance(data, dict):
-            return self._calculate(data)
+            operation, args = data.get("operation", self.operation), data.get("args", [])
+            try:
+                result = OPERATIONS[operation](args[0], args[1])
+            except Exception as error:
+                return error_dict(self, _why(operation, args, error), operation=operation, args=args)
+            return {
+                "operation": operation,
+                "args": args,
+                "result": result,
+                "processed_by": processed_by(self),
+                "node_config": self.config,
+            }
         if self.operand is not None and not isinstance(data, (str, bytes, list, tuple)):
             return OPERATIONS[self.operation or "add"](data, self.operand)
         return error_dict(self, f"Input must be a dict, not {type(data).__name__}", input=data)
 
-    def _calculate(self, data: dict[str, Any]) -> dict[str, Any]:
-        operation, args = data.get("operation", self.operation), data.get("args", [])
-        try:
-            result = self._apply(operation, args)
-        except (ArithmeticError, TypeError, ValueError) as error:
-            return error_dict(self, str(error), operation=operation, args=args)
-        return {
-            "operation": operation,
-            "args": args,
-            "result": result,
-            "processed_by": processed_by(self),
-            "node_config": self.config,
-        }
 
-    def _apply(self, operation: Any, args: Any) -> Any:
-        function = OPERATIONS.get(operation) if isinstance(operation, str) else None
-        if function is None:
-            raise ValueError(f"Unknown operation: {operation}")
-        if len(args) < 2:
-            raise ValueError(f"Operation '{operation}' requires at least 2 arguments")
-        try:
-            return function(args[0], args[1])
-        except ZeroDivisionError:
-            raise ValueError(ZERO_DIVISORS.get(operation, "Division by zero")) from None
+def _why(operation: Any, args: Any, error: Exception) -> str:
+    """What 0.1 says of a dict that cannot be calculated."""
+    if not isinstance(operation, str) or operation not in OPERATIONS:
+        return f"Unknown operation: {operation}"
+    if not isinstance(args, (list, tuple)) or len(args) < 2:
+        return f"Operation '{operation}' requires at least 2 arguments"
+    if isinstance(error, ZeroDivisionError):
+        return ZERO_DIVISORS.get(operation, "Division by zero")
+    return str(error)
