@@ -162,12 +162,15 @@ class Metrics:
         return len(self.nodes)
 
     def to_dict(self, pipeline_id: str = "") -> dict[str, Any]:
-        """The numbers as a plain dict, times in µs. ``metrics_overhead_us`` is an estimate."""
-        runs = max((n.calls for n in self.nodes), default=0)
+        """The numbers of the run as a plain dict in the form of 0.1, times in µs.
+
+        ``execution_count`` of a node is its items, and each time more that one was tried; of a source,
+        what it gave. ``metrics_overhead_us`` is an estimate.
+        """
         timed = sum(n["time"]["timed_calls"] for n in self.raw["nodes"] if "time" in n)
         return {
             "pipeline_id": pipeline_id,
-            "total_executions": runs,
+            "total_executions": 1,
             "total_duration_us": self.elapsed_ns / 1e3,
             "total_duration_ms": self.elapsed_ns / 1e6,
             "peak_memory_bytes": self.memory_bytes_peak,
@@ -311,18 +314,19 @@ def _time_ns(node: dict[str, Any]) -> float:
 
 
 def _node_dict(n: NodeMetrics, raw: dict[str, Any]) -> dict[str, Any]:
-    good = n.calls - n.errors
+    good = n.items - n.skipped if n.items or n.errors else n.emitted
+    tried = good + n.errors
     (node,) = (found for found in raw["nodes"] if found["id"] == n.id)
     least_ns = node.get("time", {}).get("min_ns", 0.0)
     memory = {"memory_bytes": n.memory_bytes, "peak_memory_bytes": n.memory_bytes_peak}
     return {
         "node_id": n.id,
-        "execution_count": n.calls,
+        "execution_count": tried,
         "success_count": good,
         "error_count": n.errors,
-        "success_rate": good / n.calls if n.calls else 1.0,
+        "success_rate": good / tried if tried else 1.0,
         "total_duration_us": n.time_ns / 1e3,
-        "avg_duration_us": n.time_ns / n.calls / 1e3 if n.calls else 0.0,
+        "avg_duration_us": n.time_ns / tried / 1e3 if tried else 0.0,
         "min_duration_us": least_ns / 1e3,
         "max_duration_us": n.max_ns / 1e3,
         "p50_duration_us": n.p50_ns / 1e3,

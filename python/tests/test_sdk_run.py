@@ -575,6 +575,39 @@ def test_get_metrics_has_what_programs_of_0_1_read():
     assert 0 < numbers["metrics_overhead_us"] < numbers["total_duration_us"]
 
 
+def counts_of(node, items, **params):
+    pipeline = Pipeline("p", [node], **params)
+    try:
+        pipeline.run_sync(items)
+    except NodeError:
+        pass
+    told = pipeline.get_metrics()
+    assert told["total_executions"] == 1
+    row = told["node_metrics"][0]
+    return row["execution_count"], row["success_count"], row["error_count"]
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+def test_executions_are_items_however_they_were_called(blocking):
+    class Picky(Node):
+        def process(self, item):
+            if item % 3 == 0:
+                raise ValueError("by three")
+            return item
+
+    class Source(Node):
+        def process(self):
+            yield from range(5)
+
+    picky, source = Picky(), Source()
+    picky.blocking = source.blocking = blocking
+    assert counts_of(picky, [1, 2, 4]) == (3, 3, 0)
+    assert counts_of(picky, [1, 3, 2, 6], on_error="skip") == (4, 2, 2)
+    if not blocking:  # a thread may have taken the next item when the run fails
+        assert counts_of(picky, [1, 3, 2]) == (2, 1, 1)
+    assert counts_of(source, None) == (5, 5, 0)
+
+
 def test_waiting_is_told_apart_from_working():
     class Slow(Node):
         async def process(self, x):
