@@ -84,7 +84,8 @@ class CalculatorNode(Node):
             Of a number; a dict says it in ``error``.
         """
         if isinstance(data, dict):
-            operation, args = data.get("operation", self.operation), data.get("args", [])
+            operation: Any = data.get("operation", self.operation)
+            args: Any = data.get("args", [])
             try:
                 result = OPERATIONS[operation](args[0], args[1])
             except Exception as error:
