@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .pipeline import Pipeline as Pipeline
     from .remote.config import RemoteExecutorConfig as RemoteExecutorConfig
     from .session import Session as Session
+    from .webrtc import WebRTCManager as WebRTCManager
 
     __version__: str
 
@@ -63,6 +64,7 @@ _homes = {
     "Session": "session",
     "Video": "media",
     "WebRTCError": "errors",
+    "WebRTCManager": "webrtc",
     "__version__": "_core",
     "merge": "flow",
 }

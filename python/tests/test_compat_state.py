@@ -228,6 +228,34 @@ def test_a_remote_config_checks_what_it_is_told():
         pipeline.run_sync([1])
 
 
+def test_clients_say_that_there_is_no_transport():
+    from remotemedia.remote import RemoteExecutionClient, RemoteProxyClient
+    from remotemedia.webrtc import WebRTCConfig, WebRTCServer
+
+    async def main():
+        config = RemoteExecutorConfig("host", 50052)
+        with pytest.raises(RemoteExecutionError, match="Connection failed: host:50052: no transport"):
+            async with RemoteProxyClient(config) as client:
+                await client.create_proxy(object())
+        client = RemoteExecutionClient(config)
+        assert set(client.serializers) == {"json", "pickle"}
+        with pytest.raises(RemoteExecutionError, match="no transport for grpc is installed"):
+            await client.execute_node("CalculatorNode", {}, 1)
+        with pytest.raises(TypeError, match="config is a dict"):
+            RemoteProxyClient({})
+        server = WebRTCServer(WebRTCConfig(port=0))
+        server.set_pipeline_factory(Pipeline)
+        with pytest.raises(remotemedia.WebRTCError, match="no WebRTC transport is installed"):
+            await server.start()
+        await server.stop()
+        assert server.get_connection_stats()["total_connections"] == 0
+        with pytest.raises(ConfigurationError, match="port is 70000"):
+            WebRTCConfig(port=70000)
+        assert WebRTCConfig().host == "127.0.0.1"
+
+    asyncio.run(main())
+
+
 @contract("1.3 `export_definition()`")
 def test_a_pipeline_as_a_dict_and_back():
     pipeline = Pipeline([PassThroughNode(name="in"), MultiplyNode(factor=3)], name="p")

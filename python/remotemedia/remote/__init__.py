@@ -6,6 +6,7 @@ would be needed a `RemoteExecutionError` says that there is none.
 
 from __future__ import annotations
 
+from .client import RemoteExecutionClient, RemoteProxyClient
 from .config import RemoteExecutorConfig
 
-__all__ = ["RemoteExecutorConfig"]
+__all__ = ["RemoteExecutionClient", "RemoteExecutorConfig", "RemoteProxyClient"]
