@@ -177,7 +177,7 @@ static void print_bounds(const rm_param *p)
 
 static void print_param(bool color, const rm_param *p)
 {
-    printf("  %s%-18s%s%s", cli_paint(color, CLI_CYAN), p->name, cli_reset(color),
+    printf("  %s%-17s%s %s", cli_paint(color, CLI_CYAN), p->name, cli_reset(color),
            kind_names[p->kind]);
     if (p->kind == RM_PARAM_ENUM) {
         printf(" %s", p->choices);
