@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from random import Random
 
 import pytest
@@ -21,6 +22,7 @@ from remotemedia import Error, NodeError, Pipeline, PipelineError, _worker_host,
 np = pytest.importorskip("numpy")
 
 INLINE = "cpython"
+LEFT_S = 5.0
 
 
 def workers_of_this_process():
@@ -57,6 +59,9 @@ def _nothing_is_left():
     before = descriptors()
     yield
     assert workers_of_this_process() == []
+    until = time.monotonic() + LEFT_S  # a thread may just have its own
+    while descriptors() != before and time.monotonic() < until:
+        time.sleep(0.05)
     assert descriptors() == before
 
 
