@@ -32,6 +32,7 @@ contract = pytest.mark.contract
 
 
 @contract("1.1 objects.SimpleCounter")
+@contract("1.1 remotemedia.examples")
 def test_counter():
     counter = SimpleCounter()
     assert [counter.add(2), counter.add(3), counter.count] == [2, 5, 5]
@@ -50,17 +51,18 @@ def test_strings():
 def test_math():
     math = MathOperations()
     assert math.calculate("2 + 3 * -4") == -10
-    assert math.calculate("2 ** 10 / 4") == 256.0
+    assert math.calculate(expr="2 ** 10 / 4") == 256.0
     assert math.get_history() == ["2 + 3 * -4 = -10", "2 ** 10 / 4 = 256.0"]
     np.testing.assert_array_equal(math.matrix_multiply([[1, 2]], [[3], [4]]), [[11]])
 
 
 @pytest.mark.parametrize(
     "expression",
-    ["__import__('os')", "x", "1 +", "(" * 500, "9 ** 9 ** 9", "1" * 2000, "[1]", "'a' * 9"],
+    ["__import__('os')", "x", "1 +", "(" * 500, "9 ** 9 ** 9", "1" * 2000, "[1]", "'a' * 9",
+     "((9**9999)**9999)**99", "9**9999", "2**9000 * 2**9000"],
 )
 def test_math_calculates_numbers_only(expression):
-    with pytest.raises(ValueError, match="expression|number|exponent"):
+    with pytest.raises(ValueError, match="expression|number"):
         MathOperations().calculate(expression)
 
 

@@ -25,7 +25,7 @@ _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.USub: operator.neg,
 }
 EXPRESSION_MAX = 1000  # characters
-EXPONENT_MAX = 10_000
+BITS_MAX = 13_000  # of an int: what Python writes out, about 3,900 digits
 
 
 class SimpleCounter:
@@ -63,16 +63,16 @@ class MathOperations:
     def __init__(self) -> None:
         self.history: list[str] = []
 
-    def calculate(self, expression: str) -> Any:
+    def calculate(self, expr: str) -> Any:
         """Returns the value of an expression of numbers and operators.
 
         Raises
         ------
         ValueError
-            There is something else in it, or it is too long.
+            There is something else in it, it is too long, or a number in it too large.
         """
-        result = _value(expression)
-        self.history.append(f"{expression} = {result}")
+        result = _value(expr)
+        self.history.append(f"{expr} = {result}")
         return result
 
     def get_history(self) -> list[str]:
@@ -103,10 +103,17 @@ def _node_value(node: ast.expr) -> Any:
             return _UNARY[type(op)](_node_value(operand))
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
             a, b = _node_value(left), _node_value(right)
-            if isinstance(op, ast.Pow) and abs(b) > EXPONENT_MAX:
-                raise ValueError(f"an exponent is {b}, {EXPONENT_MAX} at most")
+            if isinstance(a, int) and isinstance(b, int) and _bits(op, a, b) > BITS_MAX:
+                raise ValueError(f"a number of {ast.unparse(node)[:60]!r} is over {BITS_MAX} bits")
             return _BINARY[type(op)](a, b)
     raise ValueError(f"{ast.unparse(node)!r} is neither a number nor an operator")
+
+
+def _bits(op: ast.operator, a: int, b: int) -> int:
+    """How many the result can have."""
+    if isinstance(op, ast.Pow):
+        return a.bit_length() * max(b, 0)
+    return a.bit_length() + b.bit_length()
 
 
 class TodoList:
