@@ -20,7 +20,6 @@ from . import _core
 from ._graph import live_node
 from ._host import Host
 from ._values import from_json
-from ._worker import Made
 from .errors import (
     DEPENDENCY_MISSING,
     NODE_TYPE_UNKNOWN,
@@ -32,6 +31,8 @@ from .node import Node, NodeSpec, TypedNode, init_parameters, module_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from ._worker import Made
 
 NO_SPEC = NodeSpec("")
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -80,6 +81,8 @@ def _named_type(
         params = defaults | params
     make = partial(_make, cls, asked["id"], params)
     if worker is not None:
+        from ._worker import Made
+
         make = partial(worker, cls, Made(name, params))
     blocking = getattr(cls, "blocking", None)
     rows = _named_params(cls, params)

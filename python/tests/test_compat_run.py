@@ -279,3 +279,13 @@ def test_the_errors_have_one_base():
     for name in ("PipelineError", "NodeError", "ConfigurationError", "SerializationError"):
         assert issubclass(getattr(remotemedia, name), remotemedia.RemoteMediaError)
     assert issubclass(remotemedia.RemoteMediaError, Exception)
+
+
+def test_a_program_without_workers_loads_nothing_of_them():
+    code = (
+        "import sys; from remotemedia import Node, Pipeline; Pipeline(); "
+        "print([name for name in sys.modules if name == 'ctypes' or name.startswith('remotemedia._w')"
+        " and name != 'remotemedia._watch'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
