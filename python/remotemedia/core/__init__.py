@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from ..errors import (
-    ConfigurationError,
-    NodeError,
-    PipelineError,
-    RemoteExecutionError,
-    RemoteMediaError,
-    SerializationError,
-    WebRTCError,
-)
 from ..node import Node
 from ..pipeline import Pipeline
 from ..remote.config import RemoteExecutorConfig
+from . import exceptions
+from .exceptions import *  # noqa: F403
 
-__all__ = [
-    "ConfigurationError",
-    "Node",
-    "NodeError",
-    "Pipeline",
-    "PipelineError",
-    "RemoteExecutionError",
-    "RemoteExecutorConfig",
-    "RemoteMediaError",
-    "SerializationError",
-    "WebRTCError",
-]
+__all__ = ["Node", "Pipeline", "RemoteExecutorConfig"]
+__all__ += exceptions.__all__
